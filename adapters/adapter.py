@@ -1,0 +1,95 @@
+"""What an adapter is, and which ones there are."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.util import find_spec
+
+from ..reference.case import Case, InvalidInput, one_of
+from ..reference.observation import Observation
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One way to run a case.
+
+    name: what people type;  summary: what it is, in a few words
+    package: the distribution that it needs, also its import name; None for plain Python
+    run: a case to an observation; imports the framework only when called
+    """
+
+    name: str
+    summary: str
+    package: str | None
+    run: Callable[[Case], Observation]
+
+    @property
+    def present(self) -> bool:
+        return self.package is None or find_spec(self.package) is not None
+
+    @property
+    def version(self) -> str | None:
+        """The installed version of the package; None where there is no package, or no record of it."""
+        if self.package is None:
+            return None
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return None
+
+    @property
+    def install(self) -> str:
+        """The command that brings the package."""
+        return f"python -m pip install {self.package}"
+
+
+def adapters() -> dict[str, Adapter]:
+    """All adapters by name, whether their framework is installed or not: ours first, then third parties'.
+
+    Raises InvalidInput where a third party's entry point cannot be loaded, or takes a name that is taken.
+    """
+    found: dict[str, Adapter] = {}
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        adapter = getattr(importlib.import_module(f"{package}.{module.name}"), "ADAPTER", None)
+        if adapter is not None:
+            found[adapter.name] = adapter
+    found = dict(sorted(found.items(), key=lambda item: (item[1].package is not None, item[1].summary)))
+    for entry in entry_points(group="backproof.adapters"):
+        found[_checked_name(entry.name, found)] = _load(entry.name, entry.load)
+    return found
+
+
+def chosen(names: Sequence[str] = ()) -> tuple[Adapter, ...]:
+    """The adapters of these names, or all that are installed if none is named.
+
+    Raises InvalidInput for a name that is unknown or whose framework is absent.
+    """
+    known = adapters()
+    if not names:
+        return tuple(adapter for adapter in known.values() if adapter.present)
+    for name in names:
+        one_of("adapter", name, known)
+        if not known[name].present:
+            raise InvalidInput(f"adapter {name}: {known[name].package} is not installed. To bring it: {known[name].install}")
+    return tuple(known[name] for name in dict.fromkeys(names))
+
+
+def _load(name: str, load: Callable[[], object]) -> Adapter:
+    try:
+        adapter = load()
+    except Exception as error:  # a third party's import may fail in any way; it must not take the others down unexplained
+        raise InvalidInput(f"adapter {name}: its entry point failed to load: {error}. Repair or uninstall it.") from error
+    if not isinstance(adapter, Adapter):
+        raise InvalidInput(f"adapter {name}: its entry point must name an Adapter, got {type(adapter).__name__}.")
+    return adapter
+
+
+def _checked_name(name: str, found: dict[str, Adapter]) -> str:
+    if name in found:
+        raise InvalidInput(f"adapter {name}: two installed packages offer an adapter of this name. Uninstall one.")
+    return name

@@ -1,0 +1,131 @@
+"""JAX: one jitted learning step. Gradients by `grad`; loss, activations and deltas by `value_and_grad`.
+
+Deltas are not visible in a functional framework. A zero "tap" is added to every pre-activation: ∂E/∂tap is δ.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..reference.case import Case
+from ..reference.observation import Observation, Received
+from .adapter import Adapter
+
+Parameters = list[tuple[Any, Any]]  # weights and biases (or None) of every layer
+
+
+def observe(case: Case) -> Observation:
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):  # without it, JAX turns float64 into float32
+        parameters: Parameters = [
+            (
+                jnp.asarray(np.array(layer.weights, case.dtype)),
+                None if layer.biases is None else jnp.asarray(np.array(layer.biases, case.dtype)),
+            )
+            for layer in case.layers
+        ]
+        inputs = jnp.asarray(np.array(case.inputs, case.dtype))
+        targets = jnp.asarray(np.array(case.targets, case.dtype))
+        taps = [jnp.zeros((case.batch, units), case.dtype) for units in case.sizes[1:]]
+
+        def step(parameters: Parameters, taps: Any, inputs: Any, targets: Any) -> Any:
+            objective = partial(_objective, case)
+            gradients, _ = jax.grad(objective, has_aux=True)(parameters, taps, inputs, targets)
+            visible, deltas = jax.value_and_grad(objective, argnums=1, has_aux=True)(parameters, taps, inputs, targets)
+            rate = case.learning_rate
+            updated = None if rate is None else jax.tree.map(lambda old, g: old - rate * g, parameters, gradients)
+            return gradients, visible, deltas, updated
+
+        gradients, (loss, (zs, activations)), deltas, updated = jax.jit(step)(parameters, taps, inputs, targets)
+        return Observation(
+            adapter=ADAPTER.name,
+            version=jax.__version__,
+            device=str(next(iter(inputs.devices())).platform),
+            precision=case.dtype,
+            received=Received(_weights(parameters), _biases(parameters), np.asarray(inputs), np.asarray(targets)),
+            pre_activations=_arrays(zs),
+            activations=_arrays(activations),
+            loss=np.asarray(loss),
+            deltas=_arrays(deltas),
+            weight_gradients=_weights(gradients),
+            bias_gradients=_biases(gradients),
+            updated_weights=None if updated is None else _weights(updated),
+            updated_biases=None if updated is None else _biases(updated),
+        )
+
+
+def _objective(case: Case, parameters: Parameters, taps: Any, inputs: Any, targets: Any) -> Any:
+    """E, with every layer's z and a beside it."""
+    import jax.numpy as jnp
+
+    zs, activations = [], []
+    a = inputs
+    for layer, (weights, biases), tap in zip(case.layers, parameters, taps, strict=True):
+        z = jnp.matmul(a, weights.T, precision="highest")
+        z = (z if biases is None else z + biases) + tap
+        a = _activation(layer.activation, z)
+        zs.append(z)
+        activations.append(a)
+    error = _loss(case.loss, a, targets)
+    return (error / case.batch if case.reduction == "mean" else error), (zs, activations)
+
+
+def _activation(name: str, z: Any) -> Any:
+    import jax
+
+    match name:
+        case "identity":
+            return z
+        case "sigmoid":
+            return jax.nn.sigmoid(z)
+        case "tanh":
+            return jax.numpy.tanh(z)
+        case "relu":
+            return jax.nn.relu(z)
+        case "leaky_relu":
+            return jax.nn.leaky_relu(z)
+        case "softplus":
+            return jax.nn.softplus(z)
+        case "softmax":
+            return jax.nn.softmax(z, axis=1)
+    raise NotImplementedError(f"activation {name}")
+
+
+def _loss(name: str, o: Any, t: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    match name:
+        case "half_squared_error":
+            return jnp.sum((o - t) ** 2) / 2
+        case "squared_error":
+            return jnp.sum((o - t) ** 2)
+        case "binary_cross_entropy":
+            return -jnp.sum(t * jnp.log(o) + (1 - t) * jnp.log1p(-o))
+        case "binary_cross_entropy_from_logits":
+            return -jnp.sum(t * jax.nn.log_sigmoid(o) + (1 - t) * jax.nn.log_sigmoid(-o))
+        case "softmax_cross_entropy":
+            return -jnp.sum(t * jnp.log(o))
+        case "softmax_cross_entropy_from_logits":
+            return -jnp.sum(t * jax.nn.log_softmax(o, axis=1))
+    raise NotImplementedError(f"loss {name}")
+
+
+def _weights(parameters: Parameters) -> tuple[np.ndarray | None, ...]:
+    return _arrays(weights for weights, _ in parameters)
+
+
+def _biases(parameters: Parameters) -> tuple[np.ndarray | None, ...]:
+    return _arrays(biases for _, biases in parameters)
+
+
+def _arrays(arrays: Any) -> tuple[np.ndarray | None, ...]:
+    return tuple(None if array is None else np.asarray(array) for array in arrays)
+
+
+ADAPTER = Adapter("jax", "JAX: grad and value_and_grad under jit", package="jax", run=observe)

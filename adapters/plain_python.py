@@ -1,0 +1,48 @@
+"""The reference itself, on Python floats. It computes in float64 whatever the case's dtype, and is judged as such."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+
+from ..reference.case import Case, run
+from ..reference.observation import Observation, Received
+from ..reference.plain import PLAIN, PlainMatrix
+from .adapter import Adapter
+
+
+def observe(case: Case) -> Observation:
+    step = run(case, PLAIN)
+    forward, backward, updated = step.forward, step.backward, step.updated
+    return Observation(
+        adapter=ADAPTER.name,
+        version=f"Python {platform.python_version()}",
+        device="cpu",
+        precision="float64",
+        received=Received(
+            weights=tuple(_array(PLAIN.lift(layer.weights)) for layer in case.layers),
+            biases=tuple(None if layer.biases is None else _row(PLAIN.lift([layer.biases])) for layer in case.layers),
+            inputs=_array(PLAIN.lift(case.inputs)),
+            targets=_array(PLAIN.lift(case.targets)),
+        ),
+        pre_activations=tuple(_array(z) for z in forward.pre_activations),
+        activations=tuple(_array(a) for a in forward.activations),
+        loss=_array(backward.loss),
+        deltas=tuple(_array(delta) for delta in backward.deltas),
+        weight_gradients=tuple(_array(gradient) for gradient in backward.weight_gradients),
+        bias_gradients=tuple(_row(gradient) for gradient in backward.bias_gradients),
+        updated_weights=None if updated is None else tuple(_array(layer.weights) for layer in updated),
+        updated_biases=None if updated is None else tuple(_row(layer.biases) for layer in updated),
+    )
+
+
+def _array(matrix: PlainMatrix) -> np.ndarray:
+    return np.array(matrix, dtype=np.float64)
+
+
+def _row(matrix: PlainMatrix | None) -> np.ndarray | None:
+    return None if matrix is None else _array(matrix)[0]
+
+
+ADAPTER = Adapter("plain", "the reference: plain Python floats", package=None, run=observe)

@@ -1,0 +1,119 @@
+"""PyTorch: gradients by autograd, the delta rule by torch.optim.SGD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..reference.case import Case
+from ..reference.observation import Observation, Received
+from .adapter import Adapter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def observe(case: Case) -> Observation:
+    import torch
+
+    def tensor(rows: Any) -> Tensor:
+        return torch.from_numpy(np.array(rows, dtype=case.dtype))  # the dtype's own bits: nothing is rounded on the way
+
+    weights = [tensor(layer.weights).requires_grad_() for layer in case.layers]
+    biases = [None if layer.biases is None else tensor(layer.biases).requires_grad_() for layer in case.layers]
+    inputs, targets = tensor(case.inputs), tensor(case.targets)
+    received = Received(_arrays(weights), _arrays(biases), _array(inputs), _array(targets))
+
+    zs: list[Tensor] = []
+    activations: list[Tensor] = []
+    a = inputs
+    for layer, w, b in zip(case.layers, weights, biases, strict=True):
+        z = torch.nn.functional.linear(a, w, b)
+        z.retain_grad()
+        a = _activation(layer.activation, z)
+        zs.append(z)
+        activations.append(a)
+
+    loss = _loss(case.loss, a, targets)
+    if case.reduction == "mean":
+        loss = loss / case.batch
+    loss.backward()  # type: ignore[no-untyped-call]
+
+    parameters = weights + [b for b in biases if b is not None]
+    observation = Observation(
+        adapter=ADAPTER.name,
+        version=torch.__version__,
+        device=str(inputs.device),
+        precision=case.dtype,
+        received=received,
+        pre_activations=_arrays(zs),
+        activations=_arrays(activations),
+        loss=_array(loss),
+        deltas=_gradients(zs),
+        weight_gradients=_gradients(weights),
+        bias_gradients=_gradients(biases),
+    )
+    if case.learning_rate is None:
+        return observation
+
+    torch.optim.SGD(parameters, lr=case.learning_rate).step()
+    from dataclasses import replace
+
+    return replace(observation, updated_weights=_arrays(weights), updated_biases=_arrays(biases))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().copy()
+
+
+def _arrays(tensors: Any) -> tuple[np.ndarray | None, ...]:
+    return tuple(None if tensor is None else _array(tensor) for tensor in tensors)
+
+
+def _gradients(tensors: Any) -> tuple[np.ndarray | None, ...]:
+    return _arrays(None if tensor is None else tensor.grad for tensor in tensors)
+
+
+def _activation(name: str, z: Tensor) -> Tensor:
+    import torch
+    from torch.nn import functional as F
+
+    match name:
+        case "identity":
+            return z
+        case "sigmoid":
+            return torch.sigmoid(z)
+        case "tanh":
+            return torch.tanh(z)
+        case "relu":
+            return torch.relu(z)
+        case "leaky_relu":
+            return F.leaky_relu(z)
+        case "softplus":
+            return F.softplus(z)
+        case "softmax":
+            return torch.softmax(z, dim=1)
+    raise NotImplementedError(f"activation {name}")
+
+
+def _loss(name: str, o: Tensor, t: Tensor) -> Tensor:
+    from torch.nn import functional as F
+
+    match name:
+        case "half_squared_error":
+            return F.mse_loss(o, t, reduction="sum") / 2
+        case "squared_error":
+            return F.mse_loss(o, t, reduction="sum")
+        case "binary_cross_entropy":
+            return F.binary_cross_entropy(o, t, reduction="sum")
+        case "binary_cross_entropy_from_logits":
+            return F.binary_cross_entropy_with_logits(o, t, reduction="sum")
+        case "softmax_cross_entropy":
+            return -(t * o.log()).sum()
+        case "softmax_cross_entropy_from_logits":
+            return F.cross_entropy(o, t, reduction="sum")
+    raise NotImplementedError(f"loss {name}")
+
+
+ADAPTER = Adapter("torch", "PyTorch: autograd and torch.optim.SGD", package="torch", run=observe)

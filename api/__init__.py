@@ -1,0 +1,74 @@
+"""backproof tells whether a neural network's gradients are right, under tolerances that nobody picked.
+
+The public names, each loaded when it is first used (PEP 562): `import backproof` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .adapters.adapter import Adapter, adapters
+    from .reference.backprop import RULES, Layer, Rules, backward, delta_rule, forward
+    from .reference.bounded import BoundedArithmetic
+    from .reference.case import Case, Dense, InvalidInput, run, with_ones
+    from .reference.cases import standard_cases
+    from .reference.judge import Judgement, UnusableAnswer, Verdict, expectations, judge
+    from .reference.observation import Observation
+    from .reference.plain import PLAIN, PlainArithmetic
+    from .reference.worked_example import worked_example
+    from .version import VERSION as __version__
+
+_HOMES = {
+    "adapters.adapter": ("Adapter", "adapters"),
+    "reference.backprop": ("RULES", "Layer", "Rules", "backward", "delta_rule", "forward"),
+    "reference.bounded": ("BoundedArithmetic",),
+    "reference.case": ("Case", "Dense", "InvalidInput", "run", "with_ones"),
+    "reference.cases": ("standard_cases",),
+    "reference.judge": ("Judgement", "UnusableAnswer", "Verdict", "expectations", "judge"),
+    "reference.observation": ("Observation",),
+    "reference.plain": ("PLAIN", "PlainArithmetic"),
+    "reference.worked_example": ("worked_example",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "PLAIN",
+    "RULES",
+    "Adapter",
+    "BoundedArithmetic",
+    "Case",
+    "Dense",
+    "InvalidInput",
+    "Judgement",
+    "Layer",
+    "Observation",
+    "PlainArithmetic",
+    "Rules",
+    "UnusableAnswer",
+    "Verdict",
+    "__version__",
+    "adapters",
+    "backward",
+    "delta_rule",
+    "expectations",
+    "forward",
+    "judge",
+    "run",
+    "standard_cases",
+    "with_ones",
+    "worked_example",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module(".version", __name__).VERSION
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,78 @@
+"""What the chain rule needs of a kind of number.
+
+`backprop.py` is written once. An `Arithmetic` says what its matrices are made of: floats (`plain.py`),
+value-with-bound (`bounded.py`), certified balls (`certified.py`). A formula for one element, such as `a * (1 - a)`, is ordinary Python on one of
+those numbers; functions that Python has no operator for come from `Functions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .activations import Activation
+
+# The two types that differ between kinds of number, and that the chain rule never looks into.
+Matrix = Any  # rows × columns; batch rows are samples
+Number = Any  # one element of a Matrix (or all of them at once, for arithmetics that work on arrays)
+
+Rows = Sequence[Sequence[float]]  # a matrix from outside: nested sequences, or a two-dimensional array
+Formula = Callable[..., Number]  # (number, …, functions) → number
+
+
+class Functions(Protocol):
+    """Elementary functions of one kind of number. Every argument and result is one `Number`."""
+
+    def constant(self, value: float) -> Number:
+        """A number that the format may have to round, such as 0.01. (Small integers need no `constant`.)"""
+
+    def exp(self, x: Number) -> Number: ...
+    def log(self, x: Number) -> Number: ...
+    def log1p(self, x: Number) -> Number: ...
+    def tanh(self, x: Number) -> Number: ...
+    def absolute(self, x: Number) -> Number: ...
+    def maximum(self, x: Number, y: Number) -> Number: ...
+    def minimum(self, x: Number, y: Number) -> Number: ...
+
+    def step(self, x: Number) -> Number:
+        """0 below zero, 1 above; at zero 0 where one value must be chosen, anything in [0, 1] where a set can be held."""
+
+    def either(self, first: Number, second: Number) -> Number:
+        """Two ways to compute the same number that differ only in rounding. Floats take the first; a bound covers both."""
+
+
+class Arithmetic(Protocol):
+    """Matrices of one kind of number. Shapes that do not fit are the caller's mistake; `Case` has checked them."""
+
+    def lift(self, rows: Rows) -> Matrix:
+        """Exact numbers from outside, as this arithmetic's matrix of the same shape."""
+
+    def ones(self, rows: int, columns: int) -> Matrix: ...
+    def shape(self, matrix: Matrix) -> tuple[int, int]: ...
+    def transpose(self, matrix: Matrix) -> Matrix: ...
+
+    def matmul(self, left: Matrix, right: Matrix) -> Matrix:
+        """rows × inner times inner × columns gives rows × columns."""
+
+    def weighted_sums(self, inputs: Matrix, weights: Matrix, biases: Matrix | None) -> Matrix:
+        """Σ weight · input + bias for every sample and unit, as one sum: batch × units.
+
+        inputs: batch × inputs;  weights: units × inputs;  biases: 1 × units, or None for no bias.
+        One operation, not two, because the bias may be added first, last or in between.
+        """
+
+    def elementwise(self, formula: Formula, *matrices: Matrix) -> Matrix:
+        """`formula(x, …, functions)` on the corresponding elements of matrices of one shape."""
+
+    def activate(self, activation: Activation, z: Matrix) -> Matrix:
+        """The activation's value at every element of z. Softmax has a method of its own."""
+
+    def softmax(self, z: Matrix) -> Matrix:
+        """exp(z) / Σ exp(z) along each row."""
+
+    def log_softmax(self, z: Matrix) -> Matrix:
+        """z − log Σ exp(z) along each row."""
+
+    def total(self, matrix: Matrix) -> Matrix:
+        """The sum of all elements, 1 × 1."""

@@ -1,0 +1,239 @@
+"""A case: one network, one batch, one learning step, as plain data. What every adapter is given, bit for bit.
+
+Numbers are exact: each must be representable in the case's dtype, so that no framework has to round its inputs.
+Standard library only (two-dimensional arrays are welcome where nested sequences are).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .activations import ACTIVATIONS, SOFTMAX
+from .arithmetic import Arithmetic, Matrix, Rows
+from .backprop import RULES, Backward, Forward, Layer, Objective, Rules, backward, delta_rule, forward
+from .losses import DISTRIBUTION, LOSSES
+from .precision import PRECISIONS
+
+ACTIVATION_NAMES = (*ACTIVATIONS, SOFTMAX.name)
+REDUCTIONS = ("sum", "mean")
+
+
+class InvalidInput(ValueError):
+    """Something given from outside is not usable. The message names the place, what was expected, what came, what to do."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One layer's data. weights: units × inputs, a row per unit; biases: one per unit, or None for none."""
+
+    weights: Rows
+    biases: Sequence[float] | None
+    activation: str
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network, a batch and what to do with them.
+
+    layers: first to last;  inputs: batch × inputs;  targets: batch × outputs
+    loss, reduction, dtype: names from `LOSSES`, `REDUCTIONS`, `PRECISIONS`
+    learning_rate: for the delta rule; None asks for no update
+
+    Raises InvalidInput where shapes, names or numbers do not fit.
+    """
+
+    name: str
+    layers: tuple[Dense, ...]
+    inputs: Rows
+    targets: Rows
+    loss: str = "half_squared_error"
+    reduction: str = "sum"
+    learning_rate: float | None = None
+    dtype: str = "float64"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _validate(self)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units per layer, the inputs first: (2, 2, 1) is the chapter's 2-2-1."""
+        return (len(self.inputs[0]), *(len(layer.weights) for layer in self.layers))
+
+    @property
+    def batch(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Everything that one learning step computes, in one arithmetic. `updated` is None where there is no learning rate."""
+
+    forward: Forward
+    backward: Backward
+    updated: tuple[Layer, ...] | None
+
+
+def run(case: Case, ar: Arithmetic, rules: Rules = RULES) -> Step:
+    """The reference on a case: forward, backward and, with a learning rate, the delta rule."""
+    layers = tuple(
+        Layer(
+            weights=ar.lift(layer.weights),
+            biases=None if layer.biases is None else ar.lift([layer.biases]),
+            activation=SOFTMAX if layer.activation == SOFTMAX.name else ACTIVATIONS[layer.activation],
+        )
+        for layer in case.layers
+    )
+    inputs: Matrix = ar.lift(case.inputs)
+    objective = Objective(LOSSES[case.loss], case.reduction)
+    passed = forward(layers, inputs, ar, rules)
+    gradients = backward(layers, inputs, ar.lift(case.targets), passed, objective, ar, rules)
+    updated = None if case.learning_rate is None else delta_rule(layers, gradients, case.learning_rate, ar, rules)
+    return Step(passed, gradients, updated)
+
+
+def with_ones(inputs: Rows, position: str = "last") -> tuple[tuple[float, ...], ...]:
+    """The inputs with the chapter's trainable bias column: a constant 1 as the first or last entry of every sample."""
+    if position not in ("first", "last"):
+        raise InvalidInput(f"position: expected first or last, got {position!r}.")
+    one = (1.0,)
+    return tuple((*one, *sample) if position == "first" else (*sample, *one) for sample in inputs)
+
+
+# ------------------------------------------------------------------------------------------------ validation
+
+
+def one_of(place: str, value: object, known: Iterable[str]) -> None:
+    """Raises InvalidInput unless `value` is one of the `known` names; suggests the nearest one."""
+    names = list(known)
+    if value in names:
+        return
+    from difflib import get_close_matches  # only needed when something is wrong
+
+    close = get_close_matches(str(value), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise InvalidInput(f"{place}: expected one of {', '.join(names)}; got {value!r}.{hint}")
+
+
+def _validate(case: Case) -> None:
+    one_of("dtype", case.dtype, PRECISIONS)
+    one_of("loss", case.loss, LOSSES)
+    one_of("reduction", case.reduction, REDUCTIONS)
+    if not len(case.layers):
+        raise InvalidInput("layers: expected at least one layer, got none.")
+
+    batch, width = _shape("inputs", case.inputs, "batch × inputs", case.dtype)
+    below = f"the inputs have {width} columns"
+    for k, layer in enumerate(case.layers):
+        place = f"layers[{k}]"
+        one_of(f"{place}.activation", layer.activation, ACTIVATION_NAMES)
+        if layer.activation == SOFTMAX.name and k + 1 < len(case.layers):
+            raise InvalidInput(f"{place}.activation: softmax is for the output layer only; this is a hidden layer.")
+        units, columns = _shape(f"{place}.weights", layer.weights, "units × inputs", case.dtype)
+        if columns != width:
+            raise InvalidInput(_misfit(place, units, columns, width, below))
+        if layer.biases is not None:
+            _biases(f"{place}.biases", layer.biases, units, case.dtype)
+        width, below = units, f"the layer below has {units} units"
+
+    rows, columns = _shape("targets", case.targets, "batch × outputs", case.dtype)
+    if (rows, columns) != (batch, width):
+        raise InvalidInput(
+            f"targets: expected {batch} × {width} (batch × outputs: there are {batch} samples and {width} output "
+            f"units), got {rows} × {columns}."
+        )
+    _validate_loss(case)
+    rate = case.learning_rate
+    if rate is not None:
+        if not (_is_number(rate) and math.isfinite(rate) and rate > 0):
+            raise InvalidInput(f"learning_rate: expected a positive finite number, or None for no update; got {rate!r}.")
+        _representable("learning_rate", rate, case.dtype)
+
+
+def _validate_loss(case: Case) -> None:
+    loss, activation = LOSSES[case.loss], case.layers[-1].activation
+    if loss.output_activation is not None and activation != loss.output_activation:
+        last = len(case.layers) - 1
+        raise InvalidInput(
+            f"layers[{last}].activation: loss {loss.name} expects {loss.output_activation} on the output layer, got {activation}."
+        )
+    if loss.targets is None:
+        return
+    for i, row in enumerate(case.targets):
+        if not all(0 <= t <= 1 for t in row) or (loss.targets == DISTRIBUTION and sum(Fraction(float(t)) for t in row) != 1):
+            raise InvalidInput(f"targets[{i}]: loss {loss.name} expects {loss.targets}, got {_listed(row)}.")
+
+
+def _misfit(place: str, units: int, columns: int, width: int, below: str) -> str:
+    message = f"{place}.weights: expected {units} × {width} (units × inputs: {below}), got {units} × {columns}."
+    if units == width:
+        message = f"{place}.weights: expected {columns} × {width} (units × inputs: {below}), got {units} × {columns}."
+        message += "\nIf your framework stores inputs × units, transpose the matrix."
+    return message
+
+
+def _shape(place: str, rows: Rows, meaning: str, dtype: str) -> tuple[int, int]:
+    """The shape of a matrix, after making sure that it is one and that all of it is usable in this dtype."""
+    shape = getattr(rows, "shape", None)
+    if shape is not None:
+        if len(shape) != 2 or 0 in shape:
+            raise InvalidInput(f"{place}: expected a matrix ({meaning}), got an array of shape {tuple(shape)}.")
+    elif isinstance(rows, (str, bytes)) or not isinstance(rows, Sequence):
+        raise InvalidInput(f"{place}: expected a matrix ({meaning}), got {rows!r}.")
+    elif not len(rows):
+        raise InvalidInput(f"{place}: expected at least one row ({meaning}), got none.")
+    if shape is not None and getattr(rows, "dtype", None) == dtype and bool((rows - rows == 0).all()):  # type: ignore[operator]
+        return shape[0], shape[1]  # an array of the right format, all finite: no need to look at each number
+    columns = None
+    for i, row in enumerate(getattr(rows, "tolist", lambda: rows)()):
+        if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
+            raise InvalidInput(f"{place}[{i}]: expected a row of numbers ({meaning}), got {row!r}.")
+        if not len(row):
+            raise InvalidInput(f"{place}[{i}]: expected at least one number, got an empty row.")
+        if columns is not None and len(row) != columns:
+            raise InvalidInput(
+                f"{place}[{i}]: expected {columns} numbers, as in the rows before it ({meaning}); got {len(row)}."
+            )
+        columns = len(row)
+        for j, x in enumerate(row):
+            _number(f"{place}[{i}][{j}]", x, dtype)
+    assert columns is not None
+    return len(rows), columns
+
+
+def _biases(place: str, biases: Sequence[float], units: int, dtype: str) -> None:
+    if not hasattr(biases, "__len__") or isinstance(biases, (str, bytes)):
+        raise InvalidInput(f"{place}: expected {units} numbers, one per unit, or None; got {biases!r}.")
+    if len(biases) != units:
+        raise InvalidInput(f"{place}: expected {units} numbers, one per unit; got {len(biases)}.")
+    for i, x in enumerate(biases):
+        _number(f"{place}[{i}]", x, dtype)
+
+
+def _number(place: str, x: object, dtype: str) -> None:
+    if not _is_number(x):
+        raise InvalidInput(f"{place}: expected a number, got {x!r}.")
+    assert isinstance(x, (int, float))
+    if not math.isfinite(x):
+        raise InvalidInput(f"{place}: expected a finite number, got {x}.")
+    _representable(place, x, dtype)
+
+
+def _representable(place: str, x: float, dtype: str) -> None:
+    precision = PRECISIONS[dtype]
+    if not precision.holds(x):
+        raise InvalidInput(
+            f"{place}: {x!r} is not a {dtype} number, so frameworks would each round it themselves; "
+            f"give the nearest one, {precision.nearest(x)!r}."
+        )
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, (int, float)) and not isinstance(x, bool)
+
+
+def _listed(row: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{x:g}" for x in list(row)[:8]) + (", …]" if len(row) > 8 else "]")

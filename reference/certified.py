@@ -1,0 +1,106 @@
+"""Certified numbers: every element is a ball (Arb, through python-flint) that is proved to contain the exact result.
+
+Used for the truth that observed numbers are measured against, and to check the bounds themselves.
+Source: Johansson, Arb: efficient arbitrary-precision midpoint-radius interval arithmetic, IEEE Trans. Computers 66 (2017).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flint import arb, arb_mat, ctx
+
+from .arithmetic import Formula, Rows
+from .backprop import RULES, Rules
+from .case import Case, Step, run
+
+if TYPE_CHECKING:
+    from .activations import Activation
+
+BITS = 256  # of working precision: far more than any cancellation in float64-sized cases costs
+
+
+class BallFunctions:
+    """Elementary functions of one ball."""
+
+    def constant(self, value: float) -> arb:
+        return arb(value)
+
+    def exp(self, x: arb) -> arb:
+        return x.exp()
+
+    def log(self, x: arb) -> arb:
+        return x.log()
+
+    def log1p(self, x: arb) -> arb:
+        return x.log1p()
+
+    def tanh(self, x: arb) -> arb:
+        return x.tanh()
+
+    def absolute(self, x: arb) -> arb:
+        return abs(x)
+
+    def maximum(self, x: arb, y: arb) -> arb:
+        return arb(x).max(arb(y))
+
+    def minimum(self, x: arb, y: arb) -> arb:
+        return arb(x).min(arb(y))
+
+    def step(self, x: arb) -> arb:
+        """All of [0, 1] at a kink, as in the bounds."""
+        if x > 0:
+            return arb(1)
+        return arb(0) if x < 0 else arb(0.5, 0.5)
+
+    def either(self, first: arb, second: arb) -> arb:
+        return first
+
+
+class CertifiedArithmetic:
+    """Matrices of balls, at the working precision of `flint.ctx`."""
+
+    functions = BallFunctions()
+
+    def lift(self, rows: Rows) -> arb_mat:
+        return arb_mat([[arb(float(x)) for x in row] for row in rows])
+
+    def ones(self, rows: int, columns: int) -> arb_mat:
+        return arb_mat(rows, columns, [arb(1)] * (rows * columns))
+
+    def shape(self, matrix: arb_mat) -> tuple[int, int]:
+        return matrix.nrows(), matrix.ncols()
+
+    def transpose(self, matrix: arb_mat) -> arb_mat:
+        return matrix.transpose()
+
+    def matmul(self, left: arb_mat, right: arb_mat) -> arb_mat:
+        return left * right
+
+    def weighted_sums(self, inputs: arb_mat, weights: arb_mat, biases: arb_mat | None) -> arb_mat:
+        sums = inputs * weights.transpose()
+        return sums if biases is None else sums + self.ones(inputs.nrows(), 1) * biases
+
+    def elementwise(self, formula: Formula, *matrices: arb_mat) -> arb_mat:
+        values = [formula(*numbers, self.functions) for numbers in zip(*(m.entries() for m in matrices), strict=True)]
+        return arb_mat(*self.shape(matrices[0]), values)
+
+    def activate(self, activation: Activation, z: arb_mat) -> arb_mat:
+        return self.elementwise(activation.value, z)
+
+    def softmax(self, z: arb_mat) -> arb_mat:
+        return arb_mat([[x.exp() for x in row] for row in self.log_softmax(z).tolist()])
+
+    def log_softmax(self, z: arb_mat) -> arb_mat:
+        rows = z.tolist()
+        log_sums = [sum((x.exp() for x in row), arb(0)).log() for row in rows]
+        return arb_mat([[x - log_sum for x in row] for row, log_sum in zip(rows, log_sums, strict=True)])
+
+    def total(self, matrix: arb_mat) -> arb_mat:
+        return arb_mat([[sum(matrix.entries(), arb(0))]])
+
+
+def certified(case: Case, rules: Rules = RULES, bits: int = BITS) -> Step:
+    """The reference on a case in balls of `bits` bits; its matrices are `arb_mat`."""
+    with ctx.workprec(bits):
+        return run(case, CertifiedArithmetic(), rules)

@@ -1,0 +1,1 @@
+"""Runs the matrix of cases and adapters, and shows what came of it."""

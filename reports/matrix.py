@@ -1,0 +1,106 @@
+"""Runs the matrix: every case on every adapter, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, as_completed
+from functools import cache
+from typing import Any
+
+from ..adapters.adapter import Adapter
+from ..reference.case import Case
+from ..reference.judge import UnusableAnswer, expectations, judge
+from ..reference.precision import PRECISIONS
+from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
+
+Progress = Callable[[Case], None]  # called as each case is finished
+
+
+def compare(
+    cases: Sequence[Case],
+    adapters: Sequence[Adapter],
+    absent: Sequence[Adapter] = (),
+    executor: Executor | None = None,
+    progress: Progress = lambda case: None,
+) -> Results:
+    """Run and judge every case on every adapter.
+
+    executor: any `concurrent.futures` executor; None runs here, one case after the other
+    absent: adapters to list as not installed
+    Runs are in the order of cases, then adapters, whatever order they finish in.
+    """
+    runs: dict[int, list[RunResult]] = {}
+    for index, finished in _finished(cases, adapters, executor):
+        runs[index] = finished
+        progress(cases[index])
+    in_order = [run for index in range(len(cases)) for run in runs[index]]
+    return Results(
+        environment=environment(),
+        verdict=worst([run.verdict for run in in_order]),
+        cases=[case_result(case) for case in cases],
+        runs=in_order,
+        absent=[Absent(adapter.name, adapter.install) for adapter in absent],
+    )
+
+
+def _finished(
+    cases: Sequence[Case], adapters: Sequence[Adapter], executor: Executor | None
+) -> Iterator[tuple[int, list[RunResult]]]:
+    if executor is None:
+        for index, case in enumerate(cases):
+            yield index, run_case(case, adapters)
+        return
+    futures = {executor.submit(run_case, case, adapters): index for index, case in enumerate(cases)}
+    try:
+        for future in as_completed(futures):
+            index = futures[future]
+            try:
+                yield index, future.result()
+            except BrokenExecutor:
+                message = "the process that ran this case, or one beside it, died"
+                yield index, [_unanswered(cases[index], adapter, message) for adapter in adapters]
+    except BaseException:  # Ctrl-C among them: do not start what is still waiting
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def run_case(case: Case, adapters: Sequence[Adapter]) -> list[RunResult]:
+    """One case on every adapter. What may be expected is derived once per precision."""
+    expected = cache(lambda precision: expectations(case, PRECISIONS[precision]))
+    return [_run(case, adapter, expected) for adapter in adapters]
+
+
+def _run(case: Case, adapter: Adapter, expected: Callable[[str], Any]) -> RunResult:
+    try:
+        observation = adapter.run(case)
+    except Exception as error:  # whatever a framework raises is its answer, and the other adapters still run
+        return _unanswered(case, adapter, f"{type(error).__name__}: {error}")
+    try:
+        judgement = judge(case, observation, expected(observation.precision))
+    except UnusableAnswer as error:
+        return _unanswered(case, adapter, str(error))
+    return RunResult(
+        case=case.name,
+        dtype=case.dtype,
+        adapter=adapter.name,
+        version=observation.version,
+        device=observation.device,
+        precision=observation.precision,
+        verdict=judgement.verdict.value,
+        message=None,
+        comparisons=comparison_results(judgement),
+    )
+
+
+def _unanswered(case: Case, adapter: Adapter, message: str) -> RunResult:
+    return RunResult(
+        case=case.name,
+        dtype=case.dtype,
+        adapter=adapter.name,
+        version=adapter.version,
+        device=None,
+        precision=None,
+        verdict="unanswered",
+        message=message,
+        comparisons=[],
+    )

@@ -1,0 +1,97 @@
+"""Views of the results document: terminal, Markdown, JSON. All tables by tabulate, pages by jinja2."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from tabulate import tabulate
+
+from ..reference.case import InvalidInput
+from .results import Results, encoded
+from .tables import MATRIX_HEADERS, failures, matrix_rows, summary
+
+
+def terminal(results: Results) -> str:
+    return _page(results, "report.txt", "simple_outline")
+
+
+def markdown(results: Results) -> str:
+    return _page(results, "report.md", "github")
+
+
+# Format by name: how to render it, and the file that --out writes.
+FORMATS: dict[str, tuple[Callable[[Results], str], str]] = {
+    "terminal": (terminal, "report.txt"),
+    "markdown": (markdown, "report.md"),
+    "json": (encoded, "results.json"),
+}
+
+
+def _page(results: Results, template: str, table_format: str) -> str:
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 -- text, not HTML
+    source = files(__package__).joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
+    align = ["left"] * 4 + ["right"] * 5 + ["left"]
+    return environment.from_string(source).render(
+        results=results,
+        summary=summary(results),
+        matrix=tabulate(matrix_rows(results), MATRIX_HEADERS, table_format, colalign=align, disable_numparse=True),
+        failures=failures(results),
+        unanswered=[run for run in results.runs if run.verdict == "unanswered"],
+    )
+
+
+def prepare(out: Path) -> None:
+    """Make sure, before any work is done, that reports can be written to `out`. Leaves nothing behind.
+
+    Raises InvalidInput where they cannot.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    finally:
+        for folder in missing:
+            if folder.is_dir():
+                folder.rmdir()
+
+
+def write(results: Results, out: Path) -> list[Path]:
+    """Write every view into the folder `out`, each file whole or not at all. Returns the files.
+
+    Raises InvalidInput where they cannot be written.
+    """
+    pages = {out / name: render(results) for render, name in FORMATS.values()}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path, page in pages.items():
+            _replace(path, page)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    return list(pages)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside the old file and put it in its place in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(out: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"--out {out}: expected a folder that can be written to; {error.strerror or error}. Name another one."
+    )

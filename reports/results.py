@@ -1,0 +1,170 @@
+"""The results document: one JSON file, described by `schema.json`, that every report is a view of."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from ..reference.case import Case
+from ..reference.judge import Comparison, Element, Judgement
+from ..version import VERSION
+
+SCHEMA = "backproof-results/1"
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
+
+
+class ElementResult(msgspec.Struct, frozen=True):
+    """A number outside its bound. Numbers are decimals in strings, so that NaN and infinities can be said."""
+
+    index: Annotated[list[int], Meta(description="in its array, from 0: [sample, unit], [unit, input] or [unit]")]
+    expected: str
+    got: str
+    tolerance: str
+    ratio: Annotated[float | None, Meta(description="error / tolerance; null where the number is not finite")]
+
+
+class ComparisonResult(msgspec.Struct, frozen=True):
+    """One array that was compared."""
+
+    quantity: str
+    layer: Annotated[int | None, Meta(description="from 0, first hidden layer first; null for the loss")]
+    verdict: Annotated[str, Meta(description="agrees, undecided or wrong")]
+    elements: int
+    undecided: Annotated[int, Meta(description="elements whose bound is too wide to refuse anything")]
+    wrong: int
+    largest_ulps: Annotated[
+        float | None, Meta(description="largest error against the certified truth, in ulps of the array's largest element")
+    ]
+    largest_ratio: Annotated[
+        float | None,
+        Meta(description="largest error / tolerance; null if none was decided, or if a wrong number is not finite"),
+    ]
+    digits: Annotated[
+        float | None, Meta(description="the check's power: decimal digits seen at its weakest decided element")
+    ]
+    worst: list[ElementResult]
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """One adapter on one case."""
+
+    case: str
+    dtype: Annotated[str, Meta(description="of the case's numbers")]
+    adapter: str
+    version: str | None
+    device: str | None
+    precision: Annotated[str | None, Meta(description="the format that the adapter computes in, and is judged by")]
+    verdict: Annotated[str, Meta(description="agrees, undecided, wrong, or unanswered")]
+    message: Annotated[str | None, Meta(description="why there is no usable answer")]
+    comparisons: list[ComparisonResult]
+
+
+class CaseResult(msgspec.Struct, frozen=True):
+    """A case in short."""
+
+    name: str
+    dtype: str
+    sizes: list[int]
+    batch: int
+    loss: str
+    reduction: str
+    note: str
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """An adapter whose framework is not installed."""
+
+    adapter: str
+    install: str
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """Where it ran."""
+
+    backproof: str
+    python: str
+    platform: str
+    created: Annotated[str, Meta(description="ISO 8601, UTC")]
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """What `backproof compare` found."""
+
+    schema: Annotated[str, Meta(pattern=f"^{SCHEMA}$")] = SCHEMA
+    environment: Environment
+    verdict: Annotated[str, Meta(description="agrees, undecided, wrong, or unanswered: the worst of the runs")]
+    cases: list[CaseResult]
+    runs: list[RunResult]
+    absent: list[Absent]
+
+
+# From best to worst: a row, or the whole, is as good as its worst run. "undecided" is a limit of the check, not of what was checked.
+ORDER = ("agrees", "undecided", "unanswered", "wrong")
+
+
+def worst(verdicts: list[str]) -> str:
+    """The verdict on several together. Undecided only where nothing was decided."""
+    if "agrees" in verdicts:
+        verdicts = [verdict for verdict in verdicts if verdict != "undecided"]
+    return max(verdicts, key=ORDER.index, default="undecided")
+
+
+def environment() -> Environment:
+    return Environment(
+        backproof=VERSION,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def case_result(case: Case) -> CaseResult:
+    return CaseResult(case.name, case.dtype, list(case.sizes), case.batch, case.loss, case.reduction, case.note)
+
+
+def comparison_results(judgement: Judgement) -> list[ComparisonResult]:
+    return [_comparison(comparison) for comparison in judgement.comparisons]
+
+
+def _comparison(comparison: Comparison) -> ComparisonResult:
+    return ComparisonResult(
+        quantity=comparison.place.quantity,
+        layer=comparison.place.layer,
+        verdict=comparison.verdict.value,
+        elements=comparison.elements,
+        undecided=comparison.undecided,
+        wrong=comparison.wrong,
+        largest_ulps=comparison.largest_ulps,
+        largest_ratio=comparison.largest_ratio,
+        digits=comparison.digits,
+        worst=[_element(element) for element in comparison.worst],
+    )
+
+
+def _element(element: Element) -> ElementResult:
+    return ElementResult(
+        list(element.index), repr(element.expected), repr(element.got), f"{element.tolerance:.3g}", element.ratio
+    )
+
+
+def encoded(results: Results) -> str:
+    """The document as JSON text. Numbers that are not finite become null."""
+    return msgspec.json.format(msgspec.json.encode(results), indent=1).decode() + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the document. `schema.json` is its published copy: python -m backproof.reports.results."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "backproof results",
+        **msgspec.json.schema(Results),
+    }
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode() + "\n")

@@ -1,0 +1,126 @@
+"""What a report shows, read from the results document alone: the matrix, row by row, and the failures, number by number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .results import CaseResult, ComparisonResult, ElementResult, Results, RunResult, worst
+
+MATRIX_HEADERS = (
+    "adapter",
+    "version",
+    "dtype",
+    "computes in",
+    "cases",
+    "numbers compared",
+    "undecided",
+    "largest error (ulp)",
+    "largest error / tolerance",
+    "verdict",
+)
+
+
+def matrix_rows(results: Results) -> list[list[str]]:
+    """One row per adapter × dtype, in `MATRIX_HEADERS` order."""
+    rows: dict[tuple[str, str], list[RunResult]] = {}
+    for run in results.runs:
+        rows.setdefault((run.adapter, run.dtype), []).append(run)
+    return [_row(adapter, dtype, runs) for (adapter, dtype), runs in rows.items()]
+
+
+def _row(adapter: str, dtype: str, runs: list[RunResult]) -> list[str]:
+    compared = [comparison for run in runs for comparison in run.comparisons]
+    return [
+        adapter,
+        _joined(run.version for run in runs),
+        dtype,
+        _joined(run.precision for run in runs),
+        str(len(runs)),
+        f"{sum(c.elements for c in compared):,}",
+        f"{sum(c.undecided for c in compared):,}",
+        number(max((c.largest_ulps for c in compared if c.largest_ulps is not None), default=None)),
+        number(max((c.largest_ratio for c in compared if c.largest_ratio is not None), default=None)),
+        worst([run.verdict for run in runs]),
+    ]
+
+
+def _joined(values: Iterable[str | None]) -> str:
+    return ", ".join(dict.fromkeys(value for value in values if value is not None)) or "–"
+
+
+def number(value: float | None) -> str:
+    """Three digits, for a table; – where there is none."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+def summary(results: Results) -> str:
+    """The verdict in one sentence."""
+    compared = [comparison for run in results.runs for comparison in run.comparisons]
+    elements = sum(comparison.elements for comparison in compared)
+    decided = elements - sum(comparison.undecided for comparison in compared)
+    of = f"{decided:,} of {elements:,} numbers could be decided" if decided < elements else f"all {elements:,} numbers decided"
+    runs, wrong = len(results.runs), sum(run.verdict == "wrong" for run in results.runs)
+    unanswered = sum(run.verdict == "unanswered" for run in results.runs)
+    match results.verdict:
+        case "agrees":
+            return f"agrees: no disagreement in {runs} runs; {of}."
+        case "undecided":
+            return f"undecided: the bounds are too wide to decide any of the {elements:,} numbers in {runs} runs."
+        case "unanswered":
+            return f"unanswered: {unanswered} of {runs} runs gave no usable answer; the others agree ({of})."
+    return f"wrong: {wrong} of {runs} runs give numbers that no honest implementation gives."
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One adapter's wrong numbers on one case, in words."""
+
+    title: str
+    comparisons: tuple[tuple[str, tuple[str, ...]], ...]  # a headline, and a line per element
+
+
+def failures(results: Results) -> list[Failure]:
+    """Every wrong run, its wrong comparisons in the order of computing: the first is where the trouble begins."""
+    cases = {(case.name, case.dtype): case for case in results.cases}
+    return [_failure(run, cases[run.case, run.dtype]) for run in results.runs if run.verdict == "wrong"]
+
+
+def _failure(run: RunResult, case: CaseResult) -> Failure:
+    wrong = [comparison for comparison in run.comparisons if comparison.wrong]
+    sizes = "-".join(str(n) for n in case.sizes)
+    title = f"{run.adapter} {run.dtype} · {case.name} ({sizes}, batch {case.batch}, {case.loss}, {case.reduction})"
+    return Failure(title, tuple(_comparison(comparison, case, first=k == 0) for k, comparison in enumerate(wrong)))
+
+
+def _comparison(comparison: ComparisonResult, case: CaseResult, first: bool) -> tuple[str, tuple[str, ...]]:
+    headline = f"{layer_name(comparison.layer, len(case.sizes) - 1)}{comparison.quantity.replace('_', ' ')}"
+    headline += f" · {comparison.wrong} of {comparison.elements} elements" + (" · first wrong step" if first else "")
+    lines = tuple(_element(element, comparison.quantity) for element in comparison.worst)
+    hidden = comparison.wrong - len(comparison.worst)
+    return headline, (*lines, f"… and {hidden} more") if hidden else lines
+
+
+def layer_name(layer: int | None, count: int) -> str:
+    """"hidden layer 1 · ", counted from 1 as people do; nothing for the loss, which is no layer's."""
+    if layer is None:
+        return ""
+    return "output layer · " if layer == count - 1 else f"hidden layer {layer + 1} · "
+
+
+# What an element's index counts, by quantity.
+_AXES = {
+    "weight_gradients": ("unit", "input"),
+    "updated_weights": ("unit", "input"),
+    "bias_gradients": ("unit",),
+    "updated_biases": ("unit",),
+    "loss": (),
+}
+
+
+def _element(element: ElementResult, quantity: str) -> str:
+    axes = _AXES.get(quantity, ("sample", "unit"))
+    where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, element.index, strict=False))
+    by = "not a finite number" if element.ratio is None else f"{element.ratio:.3g} × the tolerance"
+    prefix = f"{where}: " if where else ""
+    return f"{prefix}expected {element.expected}, got {element.got}, tolerance {element.tolerance}: {by}"
