@@ -20,12 +20,14 @@ class Adapter:
     name: what people type;  summary: what it is, in a few words
     package: the distribution that it needs, also its import name; None for plain Python
     run: a case to an observation; imports the framework only when called
+    rank: where it stands in lists; the reference first, then what is written by hand, then frameworks
     """
 
     name: str
     summary: str
     package: str | None
     run: Callable[[Case], Observation]
+    rank: int = 4
 
     @property
     def present(self) -> bool:
@@ -48,7 +50,7 @@ class Adapter:
 
 
 def adapters() -> dict[str, Adapter]:
-    """All adapters by name, whether their framework is installed or not: ours first, then third parties'.
+    """All adapters by name, whether their framework is installed or not, in the order of lists.
 
     Raises InvalidInput where a third party's entry point cannot be loaded, or takes a name that is taken.
     """
@@ -58,10 +60,13 @@ def adapters() -> dict[str, Adapter]:
         adapter = getattr(importlib.import_module(f"{package}.{module.name}"), "ADAPTER", None)
         if adapter is not None:
             found[adapter.name] = adapter
-    found = dict(sorted(found.items(), key=lambda item: (item[1].package is not None, item[1].summary)))
     for entry in entry_points(group="backproof.adapters"):
-        found[_checked_name(entry.name, found)] = _load(entry.name, entry.load)
-    return found
+        if entry.name in found:
+            raise InvalidInput(
+                f"adapter {entry.name}: two installed packages offer an adapter of this name. Uninstall one."
+            )
+        found[entry.name] = _load(entry.name, entry.load)
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[0])))
 
 
 def chosen(names: Sequence[str] = ()) -> tuple[Adapter, ...]:
@@ -75,21 +80,21 @@ def chosen(names: Sequence[str] = ()) -> tuple[Adapter, ...]:
     for name in names:
         one_of("adapter", name, known)
         if not known[name].present:
-            raise InvalidInput(f"adapter {name}: {known[name].package} is not installed. To bring it: {known[name].install}")
+            raise InvalidInput(
+                f"adapter {name}: {known[name].package} is not installed. To bring it: {known[name].install}"
+            )
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
 def _load(name: str, load: Callable[[], object]) -> Adapter:
     try:
         adapter = load()
-    except Exception as error:  # a third party's import may fail in any way; it must not take the others down unexplained
-        raise InvalidInput(f"adapter {name}: its entry point failed to load: {error}. Repair or uninstall it.") from error
+    except (
+        Exception
+    ) as error:  # a third party's import may fail in any way; it must not take the others down unexplained
+        raise InvalidInput(
+            f"adapter {name}: its entry point failed to load: {error}. Repair or uninstall it."
+        ) from error
     if not isinstance(adapter, Adapter):
         raise InvalidInput(f"adapter {name}: its entry point must name an Adapter, got {type(adapter).__name__}.")
     return adapter
-
-
-def _checked_name(name: str, found: dict[str, Adapter]) -> str:
-    if name in found:
-        raise InvalidInput(f"adapter {name}: two installed packages offer an adapter of this name. Uninstall one.")
-    return name

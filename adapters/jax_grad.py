@@ -18,6 +18,7 @@ Parameters = list[tuple[Any, Any]]  # weights and biases (or None) of every laye
 
 
 def observe(case: Case) -> Observation:
+    """One learning step under jit, on JAX's default device."""
     import jax
     import jax.numpy as jnp
 
@@ -31,12 +32,11 @@ def observe(case: Case) -> Observation:
         ]
         inputs = jnp.asarray(np.array(case.inputs, case.dtype))
         targets = jnp.asarray(np.array(case.targets, case.dtype))
-        taps = [jnp.zeros((case.batch, units), case.dtype) for units in case.sizes[1:]]
+        taps = [jnp.asarray(np.zeros((case.batch, units), case.dtype)) for units in case.sizes[1:]]
 
         def step(parameters: Parameters, taps: Any, inputs: Any, targets: Any) -> Any:
-            objective = partial(_objective, case)
-            gradients, _ = jax.grad(objective, has_aux=True)(parameters, taps, inputs, targets)
-            visible, deltas = jax.value_and_grad(objective, argnums=1, has_aux=True)(parameters, taps, inputs, targets)
+            differentiate = jax.value_and_grad(partial(_objective, case), argnums=(0, 1), has_aux=True)
+            visible, (gradients, deltas) = differentiate(parameters, taps, inputs, targets)
             rate = case.learning_rate
             updated = None if rate is None else jax.tree.map(lambda old, g: old - rate * g, parameters, gradients)
             return gradients, visible, deltas, updated
@@ -128,4 +128,4 @@ def _arrays(arrays: Any) -> tuple[np.ndarray | None, ...]:
     return tuple(None if array is None else np.asarray(array) for array in arrays)
 
 
-ADAPTER = Adapter("jax", "JAX: grad and value_and_grad under jit", package="jax", run=observe)
+ADAPTER = Adapter("jax", "JAX: grad and value_and_grad under jit", package="jax", run=observe, rank=3)

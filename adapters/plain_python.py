@@ -13,6 +13,7 @@ from .adapter import Adapter
 
 
 def observe(case: Case) -> Observation:
+    """One learning step of the reference."""
     step = run(case, PLAIN)
     forward, backward, updated = step.forward, step.backward, step.updated
     return Observation(
@@ -45,4 +46,4 @@ def _row(matrix: PlainMatrix | None) -> np.ndarray | None:
     return None if matrix is None else _array(matrix)[0]
 
 
-ADAPTER = Adapter("plain", "the reference: plain Python floats", package=None, run=observe)
+ADAPTER = Adapter("plain", "the reference: plain Python floats", package=None, run=observe, rank=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def observe(case: Case) -> Observation:
+    """One learning step by autograd; deltas are the gradients kept at the pre-activations."""
     import torch
 
     def tensor(rows: Any) -> Tensor:
@@ -38,12 +40,12 @@ def observe(case: Case) -> Observation:
     loss = _loss(case.loss, a, targets)
     if case.reduction == "mean":
         loss = loss / case.batch
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
 
     parameters = weights + [b for b in biases if b is not None]
     observation = Observation(
         adapter=ADAPTER.name,
-        version=torch.__version__,
+        version=str(torch.__version__),
         device=str(inputs.device),
         precision=case.dtype,
         received=received,
@@ -58,8 +60,6 @@ def observe(case: Case) -> Observation:
         return observation
 
     torch.optim.SGD(parameters, lr=case.learning_rate).step()
-    from dataclasses import replace
-
     return replace(observation, updated_weights=_arrays(weights), updated_biases=_arrays(biases))
 
 
@@ -116,4 +116,4 @@ def _loss(name: str, o: Tensor, t: Tensor) -> Tensor:
     raise NotImplementedError(f"loss {name}")
 
 
-ADAPTER = Adapter("torch", "PyTorch: autograd and torch.optim.SGD", package="torch", run=observe)
+ADAPTER = Adapter("torch", "PyTorch: autograd and torch.optim.SGD", package="torch", run=observe, rank=2)

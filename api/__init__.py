@@ -6,6 +6,7 @@ The public names, each loaded when it is first used (PEP 562): `import backproof
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from .reference.observation import Observation
     from .reference.plain import PLAIN, PlainArithmetic
     from .reference.worked_example import worked_example
-    from .version import VERSION as __version__
+
+    __version__: str
 
 _HOMES = {
     "adapters.adapter": ("Adapter", "adapters"),
@@ -64,7 +66,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return import_module(".version", __name__).VERSION
+        return version("backproof")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)

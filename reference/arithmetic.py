@@ -1,23 +1,25 @@
 """What the chain rule needs of a kind of number.
 
-`backprop.py` is written once. An `Arithmetic` says what its matrices are made of: floats (`plain.py`),
-value-with-bound (`bounded.py`), certified balls (`certified.py`). A formula for one element, such as `a * (1 - a)`, is ordinary Python on one of
-those numbers; functions that Python has no operator for come from `Functions`.
+`backprop.py` is written once. An `Arithmetic` says what its matrices are made of: floats (`plain.py`), values with
+bounds (`bounded.py`), certified balls (`certified.py`). A formula for one element, such as `a * (1 - a)`, is ordinary
+Python on one of those numbers; functions that Python has no operator for come from `Functions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .activations import Activation
 
 # The two types that differ between kinds of number, and that the chain rule never looks into.
 Matrix = Any  # rows × columns; batch rows are samples
 Number = Any  # one element of a Matrix (or all of them at once, for arithmetics that work on arrays)
 
-Rows = Sequence[Sequence[float]]  # a matrix from outside: nested sequences, or a two-dimensional array
+Rows: TypeAlias = "Sequence[Sequence[float]] | NDArray[Any]"  # a matrix from outside
 Formula = Callable[..., Number]  # (number, …, functions) → number
 
 
@@ -36,10 +38,10 @@ class Functions(Protocol):
     def minimum(self, x: Number, y: Number) -> Number: ...
 
     def step(self, x: Number) -> Number:
-        """0 below zero, 1 above; at zero 0 where one value must be chosen, anything in [0, 1] where a set can be held."""
+        """0 below zero, 1 above; at zero 0 where one value must be chosen, all of [0, 1] where a set can be held."""
 
     def either(self, first: Number, second: Number) -> Number:
-        """Two ways to compute the same number that differ only in rounding. Floats take the first; a bound covers both."""
+        """Two ways to compute one number, which differ only in rounding. Floats take the first, a bound covers both."""
 
 
 class Arithmetic(Protocol):

@@ -76,7 +76,8 @@ def output_error(objective: Objective, outputs: Matrix, targets: Matrix, ar: Ari
 def output_delta(layer: Layer, z: Matrix, outputs: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
     """δ = ∂E/∂o · ∂o/∂z at the output layer. batch × outputs.
 
-    Source: Rumelhart, Hinton & Williams, Nature 323 (1986), eq. 5; Nielsen, Neural Networks and Deep Learning, ch. 2, BP1.
+    Source: Rumelhart, Hinton & Williams, Nature 323 (1986), eqs. 4 and 5; Nielsen, Neural Networks and Deep
+    Learning (2015), ch. 2, BP1.
     """
     if layer.activation is SOFTMAX:
         return softmax_delta(error, outputs, ar)
@@ -217,7 +218,8 @@ def backward(
         deltas=tuple(deltas),
         weight_gradients=tuple(rules.weight_gradient(d, a, ar) for d, a in zip(deltas, received, strict=True)),
         bias_gradients=tuple(
-            None if layer.biases is None else rules.bias_gradient(d, ar) for layer, d in zip(layers, deltas, strict=True)
+            None if layer.biases is None else rules.bias_gradient(d, ar)
+            for layer, d in zip(layers, deltas, strict=True)
         ),
     )
 

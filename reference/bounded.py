@@ -1,8 +1,9 @@
 """Value with bound: how far an honest implementation may be from the truth. No tolerance is picked, all are derived.
 
 An element is an interval [value − error, value + error]. It holds the exact result, and it holds what *every* honest
-implementation in the given precision may get: each sum of products added up in any order, with or without FMA; each elementary function within
-its stated ulps; subnormal numbers kept or flushed to zero. An observed number outside it was not computed that way.
+implementation in the given precision may get: each sum of products added up in any order, with or without FMA; each
+elementary function within its stated ulps; subnormal numbers kept or flushed to zero. An observed number outside it
+was not computed that way.
 
 How the bounds arise, with u the unit roundoff, x̂ the computed and x the exact value:
 
@@ -36,7 +37,9 @@ Array = NDArray[np.float64]
 
 U64 = FLOAT64.unit_roundoff
 OUTWARD = 1 + 32 * U64  # covers the few roundings with which one operation's error is itself computed
-LIBRARY_ULPS = 4  # of exp, log and log1p, ours and theirs: at least twice the largest error measured (see Activation.ulps)
+LIBRARY_ULPS = (
+    4  # of exp, log and log1p, ours and theirs: at least twice the largest error measured (see Activation.ulps)
+)
 TANH_ULPS = 7
 
 
@@ -94,9 +97,7 @@ class Bounded:
 
     def _scaled(self, factor: float) -> Bounded:
         """Times an exact constant; exact for a power of two."""
-        return self.rounded(
-            self.value * factor, self.error * abs(factor), roundings=0 if _power_of_two(factor) else 1
-        )
+        return self.rounded(self.value * factor, self.error * abs(factor), roundings=0 if _power_of_two(factor) else 1)
 
     def _operand(self, other: Operand) -> Bounded:
         return other if isinstance(other, Bounded) else constant(float(other), self.precision)
@@ -158,7 +159,7 @@ class ArrayFunctions:
 
 
 class BoundedFunctions:
-    """Elementary functions on `Bounded`: the operand's error travels by the largest slope in reach, then K ulps are added."""
+    """Elementary functions on `Bounded`: an operand's error travels by the largest slope in reach; ulps are added."""
 
     def __init__(self, precision: Precision) -> None:
         self.precision = precision
@@ -189,18 +190,18 @@ class BoundedFunctions:
         return Bounded(np.abs(x.value), x.error, x.precision)
 
     def maximum(self, x: Operand, y: Operand) -> Bounded:
-        first, second = self._both(x, y)
+        first, second = self._bounded(x), self._bounded(y)
         error = np.maximum(first.error, second.error)
         error = np.where(first.value - first.error > second.value + second.error, first.error, error)
         error = np.where(second.value - second.error > first.value + first.error, second.error, error)
         return Bounded(np.maximum(first.value, second.value), error, self.precision)
 
     def minimum(self, x: Operand, y: Operand) -> Bounded:
-        first, second = self._both(x, y)
+        first, second = self._bounded(x), self._bounded(y)
         return -self.maximum(-first, -second)
 
     def step(self, x: Bounded) -> Bounded:
-        """At a kink, and wherever an honest pre-activation may lie on either side of it, all of [0, 1] is admissible."""
+        """At a kink, and wherever an honest pre-activation may lie on either side, all of [0, 1] is admissible."""
         sure = np.abs(x.value) > x.error
         value = np.where(sure, (x.value > 0).astype(np.float64), 0.5)
         return Bounded(value, np.where(sure, 0.0, 0.5), x.precision)
@@ -210,8 +211,8 @@ class BoundedFunctions:
         reach = (np.abs(first.value - second.value) + second.error) * OUTWARD
         return settled(first.value, np.fmax(first.error, np.where(np.isnan(reach), np.inf, reach)), self.precision)
 
-    def _both(self, x: Operand, y: Operand) -> tuple[Bounded, Bounded]:
-        return tuple(v if isinstance(v, Bounded) else constant(float(v), self.precision) for v in (x, y))  # type: ignore[return-value]
+    def _bounded(self, x: Operand) -> Bounded:
+        return x if isinstance(x, Bounded) else constant(float(x), self.precision)
 
 
 ARRAY_FUNCTIONS = ArrayFunctions()
@@ -220,7 +221,7 @@ ARRAY_FUNCTIONS = ArrayFunctions()
 class BoundedArithmetic:
     """Matrices of `Bounded`. Values by BLAS in float64; the bounds cost about three more products of the same size.
 
-    precision: of the implementation to be judged. With FLOAT64 the intervals also enclose the truth for narrower targets.
+    precision: of the implementation to be judged. With FLOAT64 the intervals enclose the truth for narrower targets.
     """
 
     def __init__(self, precision: Precision) -> None:
@@ -270,8 +271,8 @@ class BoundedArithmetic:
     def activate(self, activation: Activation, z: Bounded) -> Bounded:
         """f(z): how far f moves while z moves within its bound, and the activation's own ulps.
 
-        Two bounds on the first, each valid, the smaller taken: the largest slope in reach times the error of z, and, f being
-        increasing, the values at the two ends (which say more where f saturates).
+        Two bounds on the first, each valid, the smaller taken: the largest slope in reach times the error of z, and, f
+        being increasing, the values at the two ends (which say more where f saturates).
         """
 
         def f(x: Array) -> Array:
@@ -282,14 +283,16 @@ class BoundedArithmetic:
             value, low, high = f(z.value), z.value - z.error, z.value + z.error
             steepest = np.clip(activation.steepest, low, high)
             slope = np.abs(activation.derivative(steepest, f(steepest), ARRAY_FUNCTIONS))
-            by_slope = (slope + 16 * U64) * z.error  # the slope, computed in float64, may have cancelled to less than it is
+            by_slope = (
+                slope + 16 * U64
+            ) * z.error  # the slope, computed in float64, may have cancelled to less than it is
             at_low, at_high = f(low), f(high)
             own = 4 * (activation.ulps + 1) * U64 * np.maximum(np.abs(at_low), np.abs(at_high))
             by_ends = np.maximum(at_high - value, value - at_low) + own
             return z.rounded(value, np.fmin(by_slope, by_ends), roundings=2 * activation.ulps)
 
     def softmax(self, z: Bounded) -> Bounded:
-        """exp(zᵢ) / Σ exp(zⱼ): errors in z act on the exponents, ∂ log sᵢ = ∂zᵢ − Σ sⱼ ∂zⱼ; shifting by the maximum rounds too."""
+        """exp(zᵢ) / Σ exp(zⱼ): errors in z act on the exponents, ∂ log sᵢ = ∂zᵢ − Σ sⱼ ∂zⱼ, and so does the shift's."""
         with np.errstate(all="ignore"):
             shifted = z.value - z.value.max(axis=1, keepdims=True)
             exponentials = np.exp(shifted)
@@ -313,7 +316,7 @@ class BoundedArithmetic:
             return z.rounded(value, z.error + z.error.max(axis=1, keepdims=True) + computing, roundings=2)
 
     def total(self, matrix: Bounded) -> Bounded:
-        """Two summands per element: a loss's terms are often sums of two, which an implementation may add separately."""
+        """Two summands per element: a loss's terms may be sums of two, which an implementation may add separately."""
         with np.errstate(all="ignore"):
             value = np.array([[matrix.value.sum()]])
             error = np.array([[matrix.error.sum()]])
@@ -321,7 +324,7 @@ class BoundedArithmetic:
             return self._sum(value, error, reach, terms=2 * matrix.value.size)
 
     def _sum(self, value: Array, error: Array, reach: Array, terms: int) -> Bounded:
-        """A sum of `terms` products whose operands' errors have become `error`; `reach` bounds the sum of their sizes."""
+        """A sum of `terms` products: the operands' errors have become `error`, `reach` bounds the sum of sizes."""
         ours = gamma(terms + 8, U64)  # the value's own rounding, and that of the sums which make up the error
         theirs = gamma(terms, self.precision.unit_roundoff)
         underflow = 2 * terms * self.precision.smallest_normal

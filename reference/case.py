@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from .activations import ACTIVATIONS, SOFTMAX
 from .arithmetic import Arithmetic, Matrix, Rows
@@ -22,7 +23,7 @@ REDUCTIONS = ("sum", "mean")
 
 
 class InvalidInput(ValueError):
-    """Something given from outside is not usable. The message names the place, what was expected, what came, what to do."""
+    """Something given from outside is not usable. The message says where, what was expected, what came, what to do."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Step:
-    """Everything that one learning step computes, in one arithmetic. `updated` is None where there is no learning rate."""
+    """Everything that one learning step computes, in one arithmetic. `updated` is None without a learning rate."""
 
     forward: Forward
     backward: Backward
@@ -106,6 +107,9 @@ def with_ones(inputs: Rows, position: str = "last") -> tuple[tuple[float, ...], 
 # ------------------------------------------------------------------------------------------------ validation
 
 
+LONG_LIST = 12  # names; longer lists are shown only where no single name is near
+
+
 def one_of(place: str, value: object, known: Iterable[str]) -> None:
     """Raises InvalidInput unless `value` is one of the `known` names; suggests the nearest one."""
     names = list(known)
@@ -114,6 +118,8 @@ def one_of(place: str, value: object, known: Iterable[str]) -> None:
     from difflib import get_close_matches  # only needed when something is wrong
 
     close = get_close_matches(str(value), names, n=1)
+    if close and len(names) > LONG_LIST:
+        raise InvalidInput(f"{place}: there is no {value!r}. Did you mean {close[0]!r}?")
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise InvalidInput(f"{place}: expected one of {', '.join(names)}; got {value!r}.{hint}")
 
@@ -149,7 +155,9 @@ def _validate(case: Case) -> None:
     rate = case.learning_rate
     if rate is not None:
         if not (_is_number(rate) and math.isfinite(rate) and rate > 0):
-            raise InvalidInput(f"learning_rate: expected a positive finite number, or None for no update; got {rate!r}.")
+            raise InvalidInput(
+                f"learning_rate: expected a positive finite number, or None for no update; got {rate!r}."
+            )
         _representable("learning_rate", rate, case.dtype)
 
 
@@ -158,12 +166,15 @@ def _validate_loss(case: Case) -> None:
     if loss.output_activation is not None and activation != loss.output_activation:
         last = len(case.layers) - 1
         raise InvalidInput(
-            f"layers[{last}].activation: loss {loss.name} expects {loss.output_activation} on the output layer, got {activation}."
+            f"layers[{last}].activation: loss {loss.name} expects {loss.output_activation} on the output layer, "
+            f"got {activation}."
         )
     if loss.targets is None:
         return
     for i, row in enumerate(case.targets):
-        if not all(0 <= t <= 1 for t in row) or (loss.targets == DISTRIBUTION and sum(Fraction(float(t)) for t in row) != 1):
+        if not all(0 <= t <= 1 for t in row) or (
+            loss.targets == DISTRIBUTION and sum(Fraction(float(t)) for t in row) != 1
+        ):
             raise InvalidInput(f"targets[{i}]: loss {loss.name} expects {loss.targets}, got {_listed(row)}.")
 
 
@@ -175,8 +186,9 @@ def _misfit(place: str, units: int, columns: int, width: int, below: str) -> str
     return message
 
 
-def _shape(place: str, rows: Rows, meaning: str, dtype: str) -> tuple[int, int]:
+def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]:
     """The shape of a matrix, after making sure that it is one and that all of it is usable in this dtype."""
+    rows: Any = given  # which it is only supposed to be
     shape = getattr(rows, "shape", None)
     if shape is not None:
         if len(shape) != 2 or 0 in shape:
@@ -185,8 +197,11 @@ def _shape(place: str, rows: Rows, meaning: str, dtype: str) -> tuple[int, int]:
         raise InvalidInput(f"{place}: expected a matrix ({meaning}), got {rows!r}.")
     elif not len(rows):
         raise InvalidInput(f"{place}: expected at least one row ({meaning}), got none.")
-    if shape is not None and getattr(rows, "dtype", None) == dtype and bool((rows - rows == 0).all()):  # type: ignore[operator]
-        return shape[0], shape[1]  # an array of the right format, all finite: no need to look at each number
+    if getattr(rows, "dtype", None) == dtype:
+        from numpy import isfinite  # it is loaded already: the array came from it
+
+        if isfinite(rows).all():
+            return len(rows), len(rows[0])  # of the right format and finite: no need to look at each number
     columns = None
     for i, row in enumerate(getattr(rows, "tolist", lambda: rows)()):
         if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
@@ -204,7 +219,7 @@ def _shape(place: str, rows: Rows, meaning: str, dtype: str) -> tuple[int, int]:
     return len(rows), columns
 
 
-def _biases(place: str, biases: Sequence[float], units: int, dtype: str) -> None:
+def _biases(place: str, biases: Any, units: int, dtype: str) -> None:
     if not hasattr(biases, "__len__") or isinstance(biases, (str, bytes)):
         raise InvalidInput(f"{place}: expected {units} numbers, one per unit, or None; got {biases!r}.")
     if len(biases) != units:

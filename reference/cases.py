@@ -55,8 +55,12 @@ def _recipes() -> Iterator[Recipe]:
     yield Recipe("logistic-regression", (5, 1), output="sigmoid", loss="binary_cross_entropy", note="no hidden layer")
     yield Recipe("linear-regression", (5, 1), note="no hidden layer")
     for depth in range(1, 9):
-        yield Recipe(f"depth-{depth}", (3, *[4 + k % 3 for k in range(depth - 1)], 2), note=f"{depth} layers of weights")
-    yield Recipe("depth-8-wide", (24, *[32] * 7, 10), batch=16, scale=1.0, note="bounds grow with depth: see the digits")
+        yield Recipe(
+            f"depth-{depth}", (3, *[4 + k % 3 for k in range(depth - 1)], 2), note=f"{depth} layers of weights"
+        )
+    yield Recipe(
+        "depth-8-wide", (24, *[32] * 7, 10), batch=16, scale=1.0, note="bounds grow with depth: see the digits"
+    )
     yield Recipe("wide", (64, 64, 10), hidden="sigmoid", batch=64, scale=1.0)
     yield Recipe("wide-relu", (64, 64, 64, 10), hidden="relu", batch=64, loss="softmax_cross_entropy_from_logits")
     yield Recipe("square", (4, 4, 4, 4), hidden="sigmoid", note="square weights refuse no transposition: values must")
@@ -100,9 +104,7 @@ def _generated(recipe: Recipe, dtype: str) -> Case:
         targets = tuple(tuple(float(rng.randrange(2)) for _ in range(outputs)) for _ in range(recipe.batch))
     else:
         targets = table(recipe.batch, outputs, 1.0)
-    return Case(
-        recipe.name, layers, inputs, targets, recipe.loss, recipe.reduction, recipe.rate, dtype, recipe.note
-    )
+    return Case(recipe.name, layers, inputs, targets, recipe.loss, recipe.reduction, recipe.rate, dtype, recipe.note)
 
 
 def _one_hot(hot: int, classes: int) -> tuple[float, ...]:
@@ -115,8 +117,8 @@ def _one_hot(hot: int, classes: int) -> tuple[float, ...]:
 def xor(bias: str, dtype: str = "float64") -> Case:
     """XOR with 2-2-1, from a random start. bias: separate, hidden, column-last, column-first or none.
 
-    "hidden" has biases in the hidden layer only, as the chapter wants it. With a column, 2-2-1 becomes 3-3-1: the column
-    is one more input, and the third hidden unit is an ordinary computed unit.
+    "hidden" has biases in the hidden layer only, as the chapter wants it. With a column, 2-2-1 becomes 3-3-1: the
+    column is one more input, and the third hidden unit is an ordinary computed unit.
     """
     column = bias.startswith("column-")
     size, hidden = (3, 3) if column else (2, 2)
@@ -149,7 +151,10 @@ XOR_BIASES = ("separate", "hidden", "column-last", "column-first", "none")
 
 
 def _zero_weights(dtype: str) -> Case:
-    layers = (Dense(((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), (0.0, 0.0, 0.0), "tanh"), Dense(((0.0, 0.0, 0.0),), (0.0,), "sigmoid"))
+    layers = (
+        Dense(((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), (0.0, 0.0, 0.0), "tanh"),
+        Dense(((0.0, 0.0, 0.0),), (0.0,), "sigmoid"),
+    )
     return Case(
         "zero-weights", layers, ((0.5, -1.25), (2.0, 0.75)), ((1.0,), (0.0,)),
         learning_rate=0.5, dtype=dtype, note="the symmetric start: hidden units learn nothing",

@@ -1,7 +1,8 @@
 """Certified numbers: every element is a ball (Arb, through python-flint) that is proved to contain the exact result.
 
 Used for the truth that observed numbers are measured against, and to check the bounds themselves.
-Source: Johansson, Arb: efficient arbitrary-precision midpoint-radius interval arithmetic, IEEE Trans. Computers 66 (2017).
+Source: Johansson, Arb: efficient arbitrary-precision midpoint-radius interval arithmetic, IEEE Transactions on
+Computers 66 (2017).
 """
 
 from __future__ import annotations

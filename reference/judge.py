@@ -2,8 +2,8 @@
 
 `wrong` claims that a number lies outside the bound of every algorithm of this class: each sum of products by ordinary
 additions and multiplications in any order (FMA, blocked, parallel and compensated included), each elementary function
-within its stated ulps, derivatives by the natural formulas, in the stated precision. Strassen-like or FFT products, numerical
-differentiation and approximated activations are outside the class.
+within its stated ulps, derivatives by the natural formulas, in the stated precision. Strassen-like or FFT products,
+numerical differentiation and approximated activations are outside the class.
 
 Bounds are worst-case and end to end: from the case's numbers to the element that is judged. They grow with depth.
 """
@@ -75,10 +75,11 @@ class Element:
 class Comparison:
     """One array compared.
 
-    largest_ulps: the largest error, in ulps of the array's largest element (so that cancelled elements do not drown the rest);
-        None where no element has one true value, or all are zero
-    largest_ratio: the largest error / tolerance among decided elements, leaving out right answers at kinks (any slope
-        of a set is as good as another); None if none was decided
+    largest_ulps: the largest error, in ulps of the array's largest element (so that cancelled elements do not drown
+        the rest); None where no element has one true value, or all are zero
+    largest_ratio: the largest error / tolerance among decided elements, measured from the truth, and for a wrong
+        element from the centre of its bound; without right answers at kinks (any slope of a set is as good as another);
+        None if no element is left
     digits: how many decimal digits the check could see, of the array's largest element, at its weakest decided element
     worst: the wrong elements, the furthest out first, at most `SHOWN` of them
     """
@@ -101,7 +102,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All that was compared of one observation, in the order of computing: the first wrong comparison is where it begins."""
+    """All that was compared of one observation, in the order of computing: the first wrong one is where it begins."""
 
     comparisons: tuple[Comparison, ...]
 
@@ -146,27 +147,34 @@ def judge(case: Case, observation: Observation, expected: Mapping[Place, Expecte
 
 def _compare(place: Place, array: NDArray[Any], expected: Mapping[Place, Expected]) -> Comparison:
     if place not in expected:
-        raise UnusableAnswer(f"{place}: the case has no such thing (no biases there, or no learning rate), but an answer came.")
+        raise UnusableAnswer(
+            f"{place}: the case has no such thing (no biases there, or no learning rate), but an answer came."
+        )
     may_be = expected[place]
     got = _shaped(place, array, may_be.value.shape)
     decided = _decided(may_be)
     ratios = _ratios(got, may_be.value, may_be.tolerance)
     wrong = decided & ~(ratios <= 1)  # not `> 1`: a NaN must count as wrong
+    known = np.isfinite(may_be.truth)
+    with np.errstate(all="ignore"):
+        errors = np.abs((got - may_be.truth) - may_be.truth_remainder)
+        accuracy = errors / may_be.tolerance
     scale = float(np.abs(may_be.value[np.isfinite(may_be.value)]).max(initial=0.0))
+    ulp = PRECISIONS[array.dtype.name].ulp(scale)
     return Comparison(
         place=place,
         elements=got.size,
         undecided=int(np.count_nonzero(~decided)),
         wrong=int(np.count_nonzero(wrong)),
-        largest_ulps=_largest_ulps(got, may_be, array.dtype, scale),
-        largest_ratio=_largest(ratios[decided & (wrong | np.isfinite(may_be.truth))]),
+        largest_ulps=_largest(errors[np.isfinite(errors)] / ulp) if scale else None,
+        largest_ratio=_largest(np.where(wrong, ratios, accuracy)[decided & (wrong | known)]),
         digits=_digits(may_be.tolerance[decided], scale),
         worst=_worst(got, may_be, np.where(wrong, ratios, -1.0), place),
     )
 
 
 def _decided(may_be: Expected) -> NDArray[np.bool_]:
-    """Where the check can fail: the tolerance must be smaller than the array's largest element, or all zeros would pass.
+    """Where the check can fail: the tolerance must be below the array's largest element, or all zeros would pass.
 
     In an array of exact zeros the check is strong: whatever is not (almost) zero fails.
     """
@@ -181,12 +189,6 @@ def _ratios(got: Array, value: Array, tolerance: Array) -> Array:
         error = np.abs(got - value)
         ratios = np.where(error == 0, 0.0, error / tolerance)
     return np.where(np.isfinite(got) & ~np.isnan(ratios), ratios, np.inf)
-
-
-def _largest_ulps(got: Array, may_be: Expected, dtype: np.dtype[Any], scale: float) -> float | None:
-    with np.errstate(all="ignore"):
-        errors = np.abs((got - may_be.truth) - may_be.truth_remainder) / PRECISIONS[dtype.name].ulp(scale)
-    return _largest(errors[np.isfinite(errors)]) if scale else None
 
 
 def _largest(values: Array) -> float | None:
@@ -229,7 +231,7 @@ def _shaped(place: Place, array: NDArray[Any], shape: tuple[int, ...]) -> Array:
 
 
 def _expected(bound: Bounded, truth: Any) -> Expected:
-    """Bound and truth of one array. A ball wider than 1/1000 of the tolerance is no single truth: a kink, or cancellation."""
+    """Bound and truth of one array. A ball wider than 1/1000 of the tolerance is no single truth, as at a kink."""
     shape = bound.value.shape
     middles = [ball.mid() for ball in truth.entries()]
     high = np.array([float(middle) for middle in middles]).reshape(shape)

@@ -32,7 +32,9 @@ BETWEEN_0_AND_1 = "numbers from 0 to 1"
 DISTRIBUTION = "rows of numbers from 0 to 1 that add up to exactly 1"
 
 
-def _elementwise(formula: Callable[[Number, Number, Functions], Number]) -> Callable[[Matrix, Matrix, Arithmetic], Matrix]:
+def _elementwise(
+    formula: Callable[[Number, Number, Functions], Number],
+) -> Callable[[Matrix, Matrix, Arithmetic], Matrix]:
     return lambda outputs, targets, ar: ar.elementwise(formula, outputs, targets)
 
 

@@ -89,7 +89,8 @@ class PlainArithmetic:
 
     def elementwise(self, formula: Formula, *matrices: PlainMatrix) -> PlainMatrix:
         return [
-            [self._value(formula, numbers) for numbers in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)
+            [self._value(formula, numbers) for numbers in zip(*rows, strict=True)]
+            for rows in zip(*matrices, strict=True)
         ]
 
     def activate(self, activation: Activation, z: PlainMatrix) -> PlainMatrix:

@@ -28,10 +28,8 @@ class Reading:
     hidden: tuple[tuple[float, float, float], ...]
 
 
-AS_PRINTED = Reading(
-    "as-printed", "as printed", ((0.351, 1.076, 1.116), (0.097, 0.165, 0.542), (0.457, 0.165, 0.331))
-)
-# Two signs are forced by the printed results. That of 0.097 is not (it is multiplied by x₀ = 0): it follows the original figure.
+AS_PRINTED = Reading("as-printed", "as printed", ((0.351, 1.076, 1.116), (0.097, 0.165, 0.542), (0.457, 0.165, 0.331)))
+# The printed results force three of these signs; that of 0.097, multiplied by x₀ = 0, follows the original figure.
 SIGNS_RESTORED = Reading(
     "signs-restored", "signs restored", ((0.351, 1.076, 1.116), (-0.097, -0.165, 0.542), (0.457, -0.165, -0.331))
 )
@@ -67,7 +65,7 @@ def worked_example(reading: Reading = SIGNS_RESTORED, dtype: str = "float64") ->
 
 
 def truncated(x: float, decimals: int = 3) -> str:
-    """x cut, not rounded, after so many decimals. Exact: a float has a finite decimal expansion, and all of it is used."""
+    """x cut, not rounded, after so many decimals; exact, for all of a float's finite decimal expansion is used."""
     return str(Decimal(x).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN))
 
 

@@ -13,6 +13,8 @@ from ..reference.judge import UnusableAnswer, expectations, judge
 from ..reference.precision import PRECISIONS
 from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
 
+LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
+
 Progress = Callable[[Case], None]  # called as each case is finished
 
 
@@ -93,6 +95,7 @@ def _run(case: Case, adapter: Adapter, expected: Callable[[str], Any]) -> RunRes
 
 
 def _unanswered(case: Case, adapter: Adapter, message: str) -> RunResult:
+    message = next(iter(message.splitlines()), "")[:LONGEST_MESSAGE]
     return RunResult(
         case=case.name,
         dtype=case.dtype,

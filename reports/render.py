@@ -13,14 +13,16 @@ from tabulate import tabulate
 
 from ..reference.case import InvalidInput
 from .results import Results, encoded
-from .tables import MATRIX_HEADERS, failures, matrix_rows, summary
+from .tables import MATRIX_HEADERS, failures, matrix_rows, summary, unanswered
 
 
 def terminal(results: Results) -> str:
+    """Text for a terminal or a log."""
     return _page(results, "report.txt", "simple_outline")
 
 
 def markdown(results: Results) -> str:
+    """A Markdown page, such as a pull request's comment takes."""
     return _page(results, "report.md", "github")
 
 
@@ -33,15 +35,18 @@ FORMATS: dict[str, tuple[Callable[[Results], str], str]] = {
 
 
 def _page(results: Results, template: str, table_format: str) -> str:
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 -- text, not HTML
+    environment = Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
     source = files(__package__).joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
+    headers = MATRIX_HEADERS if table_format != "github" else [header.replace("\n", " ") for header in MATRIX_HEADERS]
     align = ["left"] * 4 + ["right"] * 5 + ["left"]
     return environment.from_string(source).render(
         results=results,
         summary=summary(results),
-        matrix=tabulate(matrix_rows(results), MATRIX_HEADERS, table_format, colalign=align, disable_numparse=True),
+        matrix=tabulate(matrix_rows(results), headers, table_format, colalign=align, disable_numparse=True),
         failures=failures(results),
-        unanswered=[run for run in results.runs if run.verdict == "unanswered"],
+        unanswered=unanswered(results),
     )
 
 
@@ -85,13 +90,14 @@ def _replace(path: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         Path(name).chmod(0o644)
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
 
 
 def _unwritable(out: Path, error: OSError) -> InvalidInput:
-    return InvalidInput(
-        f"--out {out}: expected a folder that can be written to; {error.strerror or error}. Name another one."
+    reason = (
+        "a file is in the way" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror or error
     )
+    return InvalidInput(f"--out {out}: expected a folder that can be written to; {reason}. Name another one.")

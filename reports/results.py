@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,6 @@ from msgspec import Meta
 
 from ..reference.case import Case
 from ..reference.judge import Comparison, Element, Judgement
-from ..version import VERSION
 
 SCHEMA = "backproof-results/1"
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -38,7 +39,8 @@ class ComparisonResult(msgspec.Struct, frozen=True):
     undecided: Annotated[int, Meta(description="elements whose bound is too wide to refuse anything")]
     wrong: int
     largest_ulps: Annotated[
-        float | None, Meta(description="largest error against the certified truth, in ulps of the array's largest element")
+        float | None,
+        Meta(description="largest error against the certified truth, in ulps of the array's largest element"),
     ]
     largest_ratio: Annotated[
         float | None,
@@ -103,7 +105,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     absent: list[Absent]
 
 
-# From best to worst: a row, or the whole, is as good as its worst run. "undecided" is a limit of the check, not of what was checked.
+# From best to worst: a row, or the whole, is as good as its worst run.
 ORDER = ("agrees", "undecided", "unanswered", "wrong")
 
 
@@ -115,8 +117,9 @@ def worst(verdicts: list[str]) -> str:
 
 
 def environment() -> Environment:
+    """This machine, now."""
     return Environment(
-        backproof=VERSION,
+        backproof=version("backproof"),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -124,10 +127,12 @@ def environment() -> Environment:
 
 
 def case_result(case: Case) -> CaseResult:
+    """A case as the document has it."""
     return CaseResult(case.name, case.dtype, list(case.sizes), case.batch, case.loss, case.reduction, case.note)
 
 
 def comparison_results(judgement: Judgement) -> list[ComparisonResult]:
+    """A judgement as the document has it."""
     return [_comparison(comparison) for comparison in judgement.comparisons]
 
 
@@ -140,7 +145,7 @@ def _comparison(comparison: Comparison) -> ComparisonResult:
         undecided=comparison.undecided,
         wrong=comparison.wrong,
         largest_ulps=comparison.largest_ulps,
-        largest_ratio=comparison.largest_ratio,
+        largest_ratio=_finite(comparison.largest_ratio),
         digits=comparison.digits,
         worst=[_element(element) for element in comparison.worst],
     )
@@ -148,12 +153,20 @@ def _comparison(comparison: Comparison) -> ComparisonResult:
 
 def _element(element: Element) -> ElementResult:
     return ElementResult(
-        list(element.index), repr(element.expected), repr(element.got), f"{element.tolerance:.3g}", element.ratio
+        list(element.index),
+        repr(element.expected),
+        repr(element.got),
+        f"{element.tolerance:.3g}",
+        _finite(element.ratio),
     )
 
 
+def _finite(ratio: float | None) -> float | None:
+    return ratio if ratio is not None and math.isfinite(ratio) else None
+
+
 def encoded(results: Results) -> str:
-    """The document as JSON text. Numbers that are not finite become null."""
+    """The document as JSON text."""
     return msgspec.json.format(msgspec.json.encode(results), indent=1).decode() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What a report shows, read from the results document alone: the matrix, row by row, and the failures, number by number."""
+"""What a report shows, read from the results document alone: the matrix by rows, the failures by numbers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MATRIX_HEADERS = (
     "dtype",
     "computes in",
     "cases",
-    "numbers compared",
+    "numbers\ncompared",
     "undecided",
-    "largest error (ulp)",
-    "largest error / tolerance",
+    "largest\nerror (ulp)",
+    "largest error\n/ tolerance",
     "verdict",
 )
 
@@ -59,7 +59,11 @@ def summary(results: Results) -> str:
     compared = [comparison for run in results.runs for comparison in run.comparisons]
     elements = sum(comparison.elements for comparison in compared)
     decided = elements - sum(comparison.undecided for comparison in compared)
-    of = f"{decided:,} of {elements:,} numbers could be decided" if decided < elements else f"all {elements:,} numbers decided"
+    of = (
+        f"{decided:,} of {elements:,} numbers could be decided"
+        if decided < elements
+        else f"all {elements:,} numbers decided"
+    )
     runs, wrong = len(results.runs), sum(run.verdict == "wrong" for run in results.runs)
     unanswered = sum(run.verdict == "unanswered" for run in results.runs)
     match results.verdict:
@@ -102,10 +106,23 @@ def _comparison(comparison: ComparisonResult, case: CaseResult, first: bool) -> 
 
 
 def layer_name(layer: int | None, count: int) -> str:
-    """"hidden layer 1 · ", counted from 1 as people do; nothing for the loss, which is no layer's."""
+    """ "hidden layer 1 · ", counted from 1 as people do; nothing for the loss, which is no layer's."""
     if layer is None:
         return ""
     return "output layer · " if layer == count - 1 else f"hidden layer {layer + 1} · "
+
+
+def unanswered(results: Results) -> list[tuple[str, str]]:
+    """For each way in which an adapter gave no usable answer: who and on what, and why."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for run in results.runs:
+        if run.verdict == "unanswered":
+            groups.setdefault((run.adapter, run.dtype, run.message or ""), []).append(run.case)
+    return [(f"{adapter} {dtype} · {_few(names)}", message) for (adapter, dtype, message), names in groups.items()]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more cases" if len(names) > 3 else "")
 
 
 # What an element's index counts, by quantity.

@@ -1,0 +1,211 @@
+"""The command line. stdout carries the report, stderr progress and messages.
+
+Exit codes: 0 all agree; 1 something is wrong; 2 bad usage or bad input; 3 an implementation gave no usable answer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..adapters.adapter import Adapter
+    from ..reference.case import Case
+    from .results import Results
+
+AGREES, WRONG, BAD_INPUT, UNANSWERED, INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_CODES = {"agrees": AGREES, "undecided": AGREES, "wrong": WRONG, "unanswered": UNANSWERED}
+
+
+class Format(StrEnum):
+    """How a report is printed."""
+
+    terminal = "terminal"
+    markdown = "markdown"
+    json = "json"
+
+
+app = typer.Typer(
+    help="Tells whether a neural network's gradients are right, under tolerances that nobody picked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"backproof {version('backproof')}")
+        raise typer.Exit
+
+
+@app.callback()
+def backproof(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None: ...
+
+
+AdapterNames = Annotated[
+    list[str] | None, typer.Option("--adapter", help="Only this one; may be repeated. Default: all that are installed.")
+]
+
+
+@app.command()
+def example(adapter: AdapterNames = None) -> None:
+    """The chapter's worked example: printed, as printed, signs restored; then backward and one delta-rule step."""
+    from ..adapters.adapter import adapters, chosen
+    from .example import example
+
+    present = chosen(adapter or ())
+    report, agrees = example(present)
+    _show(report)
+    if not adapter:
+        for absent in adapters().values():
+            if not absent.present:
+                typer.echo(f"not installed: {absent.name}; to bring it: {absent.install}", err=True)
+    raise typer.Exit(AGREES if agrees else WRONG)
+
+
+@app.command()
+def compare(
+    adapter: AdapterNames = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated. Default: all.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help="Only cases of this name or pattern, such as 'xor-*'; may be repeated.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write report.txt, report.md and results.json there.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
+) -> None:
+    """Run every standard case on every adapter and judge every number."""
+    from ..adapters.adapter import adapters, chosen
+    from .render import FORMATS, prepare, write
+
+    present = chosen(adapter or ())
+    cases = _chosen_cases(case or [], dtype or [])
+    if out is not None:
+        prepare(out)
+    absent = [] if adapter else [other for other in adapters().values() if not other.present]
+    try:
+        results = _compared(cases, present, absent, jobs or os.cpu_count() or 1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; nothing was written.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    render, _ = FORMATS[format.value]
+    if out is not None:
+        for path in write(results, out):
+            typer.echo(f"wrote {path}", err=True)
+    _show(render(results), plain=format is not Format.terminal)
+    raise typer.Exit(EXIT_CODES[results.verdict])
+
+
+@app.command("adapters")
+def list_adapters() -> None:
+    """The implementations that can be compared, and how to bring those that are absent."""
+    from tabulate import tabulate
+
+    from ..adapters.adapter import adapters
+
+    rows = [
+        [each.name, each.summary, each.version or "", "yes" if each.present else f"no: {each.install}"]
+        for each in adapters().values()
+    ]
+    _show(
+        tabulate(rows, ["adapter", "what it is", "version", "installed"], "simple_outline", disable_numparse=True)
+        + "\n"
+    )
+
+
+def _chosen_cases(patterns: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
+    from fnmatch import fnmatchcase
+
+    from ..reference.case import one_of
+    from ..reference.cases import standard_cases
+    from ..reference.precision import PRECISIONS
+
+    for dtype in dtypes:
+        one_of("--dtype", dtype, PRECISIONS)
+    cases = standard_cases(tuple(dict.fromkeys(dtypes)) or tuple(PRECISIONS))
+    names = list(dict.fromkeys(case.name for case in cases))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            one_of("--case", pattern, names)
+    return [case for case in cases if not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns)]
+
+
+FEW_CASES = 8  # fewer than this are done before a pool of processes has started
+
+
+def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequence[Adapter], jobs: int) -> Results:
+    """The matrix with a progress bar on stderr, in this process or, for many cases, in several."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from .matrix import compare
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=len(cases))
+
+        def done(case: Case) -> None:
+            bar.update(task, advance=1, description=f"{case.name} {case.dtype}")
+
+        if jobs == 1 or len(cases) <= FEW_CASES:
+            return compare(cases, present, absent, progress=done)
+        # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
+        with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare_worker) as executor:
+            return compare(cases, present, absent, executor, done)
+
+
+def _prepare_worker() -> None:
+    """Interrupts are the parent's to handle; and one thread each, so that the processes do not fight for the cores."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+_COLOURS = {"agrees": "green", "undecided": "yellow", "unanswered": "magenta", "wrong": "bold red"}
+
+
+def _show(report: str, plain: bool = False) -> None:
+    """The report on stdout; on a terminal that wants them, with the verdicts in colour."""
+    if plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+        typer.echo(report, nl=False)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(report.removesuffix("\n"))
+    for verdict, style in _COLOURS.items():
+        text.highlight_words([verdict], style)
+    Console().print(text, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point. Bad input is one clear message on stderr and exit 2, never a traceback."""
+    from ..reference.case import InvalidInput
+
+    try:
+        app()
+    except InvalidInput as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(BAD_INPUT)

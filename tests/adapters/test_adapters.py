@@ -1,0 +1,154 @@
+"""Every adapter on every case: the case's bits in, honest numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.adapters.adapter import Adapter, adapters, chosen
+from backproof.reference.case import Case, InvalidInput
+from backproof.reference.cases import standard_cases
+from backproof.reference.judge import Expected, Verdict, expectations, judge
+from backproof.reference.observation import QUANTITIES, Observation, Place, computed, differences
+from backproof.reference.plain import PLAIN
+from backproof.reference.precision import PRECISIONS
+
+ALL = adapters()
+CASES = {(case.name, case.dtype): case for case in standard_cases()}
+
+
+# JAX compiles for each case anew, a third of a second each: a developer's quick run takes every sixth of them.
+SLOW_ON_JAX = [key for k, key in enumerate(CASES) if k % 6]
+
+
+@cache
+def expected(name: str, dtype: str, precision: str) -> Mapping[Place, Expected]:
+    """Derived once per case and precision, shared by the adapters' tests."""
+    return expectations(CASES[name, dtype], PRECISIONS[precision])
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_every_adapter_agrees_on_every_case_from_identical_bits(
+    adapter_name: str, name: str, dtype: str, quick: bool
+) -> None:
+    if quick and adapter_name == "jax" and (name, dtype) in SLOW_ON_JAX:
+        pytest.skip("slow: tox runs it, and so does pytest --slow")
+    case = CASES[name, dtype]
+    observation = ALL[adapter_name].run(case)
+
+    assert observation.received is not None
+    assert differences(case, observation.received) == []
+
+    for quantity in QUANTITIES:  # all of them are shown, for every layer that has them
+        shown = getattr(observation, quantity)
+        assert shown is not None, quantity
+        if quantity != "loss":
+            has = [layer.biases is not None or "bias" not in quantity for layer in case.layers]
+            assert [array is not None for array in shown] == has, quantity
+
+    judgement = judge(case, observation, expected(name, dtype, observation.precision))
+    assert judgement.verdict is Verdict.AGREES, judgement.wrong
+
+
+def test_adapters_say_what_ran_and_where(adapter_name: str) -> None:
+    adapter = ALL[adapter_name]
+    case = CASES["xor-hidden", "float32"]
+    observation = adapter.run(case)
+    assert observation.adapter == adapter_name
+    assert observation.device.startswith("cpu")
+    assert observation.version == (adapter.version or observation.version)
+    assert observation.precision == ("float64" if adapter_name == "plain" else "float32")
+    dtypes = {array.dtype.name for array in observation.weight_gradients or () if array is not None}
+    assert dtypes == {observation.precision}
+
+
+def test_without_a_learning_rate_nothing_is_updated(adapter_name: str) -> None:
+    case = replace(CASES["xor-hidden", "float64"], learning_rate=None)
+    observation = ALL[adapter_name].run(case)
+    assert observation.updated_weights is None
+    assert observation.updated_biases is None
+    assert judge(case, observation).verdict is Verdict.AGREES
+
+
+def test_running_a_case_leaves_it_as_it_was(adapter_name: str) -> None:
+    """Arrays given in a case are read, not updated in place, and a second run gives the same bits."""
+    base = CASES["hidden-tanh", "float64"]
+    arrays = [np.array(layer.weights) for layer in base.layers]
+    case = replace(base, layers=tuple(replace(layer, weights=w) for layer, w in zip(base.layers, arrays, strict=True)))
+    before = [w.copy() for w in arrays]
+    first, second = (ALL[adapter_name].run(case) for _ in range(2))
+    assert all((w == b).all() for w, b in zip(arrays, before, strict=True))
+    for one, other in zip(first.weight_gradients or (), second.weight_gradients or (), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_plain_adapter_shows_the_reference() -> None:
+    from backproof.reference.case import run
+
+    case = CASES["mixed", "float64"]
+    observation, step = ALL["plain"].run(case), computed(run(case, PLAIN))
+    for k, gradient in enumerate(observation.weight_gradients or ()):
+        assert np.array_equal(gradient, np.array(step[Place("weight_gradients", k)]))
+
+
+def absent(case: Case) -> Observation:
+    raise AssertionError("must not be run")
+
+
+def test_a_framework_that_is_not_installed_is_listed_with_its_pip_command() -> None:
+    adapter = Adapter("ghost", "a framework from nowhere", package="no_such_framework", run=absent)
+    assert not adapter.present
+    assert adapter.version is None
+    assert adapter.install == "python -m pip install no_such_framework"
+
+
+def test_asking_for_an_unknown_or_absent_adapter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        InvalidInput, match="adapter: expected one of plain, numpy, torch, jax; got 'pytorch'. Did you mean 'torch'?"
+    ):
+        chosen(["pytorch"])
+    monkeypatch.setattr("backproof.adapters.adapter.find_spec", lambda name: None)
+    with pytest.raises(InvalidInput, match="adapter jax: jax is not installed. To bring it: python -m pip install jax"):
+        chosen(["jax"])
+    assert [adapter.name for adapter in chosen()] == ["plain"]
+
+
+class EntryPoint:
+    def __init__(self, name: str, value: object) -> None:
+        self.name, self.value = name, value
+
+    def load(self) -> object:
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+def with_entry(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
+    monkeypatch.setattr("backproof.adapters.adapter.entry_points", lambda group: [EntryPoint(name, value)])
+
+
+def test_third_parties_can_bring_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = Adapter("theirs", "somebody's framework", package=None, run=ALL["plain"].run)
+    with_entry(monkeypatch, "theirs", theirs)
+    assert list(adapters())[-1] == "theirs"
+    assert adapters()["theirs"] is theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("broken", ImportError("no libfoo"), "adapter broken: its entry point failed to load: no libfoo"),
+        ("wrong", "a string", "adapter wrong: its entry point must name an Adapter, got str"),
+        ("numpy", None, "adapter numpy: two installed packages offer an adapter of this name"),
+    ],
+)
+def test_a_bad_third_party_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: object, message: str) -> None:
+    with_entry(monkeypatch, name, value)
+    with pytest.raises(InvalidInput, match=message):
+        adapters()

@@ -1,0 +1,45 @@
+"""What tests share: the adapters to test. A missing framework skips its tests, unless the environment demands it."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import pytest
+
+# What this run may not go without: set by tox, so that an environment named "torch" cannot pass without PyTorch.
+REQUIRED = tuple(filter(None, os.environ.get("BACKPROOF_TEST_REQUIRES", "").split(",")))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run what a developer's inner loop leaves out")
+
+
+@pytest.fixture
+def quick(request: pytest.FixtureRequest) -> bool:
+    """Whether slow tests are to be left out."""
+    return not request.config.getoption("--slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    absent = [package for package in REQUIRED if find_spec(package) is None]
+    if absent:
+        raise pytest.UsageError(f"BACKPROOF_TEST_REQUIRES names packages that are not installed: {', '.join(absent)}")
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+
+
+ADAPTERS = [
+    pytest.param("plain"),
+    pytest.param("numpy"),
+    pytest.param("torch", marks=needs("torch")),
+    pytest.param("jax", marks=needs("jax")),
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with an argument `adapter_name` runs once for each of our adapters."""
+    if "adapter_name" in metafunc.fixturenames:
+        metafunc.parametrize("adapter_name", ADAPTERS)

@@ -1,0 +1,178 @@
+"""The bounds: they hold the truth and every honest computation, and they are not wider than they need be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.reference.bounded import Bounded, BoundedArithmetic, gamma
+from backproof.reference.case import Case, run
+from backproof.reference.cases import standard_cases
+from backproof.reference.certified import CertifiedArithmetic, certified
+from backproof.reference.observation import computed
+from backproof.reference.precision import FLOAT32, FLOAT64, Precision
+from flint import arb, ctx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+CASES = standard_cases(("float32",))
+
+
+@pytest.mark.parametrize("precision", [FLOAT64, FLOAT32], ids=lambda p: p.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_truth_is_inside_every_bound(case: Case, precision: Precision) -> None:
+    """Every ball of the certified computation meets its interval, on every standard case."""
+    bounds, truth = computed(run(case, BoundedArithmetic(precision))), computed(certified(case))
+    assert bounds.keys() == truth.keys()
+    with ctx.workprec(256):
+        for place, bound in bounds.items():
+            for value, error, ball in zip(bound.value.flat, bound.error.flat, truth[place].entries(), strict=True):
+                assert not np.isfinite(error) or arb(float(value), float(error)).overlaps(ball), place
+
+
+ORDINARY = [c for c in CASES if "1e" not in c.name and c.name != "relu-at-zero"]  # kinks and flushing are not rounding
+
+
+@pytest.mark.parametrize("case", ORDINARY, ids=lambda case: case.name)
+def test_bounds_of_a_wider_precision_enclose_much_more_tightly(case: Case) -> None:
+    """With u = 2⁻⁵³ in place of 2⁻²⁴ the same code gives errors about 2²⁹ times smaller: an enclosure of the truth."""
+    narrow, wide = (computed(run(case, BoundedArithmetic(p))) for p in (FLOAT32, FLOAT64))
+    for place, bound in narrow.items():
+        counts = np.isfinite(bound.error) & (bound.error > 1e-30) & (bound.error < 0.1 * np.abs(bound.value).max())
+        assert (wide[place].error[counts] < bound.error[counts] * 2.0**-26).all()
+
+
+@given(
+    st.integers(1, 300),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["forward", "backward", "pairwise", "blocked", "sorted", "fused"]),
+)
+def test_any_order_of_summation_stays_inside(n: int, seed: int, order: str) -> None:
+    """Sums of float32 products, added up one at a time in float32 in ways that libraries use."""
+    rng = np.random.default_rng(seed)
+    x, y = (rng.standard_normal(n).astype(np.float32) for _ in range(2))
+    ar = BoundedArithmetic(FLOAT32)
+    bound = ar.matmul(ar.lift(x[None, :].astype(float)), ar.lift(y[:, None].astype(float)))
+    got = _dot(x, y, order)
+    assert abs(float(got) - bound.value[0, 0]) <= bound.error[0, 0]
+
+
+def _dot(x: Any, y: Any, order: str) -> Any:
+    products = x * y
+    match order:
+        case "forward":
+            return np.add.accumulate(products)[-1]
+        case "backward":
+            return np.add.accumulate(products[::-1])[-1]
+        case "sorted":
+            return np.add.accumulate(np.sort(products))[-1]
+        case "blocked":
+            return np.float32(sum((np.add.accumulate(block)[-1] for block in np.array_split(products, 7) if block.size), np.float32(0)))  # fmt: skip
+        case "fused":  # one rounding per product and sum: exact in float64, then rounded
+            total = np.float32(0)
+            for a, b in zip(x, y, strict=True):
+                total = np.float32(np.float64(a) * np.float64(b) + np.float64(total))
+            return total
+    while len(products) > 1:  # pairwise
+        if len(products) % 2:
+            products = np.append(products, np.float32(0))
+        products = products[::2] + products[1::2]
+    return products[0]
+
+
+def test_a_bias_may_be_added_first() -> None:
+    """A huge bias that every later addition rounds against: only one bound for the whole sum covers it."""
+    weights, inputs, bias = np.full((1, 200), 0.7, np.float32), np.full((1, 200), 0.9, np.float32), np.float32(3e5)
+    total = bias
+    for product in (weights * inputs)[0]:
+        total = np.float32(total + product)
+    ar = BoundedArithmetic(FLOAT32)
+    bound = ar.weighted_sums(ar.lift(inputs.astype(float)), ar.lift(weights.astype(float)), ar.lift([[float(bias)]]))
+    error = abs(float(total) - bound.value[0, 0])
+    assert error <= bound.error[0, 0]
+    without_bias_in_the_sum = gamma(200, FLOAT32.unit_roundoff) * 200 * 0.63 + FLOAT32.unit_roundoff * bound.value[0, 0]
+    assert error > without_bias_in_the_sum, "the case must be one that a bound in two steps would miss"
+
+
+def test_flushed_subnormals_are_inside() -> None:
+    """What XLA does on a CPU: subnormal inputs and results read as zero."""
+    ar = BoundedArithmetic(FLOAT32)
+    for x, y in ((1e-39, 2.0), (1e-20, 1e-20), (1e-39, 1e30)):
+        bound = ar.matmul(ar.lift([[x]]), ar.lift([[y]]))
+        assert abs(0.0 - bound.value[0, 0]) <= bound.error[0, 0]
+
+
+def test_overflow_leaves_no_finite_bound() -> None:
+    ar = BoundedArithmetic(FLOAT32)
+    huge = ar.lift([[1e30, -1e30]])
+    assert np.isinf(ar.matmul(huge, ar.transpose(huge)).error).all()
+    assert np.isinf((huge * huge).error).all()
+    partial = ar.matmul(ar.lift([[3e38, 3e38, -3e38]]), ar.lift([[1.0], [1.0], [1.0]]))
+    assert np.isinf(partial.error).all(), "the sum is finite, but adding in this order overflows on the way"
+
+
+def test_a_division_by_what_may_be_zero_has_no_finite_bound() -> None:
+    ar = BoundedArithmetic(FLOAT32)
+    one = ar.lift([[1.0]])
+    around_zero = Bounded(np.array([[0.1]]), np.array([[0.2]]), FLOAT32)
+    assert np.isinf((one / around_zero).error).all()
+    assert np.isinf(ar.functions.log(around_zero).error).all()
+
+
+def test_at_a_kink_the_whole_subdifferential_is_admissible() -> None:
+    step = BoundedArithmetic(FLOAT32).functions.step(
+        Bounded(np.array([0.0, 1e-3, 1.0, -1.0]), np.array([0, 1e-2, 0, 0]), FLOAT32)
+    )
+    assert (step.value - step.error).tolist() == [0, 0, 1, 0]
+    assert (step.value + step.error).tolist() == [1, 1, 1, 0]
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["sigmoid", "tanh", "softplus", "relu", "leaky_relu", "identity"]),
+    st.floats(-100, 100),
+    st.floats(0, 50),
+    st.floats(-1, 1),
+)
+def test_whatever_the_pre_activation_in_reach_the_activation_is_in_reach(
+    name: str, z: float, error: float, t: float
+) -> None:
+    """For a z anywhere inside its bound, f(z) in balls is inside the bound of f."""
+    from backproof.reference.activations import ACTIVATIONS
+
+    activation = ACTIVATIONS[name]
+    ar = BoundedArithmetic(FLOAT64)
+    bound = ar.activate(activation, Bounded(np.array([[z]]), np.array([[error]]), FLOAT64))
+    with ctx.workprec(256):
+        inside = arb(z) + arb(error) * arb(t)
+        value = activation.value(inside, CertifiedArithmetic.functions)
+        assert arb(float(bound.value[0, 0]), float(bound.error[0, 0])).overlaps(value)  # the ball is 2⁻²⁵⁰ wide
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.floats(-30, 30), st.floats(0, 2), st.floats(-1, 1)), min_size=1, max_size=6))
+def test_whatever_the_logits_in_reach_the_softmax_is_in_reach(logits: list[tuple[float, float, float]]) -> None:
+    values, errors, _ = (np.array([column]) for column in zip(*logits, strict=True))
+    ar = BoundedArithmetic(FLOAT64)
+    z = Bounded(values, errors, FLOAT64)
+    with ctx.workprec(256):
+        exact = [[arb(v) + arb(e) * arb(t) for v, e, t in logits]]
+        certified_ar = CertifiedArithmetic()
+        from flint import arb_mat
+
+        for bound, truth in (
+            (ar.softmax(z), certified_ar.softmax(arb_mat(exact))),
+            (ar.log_softmax(z), certified_ar.log_softmax(arb_mat(exact))),
+        ):
+            for value, error, ball in zip(bound.value.flat, bound.error.flat, truth.entries(), strict=True):
+                assert arb(float(value), float(error)).overlaps(ball)
+
+
+def test_gamma_is_higham_s() -> None:
+    """γₙ = nu / (1 − nu): by hand for nu = 1/2, and infinite where it says nothing."""
+    assert 1.0 <= gamma(4, 0.125) <= 1.0 + 2.0**-48
+    assert gamma(8, 0.125) == float("inf")

@@ -1,0 +1,211 @@
+"""The command line, as a real process: what it prints, where, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("numpy")
+pytest.importorskip("typer")
+
+from importlib.metadata import version
+
+import jsonschema
+from backproof.reports import cli
+from backproof.reports.results import SCHEMA_FILE
+
+COMMAND = Path(sys.executable).with_name("backproof")
+
+
+def backproof(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        env={**os.environ, "COLUMNS": "200", "PYTHONIOENCODING": "utf-8", **environment},
+        check=False,
+    )
+
+
+def test_version_and_help() -> None:
+    assert backproof("--version").stdout == f"backproof {version('backproof')}\n"
+    finished = backproof("--help")
+    assert finished.returncode == 0
+    assert all(command in finished.stdout for command in ("example", "compare", "adapters"))
+
+
+def test_help_loads_no_numbers() -> None:
+    """--help answers in a fraction of a second because nothing heavy is imported for it."""
+    program = (
+        "import sys, backproof.reports.cli; print({'numpy', 'flint', 'matplotlib', 'torch', 'jax'} & set(sys.modules))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout == "set()\n"
+
+
+def test_the_worked_example_shows_print_and_both_readings() -> None:
+    finished = backproof("example", "--adapter", "plain", "--adapter", "numpy")
+    assert finished.returncode == 0, finished.stderr
+    cells = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in finished.stdout.splitlines() if "│" in line
+    ]
+    assert ["hidden 2", "0.593", "0.669", "0.593"] in cells
+    assert ["output", "0.506", "0.480", "0.506"] in cells
+    assert ["class (step at 0.5)", "1", "0", "1"] in cells
+    assert ["output", "0.5065094830", "0.5065094830"] in cells
+    assert "output before the step 0.5065094830, after it 0.5269777737; the target is 1." in finished.stdout
+    assert "plain agrees; numpy agrees" in finished.stdout
+
+
+def test_compare_prints_one_row_per_adapter_and_dtype() -> None:
+    finished = backproof("compare", "--adapter", "plain", "--adapter", "numpy", "--case", "xor-*")
+    assert finished.returncode == 0, finished.stderr
+    rows = [line for line in finished.stdout.splitlines() if line.startswith(("│ plain", "│ numpy"))]
+    assert [[cell.strip() for cell in row.split("│")][1:6:2] for row in rows] == [
+        ["plain", "float64", "5"],
+        ["numpy", "float64", "5"],
+        ["plain", "float32", "5"],
+        ["numpy", "float32", "5"],
+    ]
+    assert all("agrees" in row for row in rows)
+    assert finished.stderr == ""
+
+
+def test_json_on_stdout_follows_the_schema(tmp_path: Path) -> None:
+    out = tmp_path / "reports"
+    finished = backproof("compare", "--adapter", "numpy", "--case", "xor-none", "--format", "json", "--out", str(out))
+    document: dict[str, Any] = json.loads(finished.stdout)
+    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()))
+    assert sorted(path.name for path in out.iterdir()) == ["report.md", "report.txt", "results.json"]
+    assert json.loads((out / "results.json").read_text(encoding="utf-8")) == document
+
+
+def test_bad_input_to_the_installed_command_is_no_traceback() -> None:
+    finished = backproof("compare", "--adapter", "nunpy")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith("error: adapter: ")
+    assert "Traceback" not in finished.stderr
+
+
+def test_adapters_are_listed() -> None:
+    finished = backproof("adapters")
+    assert finished.returncode == 0
+    assert re.search(r"│ numpy\s+│ .* │ yes", finished.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--dtype", "float23"], "error: --dtype: expected one of float64, float32; got 'float23'."),
+        (["compare", "--case", "xor-seperate"], "error: --case: there is no 'xor-seperate'. Did you mean 'xor-separate'?"),
+        (["compare", "--case", "qqq"], "error: --case: expected one of worked-example-as-printed, "),
+        (["compare", "--adapter", "nunpy"], "error: adapter: expected one of plain, numpy, torch, jax; got 'nunpy'. Did you mean 'numpy'?"),
+        (["example", "--adapter", "nunpy"], "error: adapter: expected one of plain, numpy, torch, jax; got 'nunpy'. Did you mean 'numpy'?"),
+        (["compare", "--case", "xor-none", "--out", "{file}"], "error: --out {file}: expected a folder that can be written to; a file is in the way."),
+        (["compare", "--format", "pdf"], "'pdf' is not one of"),
+        (["compare", "--jobs", "-1"], "Invalid value for '--jobs'"),
+        (["compare", "--frobnicate"], "No such option"),
+        (["frobnicate"], "No such command"),
+    ],
+)  # fmt: skip
+def test_bad_usage_is_one_clear_message_and_exit_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    monkeypatch.setattr(sys, "argv", ["backproof", *[argument.format(file=file) for argument in arguments]])
+    with pytest.raises(SystemExit) as stopped:  # anything else would be a traceback
+        cli.main()
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message.format(file=file) in printed.err
+    assert file.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+PLUGIN = """
+from dataclasses import replace
+from backproof.adapters.adapter import Adapter
+from backproof.adapters.numpy_vectorised import observe
+
+def wrong(case):
+    honest = observe(case)
+    return replace(honest, adapter="{name}", weight_gradients=tuple(2 * g for g in honest.weight_gradients))
+
+def silent(case):
+    raise OSError("no answer today")
+
+ADAPTER = Adapter("{name}", "planted by a test", package=None, run={run})
+"""
+
+
+def installed(folder: Path, name: str, run: str) -> str:
+    """A third party's distribution on disk, with an adapter as its entry point; returns the PYTHONPATH that finds it."""
+    (folder / f"{name}.py").write_text(PLUGIN.format(name=name, run=run))
+    info = folder / f"{name}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[backproof.adapters]\n{name} = {name}:ADAPTER\n")
+    return str(folder)
+
+
+def test_a_wrong_third_party_is_exit_1_with_the_numbers(tmp_path: Path) -> None:
+    path = installed(tmp_path, "doubling", "wrong")
+    finished = backproof(
+        "compare", "--adapter", "doubling", "--case", "xor-hidden", "--dtype", "float64", PYTHONPATH=path
+    )
+    assert finished.returncode == 1, finished.stderr
+    assert "hidden layer 1 · weight gradients · 4 of 4 elements · first wrong step" in finished.stdout
+    assert re.search(
+        r"unit 0, input 0: expected -?0\.\d+, got -?0\.\d+, tolerance \S+: \S+ × the tolerance", finished.stdout
+    )
+
+
+def test_no_usable_answer_is_exit_3(tmp_path: Path) -> None:
+    path = installed(tmp_path, "silent", "silent")
+    finished = backproof("compare", "--adapter", "silent", "--case", "xor-hidden", PYTHONPATH=path)
+    assert finished.returncode == 3
+    assert "OSError: no answer today" in finished.stdout
+
+
+def test_a_third_party_runs_in_several_processes_too(tmp_path: Path) -> None:
+    path = installed(tmp_path, "doubling", "wrong")
+    finished = backproof("compare", "--adapter", "doubling", "--case", "xor-*", "--jobs", "2", PYTHONPATH=path)
+    assert finished.returncode == 1, finished.stderr
+    assert "wrong: 10 of 10 runs" in finished.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes the POSIX way")
+def test_ctrl_c_ends_quietly_and_writes_nothing(tmp_path: Path) -> None:
+    import signal
+
+    out = tmp_path / "reports"
+    process = subprocess.Popen(
+        [COMMAND, "compare", "--adapter", "plain", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(1.5)  # while it runs: the whole matrix takes longer
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == cli.INTERRUPTED
+    assert stdout == ""
+    assert stderr == "interrupted; nothing was written.\n"
+    assert not out.exists()

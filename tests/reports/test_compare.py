@@ -1,0 +1,204 @@
+"""The matrix and its views: what agrees, what is wrong, what gave no answer, and the document that says so."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+import jsonschema
+import msgspec
+from backproof.adapters.adapter import Adapter, adapters
+from backproof.adapters.numpy_vectorised import observe
+from backproof.reference.case import Case, InvalidInput
+from backproof.reference.cases import standard_cases
+from backproof.reference.observation import Observation
+from backproof.reports.matrix import compare
+from backproof.reports.render import FORMATS, markdown, prepare, terminal, write
+from backproof.reports.results import SCHEMA_FILE, Results, encoded, schema, worst
+
+CASES = [case for case in standard_cases() if case.name in ("xor-hidden", "hidden-tanh", "weights-of-1e30")]
+NUMPY = adapters()["numpy"]
+
+
+def doubled(case: Case) -> Observation:
+    """The deltas are right; every weight gradient of the first layer is twice what it should be."""
+    honest = observe(case)
+    first, *rest = honest.weight_gradients or ()
+    assert first is not None
+    return replace(honest, adapter="doubled", weight_gradients=(2 * first, *rest))
+
+
+def infinite(case: Case) -> Observation:
+    honest = observe(case)
+    return replace(honest, adapter="infinite", loss=np.array(np.inf, case.dtype))
+
+
+def raises(case: Case) -> Observation:
+    raise RuntimeError("the device is on fire\nand a second line")
+
+
+def dies(case: Case) -> Observation:
+    import os
+
+    os._exit(7)
+
+
+def planted(name: str, run: Any) -> Adapter:
+    return Adapter(name, "planted", package=None, run=run)
+
+
+def validated(results: Results) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(encoded(results))
+    jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text())).validate(document)
+    return document
+
+
+def test_what_agrees() -> None:
+    results = compare(CASES, [adapters()["plain"], NUMPY])
+    assert results.verdict == "agrees"
+    assert [(run.case, run.adapter) for run in results.runs] == [(c.name, a) for c in CASES for a in ("plain", "numpy")]
+    document = validated(results)
+    assert msgspec.json.decode(encoded(results), type=Results) == results
+    assert {run["verdict"] for run in document["runs"]} == {"agrees"}
+    report = terminal(results)
+    assert "agrees: no disagreement in 12 runs;" in report
+    assert "wrong" not in report
+
+
+def test_what_is_wrong_is_shown_in_full() -> None:
+    results = compare([CASES[0]], [NUMPY, planted("doubled", doubled)])
+    assert results.verdict == "wrong"
+    assert [run.verdict for run in results.runs] == ["agrees", "wrong"]
+    wrong = [c for c in results.runs[1].comparisons if c.verdict == "wrong"]
+    assert [(c.quantity, c.layer, c.wrong) for c in wrong] == [("weight_gradients", 0, 4)]
+    validated(results)
+    for view in (terminal(results), markdown(results)):
+        assert "doubled float64 · xor-hidden (2-2-1, batch 4, half_squared_error, sum)" in view
+        assert "hidden layer 1 · weight gradients · 4 of 4 elements · first wrong step" in view
+        assert "unit 0, input 1: expected " in view
+        assert " × the tolerance" in view
+        assert "wrong: 1 of 2 runs give numbers that no honest implementation gives." in view
+
+
+def test_a_number_that_is_not_finite_is_wrong_and_still_valid_json() -> None:
+    results = compare([CASES[0]], [planted("infinite", infinite)])
+    document = validated(results)
+    (wrong,) = [c for c in document["runs"][0]["comparisons"] if c["verdict"] == "wrong"]
+    assert wrong["worst"][0]["got"] == "inf"
+    assert wrong["largest_ratio"] is None
+    assert "got inf, tolerance" in terminal(results)
+    assert "not a finite number" in terminal(results)
+
+
+def test_an_adapter_that_raises_is_unanswered_and_the_others_still_run() -> None:
+    results = compare(CASES, [planted("burning", raises), NUMPY])
+    assert results.verdict == "unanswered"
+    assert [run.verdict for run in results.runs] == ["unanswered", "agrees"] * len(CASES)
+    validated(results)
+    for view in (terminal(results), markdown(results)):
+        assert "RuntimeError: the device is on fire" in view
+        assert "a second line" not in view
+
+
+def test_a_process_that_dies_loses_its_own_cases_only_in_words() -> None:
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        results = compare(CASES[:2], [planted("dying", dies)], executor=executor)
+    assert [run.verdict for run in results.runs] == ["unanswered"] * 2
+    assert "died" in (results.runs[0].message or "")
+    validated(results)
+
+
+def test_several_processes_give_what_one_gives() -> None:
+    seen: list[str] = []
+    with ProcessPoolExecutor(2, get_context("spawn")) as executor:
+        several = compare(CASES, [NUMPY], executor=executor, progress=lambda case: seen.append(case.name))
+    assert several.runs == compare(CASES, [NUMPY]).runs
+    assert sorted(seen) == sorted(case.name for case in CASES)
+
+
+class Interrupted(Executor):
+    """An executor during which the user presses Ctrl-C."""
+
+    cancelled = False
+
+    def submit(self, function: Any, /, *arguments: Any, **more: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(KeyboardInterrupt())
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.cancelled = cancel_futures
+
+
+def test_an_interrupt_cancels_what_has_not_started() -> None:
+    executor = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        compare(CASES, [NUMPY], executor=executor)
+    assert executor.cancelled
+
+
+def test_the_verdict_on_several_is_the_worst_of_them() -> None:
+    assert worst(["agrees", "agrees"]) == "agrees"
+    assert worst(["agrees", "undecided"]) == "agrees"
+    assert worst(["undecided", "undecided"]) == "undecided"
+    assert worst(["agrees", "unanswered", "undecided"]) == "unanswered"
+    assert worst(["unanswered", "wrong", "agrees"]) == "wrong"
+
+
+def test_the_undecided_are_counted_and_shown() -> None:
+    (case,) = [c for c in CASES if c.name == "weights-of-1e30" and c.dtype == "float32"]
+    results = compare([case], [NUMPY])
+    undecided = sum(c.undecided for c in results.runs[0].comparisons)
+    assert undecided > 0
+    decided = sum(c.elements for c in results.runs[0].comparisons) - undecided
+    assert f"{decided} of " in terminal(results)
+    assert "numbers could be decided" in terminal(results)
+
+
+def test_the_published_schema_is_the_one_of_the_code() -> None:
+    assert json.loads(SCHEMA_FILE.read_text()) == schema(), "run: python -m backproof.reports.results"
+
+
+def test_the_schema_refuses_another_document() -> None:
+    document = json.loads(encoded(compare([CASES[0]], [NUMPY])))
+    validator = jsonschema.Draft202012Validator(schema())
+    assert not list(validator.iter_errors(document))
+    assert list(validator.iter_errors({**document, "schema": "something-else/1"}))
+    assert list(validator.iter_errors({**document, "runs": [{"case": "x"}]}))
+
+
+def test_reports_are_written_whole_or_not_at_all(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = compare([CASES[0]], [NUMPY])
+    out = tmp_path / "a" / "b"
+    prepare(out)
+    assert list(tmp_path.iterdir()) == [], "a check must leave nothing behind"
+    files = write(results, out)
+    assert sorted(path.name for path in files) == sorted(name for _, name in FORMATS.values())
+    assert all(
+        path.read_text(encoding="utf-8") == render(results)
+        for path, (render, _) in zip(files, FORMATS.values(), strict=True)
+    )
+
+    old = {path: path.read_text(encoding="utf-8") for path in out.iterdir()}
+    monkeypatch.setattr(
+        "pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.raises(InvalidInput, match="No space left on device"):
+        write(compare([CASES[1]], [NUMPY]), out)
+    assert {path: path.read_text(encoding="utf-8") for path in out.iterdir()} == old
+
+
+def test_an_out_that_is_a_file_is_refused_before_any_work(tmp_path: Any) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InvalidInput, match="a file is in the way"):
+            prepare(out)
+    assert (tmp_path / "file").read_text() == "mine"
