@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..adapters.adapter import Adapter
     from ..reference.case import Case
@@ -150,28 +151,34 @@ FEW_CASES = 8  # fewer than this are done before a pool of processes has started
 
 
 def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequence[Adapter], jobs: int) -> Results:
-    """The matrix with a progress bar on stderr, in this process or, for many cases, in several."""
+    """The matrix, in this process or, for many cases, in several."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from .matrix import compare
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=len(cases))
-
-        def done(case: Case) -> None:
-            bar.update(task, advance=1, description=f"{case.name} {case.dtype}")
-
+    with _progress(len(cases)) as done:
         if jobs == 1 or len(cases) <= FEW_CASES:
             return compare(cases, present, absent, progress=done)
         # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
         with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare_worker) as executor:
             return compare(cases, present, absent, executor, done)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Case], None]]:
+    """A bar on stderr where that is a terminal, and nothing elsewhere. Yields what to call as each case is finished."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda case: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=total)
+        yield lambda case: bar.update(task, advance=1, description=f"{case.name} {case.dtype}")
 
 
 def _prepare_worker() -> None:

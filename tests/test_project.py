@@ -15,7 +15,9 @@ def test_the_lowest_environment_pins_the_declared_lower_bounds() -> None:
     declared = dict(
         requirement.split(">=") for requirement in (*project["dependencies"], *extras["jax"], *extras["pytest"])
     )
-    pins = re.findall(r"^([\w-]+)==([\d.]+)\.\*$", (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    pins = re.findall(
+        r"^([\w-]+)==([\d.]+)\.\*$", (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert {name: _padded(bound) for name, bound in declared.items()} == {name: _padded(pin) for name, pin in pins}
 
 
@@ -25,7 +27,9 @@ def _padded(version: str) -> tuple[int, ...]:
 
 
 def test_no_module_is_named_after_nothing() -> None:
-    names = {path.stem for folder in ("reference", "adapters", "reports", "tests") for path in (ROOT / folder).rglob("*.py")}
+    names = {
+        path.stem for folder in ("reference", "adapters", "reports", "tests") for path in (ROOT / folder).rglob("*.py")
+    }
     assert not names & {"utils", "util", "helpers", "common", "misc"}
 
 

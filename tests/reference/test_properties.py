@@ -89,6 +89,7 @@ def test_a_bias_is_the_weight_of_a_constant_input(case: Case) -> None:
             (folded.updated[0].weights, separate.updated[0].weights, separate.updated[0].biases),
         )
         for together, of_weights, of_biases in pairs:
+            assert of_biases is not None
             at = column % (of_weights.value.shape[1] + 1)
             value = np.insert(of_weights.value, at, of_biases.value[0], axis=1)
             error = np.insert(of_weights.error, at, of_biases.error[0], axis=1)
