@@ -49,7 +49,7 @@ class Adapter:
         return f"python -m pip install {self.package}"
 
 
-def adapters() -> dict[str, Adapter]:
+def known_adapters() -> dict[str, Adapter]:
     """All adapters by name, whether their framework is installed or not, in the order of lists.
 
     Raises InvalidInput where a third party's entry point cannot be loaded, or takes a name that is taken.
@@ -74,7 +74,7 @@ def chosen(names: Sequence[str] = ()) -> tuple[Adapter, ...]:
 
     Raises InvalidInput for a name that is unknown or whose framework is absent.
     """
-    known = adapters()
+    known = known_adapters()
     if not names:
         return tuple(adapter for adapter in known.values() if adapter.present)
     for name in names:

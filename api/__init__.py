@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .adapters.adapter import Adapter, adapters
+    from .adapters.adapter import Adapter, known_adapters
     from .reference.backprop import RULES, Layer, Rules, backward, delta_rule, forward
     from .reference.bounded import BoundedArithmetic
     from .reference.case import Case, Dense, InvalidInput, run, with_ones
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "adapters.adapter": ("Adapter", "adapters"),
+    "adapters.adapter": ("Adapter", "known_adapters"),
     "reference.backprop": ("RULES", "Layer", "Rules", "backward", "delta_rule", "forward"),
     "reference.bounded": ("BoundedArithmetic",),
     "reference.case": ("Case", "Dense", "InvalidInput", "run", "with_ones"),
@@ -51,12 +51,12 @@ __all__ = [
     "UnusableAnswer",
     "Verdict",
     "__version__",
-    "adapters",
     "backward",
     "delta_rule",
     "expectations",
     "forward",
     "judge",
+    "known_adapters",
     "run",
     "standard_cases",
     "with_ones",

@@ -65,14 +65,14 @@ AdapterNames = Annotated[
 @app.command()
 def example(adapter: AdapterNames = None) -> None:
     """The chapter's worked example: printed, as printed, signs restored; then backward and one delta-rule step."""
-    from ..adapters.adapter import adapters, chosen
+    from ..adapters.adapter import chosen, known_adapters
     from .example import example
 
     present = chosen(adapter or ())
     report, agrees = example(present)
     _show(report)
     if not adapter:
-        for absent in adapters().values():
+        for absent in known_adapters().values():
             if not absent.present:
                 typer.echo(f"not installed: {absent.name}; to bring it: {absent.install}", err=True)
     raise typer.Exit(AGREES if agrees else WRONG)
@@ -92,14 +92,14 @@ def compare(
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
 ) -> None:
     """Run every standard case on every adapter and judge every number."""
-    from ..adapters.adapter import adapters, chosen
+    from ..adapters.adapter import chosen, known_adapters
     from .render import FORMATS, prepare, write
 
     present = chosen(adapter or ())
     cases = _chosen_cases(case or [], dtype or [])
     if out is not None:
         prepare(out)
-    absent = [] if adapter else [other for other in adapters().values() if not other.present]
+    absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
     try:
         results = _compared(cases, present, absent, jobs or os.cpu_count() or 1)
     except KeyboardInterrupt:
@@ -118,11 +118,11 @@ def list_adapters() -> None:
     """The implementations that can be compared, and how to bring those that are absent."""
     from tabulate import tabulate
 
-    from ..adapters.adapter import adapters
+    from ..adapters.adapter import known_adapters
 
     rows = [
         [each.name, each.summary, each.version or "", "yes" if each.present else f"no: {each.install}"]
-        for each in adapters().values()
+        for each in known_adapters().values()
     ]
     _show(
         tabulate(rows, ["adapter", "what it is", "version", "installed"], "simple_outline", disable_numparse=True)

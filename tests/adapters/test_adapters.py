@@ -11,7 +11,7 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.adapters.adapter import Adapter, adapters, chosen
+from backproof.adapters.adapter import Adapter, chosen, known_adapters
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.cases import standard_cases
 from backproof.reference.judge import Expected, Verdict, expectations, judge
@@ -19,7 +19,7 @@ from backproof.reference.observation import QUANTITIES, Observation, Place, comp
 from backproof.reference.plain import PLAIN
 from backproof.reference.precision import PRECISIONS
 
-ALL = adapters()
+ALL = known_adapters()
 CASES = {(case.name, case.dtype): case for case in standard_cases()}
 
 
@@ -136,8 +136,8 @@ def with_entry(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> Non
 def test_third_parties_can_bring_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = Adapter("theirs", "somebody's framework", package=None, run=ALL["plain"].run)
     with_entry(monkeypatch, "theirs", theirs)
-    assert list(adapters())[-1] == "theirs"
-    assert adapters()["theirs"] is theirs
+    assert list(known_adapters())[-1] == "theirs"
+    assert known_adapters()["theirs"] is theirs
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_third_parties_can_bring_adapters(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_bad_third_party_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: object, message: str) -> None:
     with_entry(monkeypatch, name, value)
     with pytest.raises(InvalidInput, match=message):
-        adapters()
+        known_adapters()

@@ -15,7 +15,7 @@ pytest.importorskip("flint")
 
 import jsonschema
 import msgspec
-from backproof.adapters.adapter import Adapter, adapters
+from backproof.adapters.adapter import Adapter, known_adapters
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.cases import standard_cases
@@ -25,7 +25,7 @@ from backproof.reports.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.results import SCHEMA_FILE, Results, encoded, schema, worst
 
 CASES = [case for case in standard_cases() if case.name in ("xor-hidden", "hidden-tanh", "weights-of-1e30")]
-NUMPY = adapters()["numpy"]
+NUMPY = known_adapters()["numpy"]
 
 
 def doubled(case: Case) -> Observation:
@@ -62,7 +62,7 @@ def validated(results: Results) -> dict[str, Any]:
 
 
 def test_what_agrees() -> None:
-    results = compare(CASES, [adapters()["plain"], NUMPY])
+    results = compare(CASES, [known_adapters()["plain"], NUMPY])
     assert results.verdict == "agrees"
     assert [(run.case, run.adapter) for run in results.runs] == [(c.name, a) for c in CASES for a in ("plain", "numpy")]
     document = validated(results)
