@@ -8,9 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..reference.case import Case, InvalidInput, one_of
 from ..reference.observation import Observation
+
+# What the atlas measures: the activations that are not exact, and what losses are made of.
+ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "log", "log1p")
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,9 @@ class Adapter:
     package: the distribution that it needs, also its import name; None for plain Python
     run: a case to an observation; imports the framework only when called
     rank: where it stands in lists; the reference first, then what is written by hand, then frameworks
+    dtypes: the dtypes of the cases that it can run
+    evaluate: one elementary function of the framework on an array, elementwise, for the accuracy atlas; functions have
+        the names of `ELEMENTARY`
     """
 
     name: str
@@ -28,6 +37,8 @@ class Adapter:
     package: str | None
     run: Callable[[Case], Observation]
     rank: int = 4
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    evaluate: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
 
     @property
     def present(self) -> bool:

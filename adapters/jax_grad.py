@@ -1,6 +1,8 @@
-"""JAX: one jitted learning step. Gradients by `grad`; loss, activations and deltas by `value_and_grad`.
+"""JAX: one learning step under jit. Gradients by `grad`; loss, activations and deltas by `value_and_grad`.
 
 Deltas are not visible in a functional framework. A zero "tap" is added to every pre-activation: ∂E/∂tap is δ.
+The update is compiled by itself, from the gradients that are shown: in one program with them, XLA computes gradients
+once more inside the update, and rounds them differently.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..reference.case import Case
-from ..reference.observation import Observation, Received
+from ..reference.observation import Observation, Received, array_of
+from ..reference.precision import PRECISIONS
 from .adapter import Adapter
 
 Parameters = list[tuple[Any, Any]]  # weights and biases (or None) of every layer
@@ -25,23 +28,26 @@ def observe(case: Case) -> Observation:
     with jax.enable_x64(True):  # without it, JAX turns float64 into float32
         parameters: Parameters = [
             (
-                jnp.asarray(np.array(layer.weights, case.dtype)),
-                None if layer.biases is None else jnp.asarray(np.array(layer.biases, case.dtype)),
+                jnp.asarray(array_of(layer.weights, case.dtype)),
+                None if layer.biases is None else jnp.asarray(array_of(layer.biases, case.dtype)),
             )
             for layer in case.layers
         ]
-        inputs = jnp.asarray(np.array(case.inputs, case.dtype))
-        targets = jnp.asarray(np.array(case.targets, case.dtype))
-        taps = [jnp.asarray(np.zeros((case.batch, units), case.dtype)) for units in case.sizes[1:]]
+        inputs = jnp.asarray(array_of(case.inputs, case.dtype))
+        targets = jnp.asarray(array_of(case.targets, case.dtype))
+        taps = [jnp.asarray(array_of(np.zeros((case.batch, units)), case.dtype)) for units in case.sizes[1:]]
 
         def step(parameters: Parameters, taps: Any, inputs: Any, targets: Any) -> Any:
             differentiate = jax.value_and_grad(partial(_objective, case), argnums=(0, 1), has_aux=True)
             visible, (gradients, deltas) = differentiate(parameters, taps, inputs, targets)
-            rate = case.learning_rate
-            updated = None if rate is None else jax.tree.map(lambda old, g: old - rate * g, parameters, gradients)
-            return gradients, visible, deltas, updated
+            return gradients, visible, deltas
 
-        gradients, (loss, (zs, activations)), deltas, updated = jax.jit(step)(parameters, taps, inputs, targets)
+        @jax.jit
+        def update(parameters: Parameters, gradients: Parameters) -> Parameters:
+            return jax.tree.map(lambda old, g: old - case.learning_rate * g, parameters, gradients)
+
+        gradients, (loss, (zs, activations)), deltas = jax.jit(step)(parameters, taps, inputs, targets)
+        updated = None if case.learning_rate is None else update(parameters, gradients)
         return Observation(
             adapter=ADAPTER.name,
             version=jax.__version__,
@@ -57,6 +63,18 @@ def observe(case: Case) -> Observation:
             updated_weights=None if updated is None else _weights(updated),
             updated_biases=None if updated is None else _biases(updated),
         )
+
+
+def evaluate(function: str, x: np.ndarray) -> np.ndarray:
+    """One elementary function of JAX under jit, on an array of any dtype."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        match function:
+            case "exp" | "log" | "log1p":
+                return np.asarray(jax.jit(getattr(jnp, function))(jnp.asarray(x)))
+        return np.asarray(jax.jit(partial(_activation, function))(jnp.asarray(x)))
 
 
 def _objective(case: Case, parameters: Parameters, taps: Any, inputs: Any, targets: Any) -> Any:
@@ -128,4 +146,12 @@ def _arrays(arrays: Any) -> tuple[np.ndarray | None, ...]:
     return tuple(None if array is None else np.asarray(array) for array in arrays)
 
 
-ADAPTER = Adapter("jax", "JAX: grad and value_and_grad under jit", package="jax", run=observe, rank=3)
+ADAPTER = Adapter(
+    "jax",
+    "JAX: grad and value_and_grad under jit",
+    package="jax",
+    run=observe,
+    rank=3,
+    dtypes=tuple(PRECISIONS),
+    evaluate=evaluate,
+)

@@ -1,10 +1,12 @@
 """Backpropagation in NumPy, vectorised over the batch and written without the reference: a second opinion by hand.
 
-Everything is computed in the case's dtype.
+Everything is stored in the case's dtype. Products of 16-bit numbers, and sums of them, are added up in float32, as
+hardware does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,40 +14,54 @@ from numpy.typing import NDArray
 
 from ..reference.activations import LEAKY_SLOPE
 from ..reference.case import Case
-from ..reference.observation import Observation, Received
+from ..reference.observation import Observation, Received, array_of, numpy_dtype
+from ..reference.precision import PRECISIONS
 from .adapter import Adapter
 
 Array = NDArray[Any]
 
 
-def observe(case: Case) -> Observation:
-    """One learning step, every array of the batch at once."""
+Product = Callable[[Array, Array], Array]  # rows × inner times inner × columns
+
+
+def product(left: Array, right: Array) -> Array:
+    """The matrix product by NumPy's BLAS, stored in the operands' dtype."""
+    wide = wide_dtype(left.dtype)
+    return (left.astype(wide, copy=False) @ right.astype(wide, copy=False)).astype(left.dtype, copy=False)
+
+
+def observe(case: Case, product: Product = product) -> Observation:
+    """One learning step, every array of the batch at once.
+
+    product: how matrices are multiplied; any order of summation is as good as another
+    """
     with np.errstate(all="ignore"):  # overflow and 0/0 are for the judge to see
-        return _observe(case, np.dtype(case.dtype))
+        return _observe(case, numpy_dtype(case.dtype), product)
 
 
-def _observe(case: Case, dtype: np.dtype[Any]) -> Observation:
-    weights = [np.array(layer.weights, dtype) for layer in case.layers]
-    biases = [None if layer.biases is None else np.array(layer.biases, dtype) for layer in case.layers]
+def _observe(case: Case, dtype: np.dtype[Any], product: Product) -> Observation:
+    weights = [array_of(layer.weights, case.dtype) for layer in case.layers]
+    biases = [None if layer.biases is None else array_of(layer.biases, case.dtype) for layer in case.layers]
     names = [layer.activation for layer in case.layers]
-    x, t = np.array(case.inputs, dtype), np.array(case.targets, dtype)
+    x, t = array_of(case.inputs, case.dtype), array_of(case.targets, case.dtype)
     scale = dtype.type(1 / len(x) if case.reduction == "mean" else 1)
 
     zs: list[Array] = []
     activations = [x]
     for w, b, name in zip(weights, biases, names, strict=True):
-        zs.append(activations[-1] @ w.T if b is None else activations[-1] @ w.T + b)
+        z = product(activations[-1], w.T)
+        zs.append(z if b is None else z + b)
         activations.append(_value(name, zs[-1]))
 
     outputs = activations[-1]
     delta = _output_delta(case.loss, names[-1], zs[-1], outputs, t) * scale
     deltas = [delta]
     for k in range(len(weights) - 2, -1, -1):
-        delta = (delta @ weights[k + 1]) * _derivative(names[k], zs[k], activations[k + 1])
+        delta = product(delta, weights[k + 1]) * _derivative(names[k], zs[k], activations[k + 1])
         deltas.insert(0, delta)
 
-    weight_gradients = [delta.T @ received for delta, received in zip(deltas, activations[:-1], strict=True)]
-    bias_gradients = [None if b is None else delta.sum(axis=0) for delta, b in zip(deltas, biases, strict=True)]
+    weight_gradients = [product(delta.T, received) for delta, received in zip(deltas, activations[:-1], strict=True)]
+    bias_gradients = [None if b is None else _sum(delta, axis=0) for delta, b in zip(deltas, biases, strict=True)]
     rate = None if case.learning_rate is None else dtype.type(case.learning_rate)
     return Observation(
         adapter=ADAPTER.name,
@@ -64,8 +80,30 @@ def _observe(case: Case, dtype: np.dtype[Any]) -> Observation:
     )
 
 
+def evaluate(function: str, x: Array) -> Array:
+    """One elementary function, on an array of any dtype."""
+    with np.errstate(all="ignore"):
+        match function:
+            case "exp":
+                return np.exp(x)
+            case "log":
+                return np.log(x)
+            case "log1p":
+                return np.log1p(x)
+        return _value(function, x)
+
+
 def _stepped(old: list[Any], gradients: list[Any], rate: Any) -> list[Array | None]:
     return [None if value is None else value - rate * gradient for value, gradient in zip(old, gradients, strict=True)]
+
+
+def wide_dtype(dtype: np.dtype[Any]) -> Any:
+    """What numbers of this dtype are added up in."""
+    return np.float32 if dtype.itemsize == 2 else dtype
+
+
+def _sum(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    return np.asarray(x.sum(axis=axis, dtype=wide_dtype(x.dtype), keepdims=keepdims)).astype(x.dtype, copy=False)
 
 
 def _sigmoid(z: Array) -> Array:
@@ -79,12 +117,12 @@ def _softplus(z: Array) -> Array:
 
 def _log_softmax(z: Array) -> Array:
     shifted = z - z.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted - np.log(_sum(np.exp(shifted), axis=1, keepdims=True))
 
 
 def _softmax(z: Array) -> Array:
     powers = np.exp(z - z.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return powers / _sum(powers, axis=1, keepdims=True)
 
 
 def _value(name: str, z: Array) -> Array:
@@ -125,6 +163,7 @@ def _derivative(name: str, z: Array, a: Array) -> Array:
 
 
 def _output_delta(loss: str, activation: str, z: Array, o: Array, t: Array) -> Array:
+    one = o.dtype.type(1)
     match loss:
         case "softmax_cross_entropy_from_logits":
             return _softmax(z) - t
@@ -133,33 +172,42 @@ def _output_delta(loss: str, activation: str, z: Array, o: Array, t: Array) -> A
         case "softmax_cross_entropy":
             error = -t / o
         case "binary_cross_entropy":
-            error = (1 - t) / (1 - o) - t / o
+            error = (one - t) / (one - o) - t / o
         case "squared_error":
-            error = 2 * (o - t)
+            error = o.dtype.type(2) * (o - t)
         case "half_squared_error":
             error = o - t
         case _:
             raise NotImplementedError(f"loss {loss}")
     if activation == "softmax":
-        return o * (error - (error * o).sum(axis=1, keepdims=True))
+        return o * (error - _sum(error * o, axis=1, keepdims=True))
     return error * _derivative(activation, z, o)
 
 
 def _loss(loss: str, o: Array, t: Array) -> Any:
+    one = o.dtype.type(1)
     match loss:
         case "half_squared_error":
-            return ((o - t) ** 2).sum() / 2
+            return _sum((o - t) ** 2) / o.dtype.type(2)
         case "squared_error":
-            return ((o - t) ** 2).sum()
+            return _sum((o - t) ** 2)
         case "binary_cross_entropy":
-            return -(t * np.log(o) + (1 - t) * np.log1p(-o)).sum()
+            return -_sum(t * np.log(o) + (one - t) * np.log1p(-o))
         case "binary_cross_entropy_from_logits":
-            return (_softplus(o) - t * o).sum()
+            return _sum(_softplus(o) - t * o)
         case "softmax_cross_entropy":
-            return -(t * np.log(o)).sum()
+            return -_sum(t * np.log(o))
         case "softmax_cross_entropy_from_logits":
-            return -(t * _log_softmax(o)).sum()
+            return -_sum(t * _log_softmax(o))
     raise NotImplementedError(f"loss {loss}")
 
 
-ADAPTER = Adapter("numpy", "NumPy: vectorised backpropagation by hand", package="numpy", run=observe, rank=1)
+ADAPTER = Adapter(
+    "numpy",
+    "NumPy: vectorised backpropagation by hand",
+    package="numpy",
+    run=observe,
+    rank=1,
+    dtypes=tuple(PRECISIONS),
+    evaluate=evaluate,
+)

@@ -6,9 +6,11 @@ import platform
 
 import numpy as np
 
+from ..reference.activations import ACTIVATIONS
 from ..reference.case import Case, run
 from ..reference.observation import Observation, Received
 from ..reference.plain import PLAIN, PlainMatrix
+from ..reference.precision import PRECISIONS
 from .adapter import Adapter
 
 
@@ -38,6 +40,15 @@ def observe(case: Case) -> Observation:
     )
 
 
+def evaluate(function: str, x: np.ndarray) -> np.ndarray:
+    """A function of the reference, on floats."""
+    functions = PLAIN.functions
+    if function in ACTIVATIONS:
+        value = ACTIVATIONS[function].value
+        return np.array([value(number, functions) for number in x.tolist()])
+    return np.array([getattr(functions, function)(number) for number in x.tolist()])
+
+
 def _array(matrix: PlainMatrix) -> np.ndarray:
     return np.array(matrix, dtype=np.float64)
 
@@ -46,4 +57,12 @@ def _row(matrix: PlainMatrix | None) -> np.ndarray | None:
     return None if matrix is None else _array(matrix)[0]
 
 
-ADAPTER = Adapter("plain", "the reference: plain Python floats", package=None, run=observe, rank=0)
+ADAPTER = Adapter(
+    "plain",
+    "the reference: plain Python floats",
+    package=None,
+    run=observe,
+    rank=0,
+    dtypes=tuple(PRECISIONS),
+    evaluate=evaluate,
+)

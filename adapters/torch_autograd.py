@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..reference.case import Case
-from ..reference.observation import Observation, Received
+from ..reference.observation import Observation, Received, array_of, numpy_dtype
+from ..reference.precision import PRECISIONS
 from .adapter import Adapter
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def observe(case: Case) -> Observation:
     import torch
 
     def tensor(rows: Any) -> Tensor:
-        return torch.from_numpy(np.array(rows, dtype=case.dtype))  # the dtype's own bits: nothing is rounded on the way
+        return _tensor(array_of(rows, case.dtype))
 
     weights = [tensor(layer.weights).requires_grad_() for layer in case.layers]
     biases = [None if layer.biases is None else tensor(layer.biases).requires_grad_() for layer in case.layers]
@@ -63,8 +64,33 @@ def observe(case: Case) -> Observation:
     return replace(observation, updated_weights=_arrays(weights), updated_biases=_arrays(biases))
 
 
+def evaluate(function: str, x: np.ndarray) -> np.ndarray:
+    """One elementary function of torch, on an array of any dtype."""
+    import torch
+
+    tensor = _tensor(x)
+    match function:
+        case "exp" | "log" | "log1p":
+            return _array(getattr(torch, function)(tensor))
+    return _array(_activation(function, tensor))
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """The array's bits: NumPy's bfloat16 is no type that torch knows, so they travel as integers."""
+    import torch
+
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().copy()
+    import torch
+
+    here = tensor.detach().cpu()
+    if here.dtype is torch.bfloat16:
+        return here.contiguous().view(torch.int16).numpy().copy().view(numpy_dtype("bfloat16"))
+    return here.numpy().copy()
 
 
 def _arrays(tensors: Any) -> tuple[np.ndarray | None, ...]:
@@ -116,4 +142,12 @@ def _loss(name: str, o: Tensor, t: Tensor) -> Tensor:
     raise NotImplementedError(f"loss {name}")
 
 
-ADAPTER = Adapter("torch", "PyTorch: autograd and torch.optim.SGD", package="torch", run=observe, rank=2)
+ADAPTER = Adapter(
+    "torch",
+    "PyTorch: autograd and torch.optim.SGD",
+    package="torch",
+    run=observe,
+    rank=2,
+    dtypes=tuple(PRECISIONS),
+    evaluate=evaluate,
+)

@@ -64,6 +64,9 @@ class Arithmetic(Protocol):
         One operation, not two, because the bias may be added first, last or in between.
         """
 
+    def column_sums(self, matrix: Matrix) -> Matrix:
+        """The sum of each column: 1 × columns."""
+
     def elementwise(self, formula: Formula, *matrices: Matrix) -> Matrix:
         """`formula(x, …, functions)` on the corresponding elements of matrices of one shape."""
 

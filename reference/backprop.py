@@ -116,8 +116,7 @@ def bias_gradient(delta: Matrix, ar: Arithmetic) -> Matrix:
 
     Source: Nielsen, ch. 2, BP3.
     """
-    batch, _ = ar.shape(delta)
-    return ar.matmul(ar.ones(1, batch), delta)
+    return ar.column_sums(delta)
 
 
 # --------------------------------------------------------------------------------------- the delta rule

@@ -1,81 +1,183 @@
-"""Value with bound: how far an honest implementation may be from the truth. No tolerance is picked, all are derived.
+"""Value with bounds: how far an honest implementation may be from the truth. No tolerance is picked, all are derived.
 
-An element is an interval [value − error, value + error]. It holds the exact result, and it holds what *every* honest
-implementation in the given precision may get: each sum of products added up in any order, with or without FMA; each
-elementary function within its stated ulps; subnormal numbers kept or flushed to zero. An observed number outside it
-was not computed that way.
+An element is a value, computed in float64, with several errors beside it, its `CHANNELS`. All are distances from the
+*exact* result x of exact inputs:
 
-How the bounds arise, with u the unit roundoff, x̂ the computed and x the exact value:
+    truth       |value − x|: how far our own value may be off. The interval value ± truth encloses the exact result
+    worst       |x̂ − x| for *every* honest implementation in the profile judged: each sum of products added up in any
+                order, with or without FMA; each function within its stated ulps; subnormals kept or flushed to zero
+    systematic  the part of |x̂ − x| that may have one sign in many elements: functions' ulps, a rounded constant,
+                factors read in a narrower format, underflow
+    random      the rest, as what rounding errors of either sign add up to: a sub-Gaussian scale (a standard deviation,
+                if one likes), so that |x̂ − x| ≤ systematic + λ · random but for a probability set by λ
+
+How errors arise, with u the unit roundoff:
 
 - one operation:      fl(x ∘ y) = (x ∘ y)(1 + θ), |θ| ≤ u
 - a sum of n products, any order:  |fl(Σ xᵢyᵢ) − Σ xᵢyᵢ| ≤ γₙ Σ |xᵢ||yᵢ|, γₙ = nu / (1 − nu)
-  (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, §2.2 and §3.1)
+  (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, §2.2 and §3.1), and, roundings being
+  independent and of mean zero, ≤ γ̃ₙ(λ) Σ |xᵢ||yᵢ|, γ̃ₙ(λ) = exp(λ√n·u + nu²/(1 − u)) − 1, but for a probability
+  of 2n·exp(−λ²(1 − u)²/2) (Higham & Mary, SIAM J. Sci. Comput. 41(5), 2019, thms. 2.4 and 3.1)
 - errors of the operands travel by the interval rules for +, −, ×, ÷ and by the largest slope in reach for functions
 - underflow: every operation may lose up to the smallest normal number, and a number that may be subnormal may be
   read as zero (XLA and GPUs flush)
 - overflow: where an honest implementation may overflow, the bound is infinite, and the judge says "undecided"
 
-The value is computed in float64, and its own rounding is part of the error: each operation adds 2⁻⁵³ to u. The error is
-computed in float64 too; `OUTWARD` and a growing factor in matmul keep it on the large side.
+Errors are themselves computed in float64; `OUTWARD` and a growing factor in sums keep them on the large side.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import SOFTMAX, Activation
 from .arithmetic import Formula, Rows
-from .precision import FLOAT64, Precision
-
-if TYPE_CHECKING:
-    from .activations import Activation
+from .atlas import ulps
+from .precision import FLOAT64, Precision, Profile
 
 Array = NDArray[np.float64]
 
+CHANNELS = ("truth", "worst", "systematic", "random")
+TRUTH, WORST, SYSTEMATIC, RANDOM = range(len(CHANNELS))
+
 U64 = FLOAT64.unit_roundoff
 OUTWARD = 1 + 32 * U64  # covers the few roundings with which one operation's error is itself computed
-LIBRARY_ULPS = (
-    4  # of exp, log and log1p, ours and theirs: at least twice the largest error measured (see Activation.ulps)
-)
-TANH_ULPS = 7
+
+# The judge's budget: one false alarm in 10⁹ runs, each of up to 10⁹ numbers that are sums of up to 2²⁰ products.
+FALSE_ALARMS_PER_RUN, NUMBERS_PER_RUN, LONGEST_SUM = 1e-9, 1e9, 2**20
+LAMBDA = math.sqrt(2 * math.log(2 * LONGEST_SUM * NUMBERS_PER_RUN / FALSE_ALARMS_PER_RUN))  # 10.6
+
+# Into so many steps an operation may be split, each of which may underflow: JAX has g·(1 − a²) as (g + g·a)(1 − a).
+STEPS = 4
+
+
+def gamma(terms: int, unit_roundoff: float) -> float:
+    """γₙ = nu / (1 − nu), rounded up; infinite where nu ≥ 1 (Higham 2002, §3.1)."""
+    nu = terms * unit_roundoff
+    return nu / (1 - nu) * (1 + 4 * U64) if nu < 1 else math.inf
+
+
+def probabilistic_gamma(terms: int, unit_roundoff: float, deviations: float = LAMBDA) -> float:
+    """γ̃ₙ(λ) = exp(λ√n·u + nu²/(1 − u)) − 1, rounded up (Higham & Mary 2019, thm. 2.4); λ is `deviations`."""
+    exponent = deviations * math.sqrt(terms) * unit_roundoff + terms * unit_roundoff**2 / (1 - unit_roundoff)
+    return math.expm1(exponent) * (1 + 4 * U64) if exponent < 1 else math.inf
+
+
+class Model:
+    """The channels' constants for one profile, each an array of channels × 1 × 1 that broadcasts over a matrix.
+
+    rounding: relative error of one rounding to storage, and `constant` of one that is the same for all elements
+    underflow: absolute loss of one operation;  largest: the largest finite number
+    """
+
+    def __init__(self, profile: Profile, channels: int) -> None:
+        self.profile = profile
+        self.channels = channels
+        unit = profile.storage.unit_roundoff
+        self.rounding = self._per_channel(U64, unit, 0.0, unit)
+        self.constant = self._per_channel(U64, unit, unit, 0.0)
+        lost = STEPS * profile.storage.underflow
+        self.underflow = self._per_channel(STEPS * FLOAT64.underflow, lost, lost, 0.0)
+        smallest = profile.storage.smallest_normal if profile.storage.flushed else 0.0
+        self.flushed_below = self._per_channel(0.0, smallest, smallest, 0.0)
+        self.largest = profile.storage.largest
+
+    def ulps(self, function: str) -> Array:
+        """Relative error of an elementary function: its measured ulps, with margin. An ulp is at most 2u·|x|."""
+        theirs = 2 * ulps(function, self.profile.storage) * self.profile.storage.unit_roundoff
+        return self._per_channel(2 * ulps(function, FLOAT64) * U64, theirs, theirs, 0.0)
+
+    def sums(self, terms: int) -> Array:
+        """Error of a sum of so many products, relative to the sum of their sizes."""
+        storage, multiply, accumulate = self.profile.storage, self.profile.multiply, self.profile.accumulate
+        addition = accumulate.unit_roundoff * (2 if self.profile.truncated else 1)
+        # Narrower factors: each is cut to the format (tensor cores read the leading bits: twice the roundoff).
+        cut = 2 * multiply.unit_roundoff if multiply.digits < storage.digits else 0.0
+        factors = 2 * cut + cut * cut
+        # A wider sum: its result, and a bias added afterwards, are rounded to storage.
+        stored = 2 * storage.unit_roundoff if accumulate.digits > storage.digits else 0.0
+        any_order = gamma(terms, addition)
+        worst = (1 + any_order) * (1 + factors) * (1 + stored) - 1
+        systematic = factors + (any_order if self.profile.truncated else 0.0)
+        random = probabilistic_gamma(terms, accumulate.unit_roundoff) / LAMBDA + stored
+        ours = gamma(terms + 8, U64)  # the value's own rounding, and that of the sums which make up the error
+        return self._per_channel(ours, worst + ours, systematic + ours, random)
+
+    def reductions(self, terms: int) -> Array:
+        """Error of a plain sum of so many numbers, relative to the sum of their sizes; its result is stored."""
+        unit = self.profile.reduce.unit_roundoff
+        worst = (1 + gamma(terms, unit)) * (1 + self.profile.storage.unit_roundoff) - 1
+        random = probabilistic_gamma(terms, unit) / LAMBDA + self.profile.storage.unit_roundoff
+        ours = gamma(terms + 8, U64)
+        return self._per_channel(ours, worst + ours, ours, random)
+
+    def lost(self, terms: int) -> Array:
+        """Absolute error by underflow of a sum of so many products."""
+        return 2 * terms * self.underflow
+
+    def _per_channel(self, *values: float) -> Array:
+        return np.array(values[: self.channels])[:, None, None]
 
 
 @dataclass(frozen=True, eq=False)
 class Bounded:
-    """Arrays of values and of error bounds of one shape, and the precision that the errors are for."""
+    """A matrix of values and, channels × rows × columns (or × 1 × 1), their errors. See this module's docstring."""
 
     value: Array
-    error: Array
-    precision: Precision
+    errors: Array
+    model: Model
+
+    @property
+    def error(self) -> Array:
+        """How far a number of an honest implementation may be from `value`."""
+        error: Array = np.broadcast_to(self.errors[WORST] + self.errors[TRUTH], self.value.shape)
+        return error
+
+    @property
+    def reach(self) -> Array:
+        """The largest size that each element may have, exactly or in an implementation."""
+        size = np.abs(self.value)
+        if not self.exact:
+            size += self.errors[TRUTH]
+            size += self.errors[WORST]
+        return size
+
+    @property
+    def exact(self) -> bool:
+        """Whether everyone holds the very same numbers."""
+        return self.errors.shape[1:] == (1, 1) and not self.errors.any()
 
     def __add__(self, other: Operand) -> Bounded:
         y = self._operand(other)
-        return self.rounded(self.value + y.value, self.error + y.error)
+        return self.rounded(self.value + y.value, self.errors + y.errors)
 
     def __sub__(self, other: Operand) -> Bounded:
         y = self._operand(other)
-        return self.rounded(self.value - y.value, self.error + y.error)
+        return self.rounded(self.value - y.value, self.errors + y.errors)
 
     def __mul__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             return self._scaled(other)
-        error = np.abs(self.value) * other.error + self.error * (np.abs(other.value) + other.error)
-        return self.rounded(self.value * other.value, error)
+        errors = self.reach * other.errors + self.errors * other.reach
+        return self.rounded(self.value * other.value, errors)
 
     def __truediv__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
-            # by a constant: either one division, or a rounded reciprocal and a product
-            return self.rounded(self.value / other, self.error / abs(other), roundings=0 if _power_of_two(other) else 2)
+            # by a constant: either one division, or a product with a reciprocal that was rounded once for all elements
+            exact = _power_of_two(other)
+            return self.rounded(self.value / other, self.errors / abs(other), 0 if exact else 1, 0 if exact else 1)
         smallest = np.abs(other.value) - other.error  # of the denominators in reach
         quotient = self.value / other.value
-        error = (self.error + np.abs(quotient) * other.error) / smallest
-        return self.rounded(quotient, np.where(smallest > 0, error, np.inf))
+        errors = (self.errors + self.reach / smallest * other.errors) / smallest
+        return self.rounded(quotient, np.where(smallest > 0, errors, np.inf))
 
     def __neg__(self) -> Bounded:
-        return Bounded(-self.value, self.error, self.precision)
+        return Bounded(-self.value, self.errors, self.model)
 
     def __radd__(self, other: float) -> Bounded:
         return self + other
@@ -86,38 +188,45 @@ class Bounded:
     def __rmul__(self, other: float) -> Bounded:
         return self._scaled(other)
 
-    def rounded(self, value: Array, error: Array, roundings: float = 1) -> Bounded:
-        """A result whose operands' errors have travelled into `error`, after so many roundings of its own.
+    def rounded(
+        self, value: Array, errors: Array, roundings: float = 1, constants: float = 0, ulps: Array | float = 0.0
+    ) -> Bounded:
+        """A result whose operands' errors have travelled into `errors`, after so many roundings of its own.
 
-        The value was computed with as many roundings in float64.
+        constants: roundings that are the same for all elements;  ulps: relative errors of a function, by channel
         """
-        unit = roundings * (self.precision.unit_roundoff + U64)
-        error = error + (np.abs(value) + error) * unit
-        return settled(value, error * (OUTWARD + 2 * unit) + self.precision.smallest_normal, self.precision)
+        own = roundings * self.model.rounding + constants * self.model.constant + ulps
+        size = np.abs(value) + errors[TRUTH] + errors[WORST]
+        errors = (errors + own * size) * (OUTWARD + 2 * own)
+        return settled(value, errors, self.model)
 
     def _scaled(self, factor: float) -> Bounded:
         """Times an exact constant; exact for a power of two."""
-        return self.rounded(self.value * factor, self.error * abs(factor), roundings=0 if _power_of_two(factor) else 1)
+        exact = _power_of_two(factor)
+        return self.rounded(self.value * factor, self.errors * abs(factor), roundings=0 if exact else 1)
 
     def _operand(self, other: Operand) -> Bounded:
-        return other if isinstance(other, Bounded) else constant(float(other), self.precision)
+        return other if isinstance(other, Bounded) else exactly(float(other), self.model)
 
 
 Operand = Bounded | float
 
 
-def constant(value: float, precision: Precision) -> Bounded:
-    """A number that every implementation holds exactly."""
-    return Bounded(np.asarray(value, dtype=np.float64), np.zeros(()), precision)
+def exactly(value: Any, model: Model) -> Bounded:
+    """Numbers that every implementation holds exactly."""
+    return Bounded(np.array(value, dtype=np.float64, ndmin=2, copy=None), np.zeros((model.channels, 1, 1)), model)
 
 
-def settled(value: Array, error: Array, precision: Precision) -> Bounded:
+def settled(value: Array, errors: Array, model: Model) -> Bounded:
     """The final say on a result: flushing, overflow, and no NaN in a bound (a NaN would pass every comparison)."""
-    size = np.abs(value)
-    may_be_subnormal = size - error < precision.smallest_normal
-    error = np.where(may_be_subnormal, np.maximum(error, size), error)  # so that zero is within reach
-    lost = ~(size + error < precision.largest)  # not `>=`: a NaN must count as lost
-    return Bounded(value, np.where(lost, np.inf, error), precision)
+    errors = errors + model.underflow + model.flushed_below  # zero is within reach of what may be subnormal
+    return Bounded(value, _unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest), model)
+
+
+def _unless_lost(size: Array, errors: Array, largest: float) -> Array:
+    """The errors, infinite where numbers of this size may have overflowed."""
+    lost = ~(size < largest)  # not `>=`: a NaN must count as lost
+    return np.where(lost, np.inf, errors) if lost.any() else errors
 
 
 def _power_of_two(x: float) -> bool:
@@ -161,107 +270,141 @@ class ArrayFunctions:
 class BoundedFunctions:
     """Elementary functions on `Bounded`: an operand's error travels by the largest slope in reach; ulps are added."""
 
-    def __init__(self, precision: Precision) -> None:
-        self.precision = precision
+    def __init__(self, model: Model) -> None:
+        self.model = model
 
     def constant(self, value: float) -> Bounded:
         """A constant that the format may have to round."""
-        return constant(value, self.precision).rounded(np.asarray(value), np.zeros(()))
+        exact = exactly(value, self.model)
+        return exact.rounded(exact.value, exact.errors, roundings=0, constants=1)
 
     def exp(self, x: Bounded) -> Bounded:
         value = np.exp(x.value)
-        return x.rounded(value, value * np.expm1(x.error), roundings=2 * LIBRARY_ULPS)
+        errors = value * np.exp(x.errors[TRUTH]) * np.expm1(x.errors)
+        return x.rounded(value, errors, roundings=0, ulps=self.model.ulps("exp"))
 
     def log(self, x: Bounded) -> Bounded:
-        smallest = x.value - x.error
-        error = np.where(smallest > 0, x.error / smallest, np.inf)
-        return x.rounded(np.log(x.value), error, roundings=2 * LIBRARY_ULPS)
+        return x.rounded(
+            np.log(x.value), self._over(x.errors, x.value - x.error), roundings=0, ulps=self.model.ulps("log")
+        )
 
     def log1p(self, x: Bounded) -> Bounded:
-        smallest = 1 + x.value - x.error
-        error = np.where(smallest > 0, x.error / smallest, np.inf)
-        return x.rounded(np.log1p(x.value), error, roundings=2 * LIBRARY_ULPS)
+        errors = self._over(x.errors, 1 + x.value - x.error)
+        return x.rounded(np.log1p(x.value), errors, roundings=0, ulps=self.model.ulps("log1p"))
 
     def tanh(self, x: Bounded) -> Bounded:
         nearest_zero = np.maximum(np.abs(x.value) - x.error, 0)
-        return x.rounded(np.tanh(x.value), x.error / np.cosh(nearest_zero) ** 2, roundings=2 * TANH_ULPS)
+        return x.rounded(
+            np.tanh(x.value), x.errors / np.cosh(nearest_zero) ** 2, roundings=0, ulps=self.model.ulps("tanh")
+        )
 
     def absolute(self, x: Bounded) -> Bounded:
-        return Bounded(np.abs(x.value), x.error, x.precision)
+        return Bounded(np.abs(x.value), x.errors, x.model)
 
     def maximum(self, x: Operand, y: Operand) -> Bounded:
         first, second = self._bounded(x), self._bounded(y)
-        error = np.maximum(first.error, second.error)
-        error = np.where(first.value - first.error > second.value + second.error, first.error, error)
-        error = np.where(second.value - second.error > first.value + first.error, second.error, error)
-        return Bounded(np.maximum(first.value, second.value), error, self.precision)
+        errors = np.maximum(first.errors, second.errors)
+        errors = np.where(first.value - first.error > second.value + second.error, first.errors, errors)
+        errors = np.where(second.value - second.error > first.value + first.error, second.errors, errors)
+        return Bounded(np.maximum(first.value, second.value), errors, self.model)
 
     def minimum(self, x: Operand, y: Operand) -> Bounded:
         first, second = self._bounded(x), self._bounded(y)
         return -self.maximum(-first, -second)
 
     def step(self, x: Bounded) -> Bounded:
-        """At a kink, and wherever an honest pre-activation may lie on either side, all of [0, 1] is admissible."""
+        """At a kink, and wherever an honest pre-activation may lie on either side, all of [0, 1] is admissible.
+
+        The exact result is then a set: `truth` encloses it, and an implementation's number is one of it.
+        """
         sure = np.abs(x.value) > x.error
         value = np.where(sure, (x.value > 0).astype(np.float64), 0.5)
-        return Bounded(value, np.where(sure, 0.0, 0.5), x.precision)
+        errors = np.zeros((self.model.channels, *value.shape))
+        errors[TRUTH] = np.where(sure, 0.0, 0.5)
+        return Bounded(value, errors, x.model)
 
     def either(self, first: Bounded, second: Bounded) -> Bounded:
-        """The first's value with a bound that covers both computations."""
-        reach = (np.abs(first.value - second.value) + second.error) * OUTWARD
-        return settled(first.value, np.fmax(first.error, np.where(np.isnan(reach), np.inf, reach)), self.precision)
+        """The first's value with bounds that cover both computations."""
+        reach = (np.abs(first.value - second.value) + second.errors) * OUTWARD
+        errors = np.fmax(first.errors, np.where(np.isnan(reach), np.inf, reach))
+        errors[TRUTH] = first.errors[TRUTH]
+        if len(errors) > RANDOM:  # a difference between the two is no rounding error
+            errors[RANDOM] = np.fmax(first.errors[RANDOM], second.errors[RANDOM])
+        return settled(first.value, errors, self.model)
+
+    def _over(self, errors: Array, smallest: Array) -> Array:
+        return np.where(smallest > 0, errors / smallest, np.inf)
 
     def _bounded(self, x: Operand) -> Bounded:
-        return x if isinstance(x, Bounded) else constant(float(x), self.precision)
+        return x if isinstance(x, Bounded) else exactly(float(x), self.model)
 
 
 ARRAY_FUNCTIONS = ArrayFunctions()
 
 
 class BoundedArithmetic:
-    """Matrices of `Bounded`. Values by BLAS in float64; the bounds cost about three more products of the same size.
+    """Matrices of `Bounded`. Values by BLAS in float64, and so are the bounds.
 
-    precision: of the implementation to be judged. With FLOAT64 the intervals enclose the truth for narrower targets.
+    profile: of the implementation to be judged; a `Precision` stands for the profile that does all in that format
+    channels: how many of `CHANNELS` to keep; the first two are enough from end to end, where errors of one layer
+        meet again in the next and are not independent of each other
     """
 
-    def __init__(self, precision: Precision) -> None:
-        self.precision = precision
-        self.functions = BoundedFunctions(precision)
+    def __init__(self, profile: Profile | Precision, channels: int = 2) -> None:
+        if isinstance(profile, Precision):
+            profile = Profile(profile.name, profile, profile, profile, profile)
+        self.model = Model(profile, channels)
+        self.functions = BoundedFunctions(self.model)
 
     def lift(self, rows: Rows) -> Bounded:
+        """Numbers that everyone has; a subnormal one may be read as zero."""
         value = np.array(rows, dtype=np.float64, ndmin=2)
-        return settled(value, np.zeros_like(value), self.precision)
+        subnormal = np.abs(value) < self.model.flushed_below[WORST]
+        if not value[subnormal].any():
+            return exactly(value, self.model)
+        may_be_zero = np.where(subnormal, np.abs(value), 0.0)
+        return Bounded(value, may_be_zero * (self.model.flushed_below > 0), self.model)
+
+    def seen(self, value: Array, errors: Array | None) -> Bounded:
+        """Numbers of an implementation: as it used them, or (channels × rows × columns) at most so far from that."""
+        return self.lift(value) if errors is None else Bounded(value, errors, self.model)
+
+    def unseen(self, matrix: Bounded) -> Bounded:
+        """A computed matrix as the operand of further steps: its errors will be shared by all that depends on them."""
+        if self.model.channels <= RANDOM or matrix.exact:
+            return matrix
+        errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape)).copy()
+        errors[SYSTEMATIC] = np.minimum(errors[WORST], errors[SYSTEMATIC] + LAMBDA * errors[RANDOM])
+        errors[RANDOM] = 0
+        return Bounded(matrix.value, errors, self.model)
+
+    def as_computed(self, activation: Activation, matrix: Bounded) -> Bounded:
+        """Activations, of which a neighbouring step may use its own, equally good, approximation."""
+        errors = self._own(activation, matrix) * np.abs(matrix.value)
+        errors[TRUTH] = 0
+        return Bounded(matrix.value, matrix.errors + errors, self.model)
+
+    def _own(self, activation: Activation, matrix: Bounded) -> Array:
+        """The relative error that computing the activation adds. Softmax: two exponentials, a sum, two roundings."""
+        if activation is not SOFTMAX:
+            return self.model.ulps(activation.name)
+        return 2 * self.model.ulps("exp") + self.model.reductions(matrix.value.shape[1]) + 2 * self.model.rounding
 
     def ones(self, rows: int, columns: int) -> Bounded:
-        return self.lift(np.ones((rows, columns)))
+        return exactly(np.ones((rows, columns)), self.model)
 
     def shape(self, matrix: Bounded) -> tuple[int, int]:
         rows, columns = matrix.value.shape
         return rows, columns
 
     def transpose(self, matrix: Bounded) -> Bounded:
-        return Bounded(matrix.value.T, matrix.error.T, matrix.precision)
+        return Bounded(matrix.value.T, matrix.errors.transpose(0, 2, 1), matrix.model)
 
     def matmul(self, left: Bounded, right: Bounded) -> Bounded:
-        with np.errstate(all="ignore"):
-            return self._sum(
-                left.value @ right.value,
-                _propagated(left, right),
-                _reach(left) @ _reach(right),
-                terms=left.value.shape[1],
-            )
+        return self._sum_of_products(left, right, None)
 
     def weighted_sums(self, inputs: Bounded, weights: Bounded, biases: Bounded | None) -> Bounded:
-        if biases is None:
-            return self.matmul(inputs, self.transpose(weights))
-        columns = self.transpose(weights)
-        with np.errstate(all="ignore"):
-            return self._sum(
-                inputs.value @ columns.value + biases.value,
-                _propagated(inputs, columns) + biases.error,
-                _reach(inputs) @ _reach(columns) + _reach(biases),
-                terms=inputs.value.shape[1] + 1,
-            )
+        return self._sum_of_products(inputs, self.transpose(weights), biases)
 
     def elementwise(self, formula: Formula, *matrices: Bounded) -> Bounded:
         with np.errstate(all="ignore"):
@@ -279,17 +422,21 @@ class BoundedArithmetic:
             value: Array = activation.value(x, ARRAY_FUNCTIONS)
             return value
 
+        own = self.model.ulps(activation.name)
         with np.errstate(all="ignore"):
-            value, low, high = f(z.value), z.value - z.error, z.value + z.error
-            steepest = np.clip(activation.steepest, low, high)
+            value = f(z.value)
+            if z.exact:
+                return z.rounded(value, np.zeros_like(z.errors), roundings=0, ulps=own)
+            off = z.errors[TRUTH]
+            low, high = z.value - off, z.value + off  # the exact z lies between
+            lowest, highest = low - z.errors, high + z.errors  # and so does an implementation's
+            steepest = np.clip(activation.steepest, lowest, highest)
             slope = np.abs(activation.derivative(steepest, f(steepest), ARRAY_FUNCTIONS))
-            by_slope = (
-                slope + 16 * U64
-            ) * z.error  # the slope, computed in float64, may have cancelled to less than it is
-            at_low, at_high = f(low), f(high)
-            own = 4 * (activation.ulps + 1) * U64 * np.maximum(np.abs(at_low), np.abs(at_high))
-            by_ends = np.maximum(at_high - value, value - at_low) + own
-            return z.rounded(value, np.fmin(by_slope, by_ends), roundings=2 * activation.ulps)
+            by_slope = (slope + 16 * U64) * z.errors  # the slope, in float64, may have cancelled to less than it is
+            at_lowest, at_highest = f(lowest), f(highest)
+            ours = 4 * (ulps(activation.name, FLOAT64) + 1) * U64 * np.maximum(np.abs(at_lowest), np.abs(at_highest))
+            by_ends = np.maximum(at_highest - f(low), f(high) - at_lowest) + ours
+            return z.rounded(value, np.fmin(by_slope, by_ends), roundings=0, ulps=own)
 
     def softmax(self, z: Bounded) -> Bounded:
         """exp(zᵢ) / Σ exp(zⱼ): errors in z act on the exponents, ∂ log sᵢ = ∂zᵢ − Σ sⱼ ∂zⱼ, and so does the shift's."""
@@ -297,11 +444,11 @@ class BoundedArithmetic:
             shifted = z.value - z.value.max(axis=1, keepdims=True)
             exponentials = np.exp(shifted)
             value = exponentials / exponentials.sum(axis=1, keepdims=True)
-            unit = self.precision.unit_roundoff + U64
-            shift = z.error + unit * (np.abs(shifted) + 2 * z.error.max(axis=1, keepdims=True))
-            exponent_error = shift + shift.max(axis=1, keepdims=True)
-            computing = 4 * LIBRARY_ULPS + z.value.shape[1] + 1  # two exponentials, a sum, a division
-            return z.rounded(value, value * np.expm1(exponent_error), roundings=computing)
+            widest = z.errors[: WORST + 1].sum(axis=0).max(axis=-1, keepdims=True)
+            shift = z.errors + self.model.rounding * (np.abs(shifted) + 2 * widest)
+            exponents = shift + shift.max(axis=2, keepdims=True)
+            own = self._own(SOFTMAX, z)
+            return z.rounded(value, value * np.exp(exponents[TRUTH]) * np.expm1(exponents), roundings=0, ulps=own)
 
     def log_softmax(self, z: Bounded) -> Bounded:
         """z − log Σ exp(z): as a difference of numbers up to max |z| + log Σ, whichever way it is arranged."""
@@ -309,46 +456,56 @@ class BoundedArithmetic:
             largest = z.value.max(axis=1, keepdims=True)
             log_sum = np.log(np.exp(z.value - largest).sum(axis=1, keepdims=True))
             value = z.value - largest - log_sum
-            unit = self.precision.unit_roundoff + U64
-            size = np.abs(_reach(z)).max(axis=1, keepdims=True)
-            library = 2 * LIBRARY_ULPS * (1 + log_sum) + z.value.shape[1]  # exp, the sum, log, in units of 2u
-            computing = unit * (4 * size + np.abs(log_sum) + 2 * library) * OUTWARD
-            return z.rounded(value, z.error + z.error.max(axis=1, keepdims=True) + computing, roundings=2)
+            size = z.reach.max(axis=1, keepdims=True)
+            library = (1 + log_sum) * (self.model.ulps("exp") + self.model.ulps("log"))
+            library = library + self.model.reductions(value.shape[1]) + self.model.rounding
+            own = (self.model.rounding * (4 * size + np.abs(log_sum)) + 2 * library) * OUTWARD
+            return z.rounded(value, z.errors + z.errors.max(axis=2, keepdims=True) + own, roundings=2)
 
     def total(self, matrix: Bounded) -> Bounded:
         """Two summands per element: a loss's terms may be sums of two, which an implementation may add separately."""
+        return self._plain_sum(matrix, axes=(0, 1), summands=2)
+
+    def column_sums(self, matrix: Bounded) -> Bounded:
+        return self._plain_sum(matrix, axes=(0,), summands=1)
+
+    def _plain_sum(self, matrix: Bounded, axes: tuple[int, ...], summands: int) -> Bounded:
+        terms = summands * math.prod(matrix.value.shape[axis] for axis in axes)
         with np.errstate(all="ignore"):
-            value = np.array([[matrix.value.sum()]])
-            error = np.array([[matrix.error.sum()]])
-            reach = np.array([[_reach(matrix).sum()]])
-            return self._sum(value, error, reach, terms=2 * matrix.value.size)
+            errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape))
+            summed = errors.sum(axis=tuple(axis + 1 for axis in axes), keepdims=True)
+            reach = matrix.reach.sum(axis=axes, keepdims=True)
+            errors = (summed + self.model.reductions(terms) * reach) * OUTWARD + self.model.lost(terms)
+            # A loss's factor ½ may be applied to the sum of whole terms, which may overflow before.
+            errors = _unless_lost(summands * reach + errors[WORST], errors, self.model.largest)
+            return settled(matrix.value.sum(axis=axes, keepdims=True), errors, self.model)
 
-    def _sum(self, value: Array, error: Array, reach: Array, terms: int) -> Bounded:
-        """A sum of `terms` products: the operands' errors have become `error`, `reach` bounds the sum of sizes."""
-        ours = gamma(terms + 8, U64)  # the value's own rounding, and that of the sums which make up the error
-        theirs = gamma(terms, self.precision.unit_roundoff)
-        underflow = 2 * terms * self.precision.smallest_normal
-        error = (error + reach * (theirs + ours)) * (OUTWARD + ours) + underflow
-        overflows = ~(reach * (1 + theirs) < self.precision.largest)  # on the way, even if not in the end
-        return settled(value, np.where(overflows, np.inf, error), self.precision)
-
-
-def gamma(terms: int, unit_roundoff: float) -> float:
-    """γₙ = nu / (1 − nu), rounded up; infinite where nu ≥ 1 (Higham 2002, §3.1)."""
-    nu = terms * unit_roundoff
-    return nu / (1 - nu) * (1 + 4 * U64) if nu < 1 else float("inf")
-
-
-def _reach(matrix: Bounded) -> Array:
-    """The largest size that each element may have."""
-    return np.abs(matrix.value) + matrix.error
-
-
-def _propagated(left: Bounded, right: Bounded) -> Array:
-    """How far errors in the operands move a product of matrices: |L|·eR + eL·(|R| + eR)."""
-    product = np.zeros((left.value.shape[0], right.value.shape[1]))
-    if right.error.any():
-        product = product + np.abs(left.value) @ right.error
-    if left.error.any():
-        product = product + left.error @ _reach(right)
-    return product
+    def _sum_of_products(self, left: Bounded, right: Bounded, biases: Bounded | None) -> Bounded:
+        """left · right (+ biases): errors Σ (|x| + …)(s(|y| + …) + e_y) + e_x(|y| + …), s the channel's error of sums."""
+        model = self.model
+        terms = left.value.shape[1] + (biases is not None)
+        sums = model.sums(terms) * (OUTWARD + gamma(terms, U64))
+        with np.errstate(all="ignore"):
+            value = left.value @ right.value
+            reach_left, reach_right = left.reach, right.reach
+            if left.exact and right.exact:
+                errors = sums * (reach_left @ reach_right)
+            elif right.exact:
+                errors = (sums * reach_left + left.errors * OUTWARD) @ reach_right
+            elif left.exact:
+                errors = reach_left @ (sums * reach_right + right.errors * OUTWARD)
+            else:
+                errors = reach_left @ (sums * reach_right + right.errors * OUTWARD)
+                errors += left.errors @ (reach_right * OUTWARD)
+            if biases is not None:
+                value += biases.value
+                errors += sums * biases.reach + biases.errors
+            errors += model.lost(terms) + model.underflow + model.flushed_below
+            largest = model.profile.accumulate.largest
+            highest = reach_left.max() * reach_right.max() * terms + (0.0 if biases is None else biases.reach.max())
+            if not highest * 2 < min(largest, model.largest):  # rarely: then look at each sum
+                partial = reach_left @ reach_right + (0.0 if biases is None else biases.reach)
+                # on the way, even if not in the end; and at the end, in storage
+                errors = _unless_lost(partial * (1 + sums[WORST]), errors, largest)
+                errors = _unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest)
+            return Bounded(value, errors, model)

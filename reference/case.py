@@ -197,7 +197,7 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
         raise InvalidInput(f"{place}: expected a matrix ({meaning}), got {rows!r}.")
     elif not len(rows):
         raise InvalidInput(f"{place}: expected at least one row ({meaning}), got none.")
-    if getattr(rows, "dtype", None) == dtype:
+    if getattr(getattr(rows, "dtype", None), "name", None) == dtype:
         from numpy import isfinite  # it is loaded already: the array came from it
 
         if isfinite(rows).all():

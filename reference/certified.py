@@ -7,18 +7,28 @@ Computers 66 (2017).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from flint import arb, arb_mat, ctx
+from numpy.typing import NDArray
 
-from .arithmetic import Formula, Rows
+from .arithmetic import Arithmetic, Formula, Rows
 from .backprop import RULES, Rules
 from .case import Case, Step, run
+from .observation import Place
+from .precision import FLOAT64
 
 if TYPE_CHECKING:
     from .activations import Activation
 
-BITS = 256  # of working precision: far more than any cancellation in float64-sized cases costs
+Array = NDArray[np.float64]
+
+U64 = FLOAT64.unit_roundoff
+PRECISIONS_IN_BITS = (128, 256, 512, 1024, 2048, 4096)  # of working precision, tried in this order
+BITS = 256  # where nothing else is asked for: far more than any cancellation in float64-sized cases costs
 
 
 class BallFunctions:
@@ -82,6 +92,9 @@ class CertifiedArithmetic:
         sums = inputs * weights.transpose()
         return sums if biases is None else sums + self.ones(inputs.nrows(), 1) * biases
 
+    def column_sums(self, matrix: arb_mat) -> arb_mat:
+        return self.ones(1, matrix.nrows()) * matrix
+
     def elementwise(self, formula: Formula, *matrices: arb_mat) -> arb_mat:
         values = [formula(*numbers, self.functions) for numbers in zip(*(m.entries() for m in matrices), strict=True)]
         return arb_mat(*self.shape(matrices[0]), values)
@@ -105,3 +118,47 @@ def certified(case: Case, rules: Rules = RULES, bits: int = BITS) -> Step:
     """The reference on a case in balls of `bits` bits; its matrices are `arb_mat`."""
     with ctx.workprec(bits):
         return run(case, CertifiedArithmetic(), rules)
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """Exact results, one per element, as the sum of two doubles and how far they may be from that.
+
+    radius is above what was asked for only where the exact result is no single number: a kink, or an overflow's ∞.
+    """
+
+    high: Array
+    low: Array
+    radius: Array
+
+
+def enclosures(
+    compute: Callable[[Arithmetic], Mapping[Place, Any]], radii: Mapping[Place, Array]
+) -> dict[Place, Enclosure]:
+    """Compute in balls, with doubled precision until every radius is small enough or more precision does not help.
+
+    compute: an arithmetic to matrices by place;  radii: how small each element's radius has to become (∞: any)
+    """
+    enclosed: dict[Place, Enclosure] = {}
+    before = -1
+    for bits in PRECISIONS_IN_BITS:
+        with ctx.workprec(bits):
+            matrices = compute(CertifiedArithmetic())
+            enclosed = {place: _enclosure(matrices[place]) for place in radii}
+        wide = sum(int(np.count_nonzero(~(enclosed[place].radius <= radii[place]))) for place in radii)
+        if wide in (0, before):
+            break
+        before = wide
+    return enclosed
+
+
+def _enclosure(matrix: arb_mat) -> Enclosure:
+    balls = matrix.entries()
+    middles = [ball.mid() for ball in balls]
+    high = [float(middle) for middle in middles]
+    low = [float(middle - near) for middle, near in zip(middles, high, strict=True)]
+    shape = (matrix.nrows(), matrix.ncols())
+    radius = np.array([float(ball.rad()) for ball in balls]).reshape(shape)
+    high_array, low_array = np.array(high).reshape(shape), np.array(low).reshape(shape)
+    # What the two doubles lack of the middle: below one ulp of `low`.
+    return Enclosure(high_array, low_array, radius + np.abs(low_array) * 2 * U64)

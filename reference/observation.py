@@ -12,6 +12,22 @@ from numpy.typing import NDArray
 from .case import Case, Step
 
 Array = NDArray[Any]
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """NumPy's type of one of `PRECISIONS`; bfloat16 is not its own, but that of the package ml_dtypes."""
+    if name == "bfloat16":
+        from ml_dtypes import bfloat16
+
+        return np.dtype(bfloat16)
+    return np.dtype(name)
+
+
+def array_of(rows: Any, dtype: str) -> Array:
+    """A case's numbers as an array of its dtype: they are exact in it, so nothing is rounded on the way."""
+    return np.array(rows, np.float64).astype(numpy_dtype(dtype))
+
+
 PerLayer = tuple[Array | None, ...]
 
 # What one learning step computes, in the order in which it is computed. All but the loss are per layer.
@@ -134,7 +150,7 @@ def differences(case: Case, received: Received) -> list[str]:
 def _same_bits(sent: Any, got: Array | None, dtype: str) -> bool:
     if sent is None or got is None:
         return sent is None and got is None
-    rows = np.asarray(sent, dtype=dtype)
+    rows = array_of(sent, dtype)
     same_type = np.asarray(got)
     if same_type.shape != rows.shape or same_type.dtype.itemsize < rows.dtype.itemsize:
         return False

@@ -87,6 +87,9 @@ class PlainArithmetic:
         start = [0] * len(weights) if biases is None else biases[0]
         return [[sum(map(mul, sample, unit)) + b for unit, b in zip(weights, start, strict=True)] for sample in inputs]
 
+    def column_sums(self, matrix: PlainMatrix) -> PlainMatrix:
+        return [[sum(column) for column in zip(*matrix, strict=True)]]
+
     def elementwise(self, formula: Formula, *matrices: PlainMatrix) -> PlainMatrix:
         return [
             [self._value(formula, numbers) for numbers in zip(*rows, strict=True)]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .results import Results
 
 AGREES, WRONG, BAD_INPUT, UNANSWERED, INTERRUPTED = 0, 1, 2, 3, 130
-EXIT_CODES = {"agrees": AGREES, "undecided": AGREES, "wrong": WRONG, "unanswered": UNANSWERED}
+EXIT_CODES = {"agrees": AGREES, "undecided": AGREES, "suspect": AGREES, "wrong": WRONG, "unanswered": UNANSWERED}
 
 
 class Format(StrEnum):
@@ -89,6 +89,9 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write report.txt, report.md and results.json there.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
 ) -> None:
     """Run every standard case on every adapter and judge every number."""
@@ -110,7 +113,7 @@ def compare(
         for path in write(results, out):
             typer.echo(f"wrote {path}", err=True)
     _show(render(results), plain=format is not Format.terminal)
-    raise typer.Exit(EXIT_CODES[results.verdict])
+    raise typer.Exit(WRONG if strict and results.verdict == "suspect" else EXIT_CODES[results.verdict])
 
 
 @app.command("adapters")
@@ -190,7 +193,13 @@ def _prepare_worker() -> None:
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
-_COLOURS = {"agrees": "green", "undecided": "yellow", "unanswered": "magenta", "wrong": "bold red"}
+_COLOURS = {
+    "agrees": "green",
+    "undecided": "yellow",
+    "suspect": "bold yellow",
+    "unanswered": "magenta",
+    "wrong": "bold red",
+}
 
 
 def _show(report: str, plain: bool = False) -> None:

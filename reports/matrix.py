@@ -9,8 +9,8 @@ from typing import Any
 
 from ..adapters.adapter import Adapter
 from ..reference.case import Case
-from ..reference.judge import UnusableAnswer, expectations, judge
-from ..reference.precision import PRECISIONS
+from ..reference.judge import UnusableAnswer, judge, truth_of
+from ..reference.precision import PROFILES
 from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
@@ -67,18 +67,19 @@ def _finished(
 
 
 def run_case(case: Case, adapters: Sequence[Adapter]) -> list[RunResult]:
-    """One case on every adapter. What may be expected is derived once per precision."""
-    expected = cache(lambda precision: expectations(case, PRECISIONS[precision]))
-    return [_run(case, adapter, expected) for adapter in adapters]
+    """One case on every adapter that runs its dtype. The truth is certified once per precision."""
+    truth = cache(lambda precision: truth_of(case, PROFILES[precision]))
+    return [_run(case, adapter, truth) for adapter in adapters if case.dtype in adapter.dtypes]
 
 
-def _run(case: Case, adapter: Adapter, expected: Callable[[str], Any]) -> RunResult:
+def _run(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult:
     try:
         observation = adapter.run(case)
     except Exception as error:  # whatever a framework raises is its answer, and the other adapters still run
         return _unanswered(case, adapter, f"{type(error).__name__}: {error}")
     try:
-        judgement = judge(case, observation, expected(observation.precision))
+        known = truth(observation.precision) if observation.precision in PROFILES else None
+        judgement = judge(case, observation, known)
     except UnusableAnswer as error:
         return _unanswered(case, adapter, str(error))
     return RunResult(
@@ -89,6 +90,7 @@ def _run(case: Case, adapter: Adapter, expected: Callable[[str], Any]) -> RunRes
         device=observation.device,
         precision=observation.precision,
         verdict=judgement.verdict.value,
+        explained_by=judgement.explained_by,
         message=None,
         comparisons=comparison_results(judgement),
     )
@@ -104,6 +106,7 @@ def _unanswered(case: Case, adapter: Adapter, message: str) -> RunResult:
         device=None,
         precision=None,
         verdict="unanswered",
+        explained_by=None,
         message=message,
         comparisons=[],
     )

@@ -40,7 +40,7 @@ def _page(results: Results, template: str, table_format: str) -> str:
     )
     source = files(__package__).joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
     headers = MATRIX_HEADERS if table_format != "github" else [header.replace("\n", " ") for header in MATRIX_HEADERS]
-    align = ["left"] * 4 + ["right"] * 5 + ["left"]
+    align = ["left"] * 4 + ["right"] * 6 + ["left"]
     return environment.from_string(source).render(
         results=results,
         summary=summary(results),

@@ -29,27 +29,39 @@ class ElementResult(msgspec.Struct, frozen=True):
     ratio: Annotated[float | None, Meta(description="error / tolerance; null where the number is not finite")]
 
 
+class AggregateResult(msgspec.Struct, frozen=True):
+    """A projection of an array's errors that independent roundings do not give."""
+
+    direction: Annotated[str, Meta(description="itself: the array, which shows a scale error; or random signs")]
+    ratio: Annotated[float | None, Meta(description="projection / what is allowed; null where it is not finite")]
+
+
 class ComparisonResult(msgspec.Struct, frozen=True):
     """One array that was compared."""
 
     quantity: str
     layer: Annotated[int | None, Meta(description="from 0, first hidden layer first; null for the loss")]
-    verdict: Annotated[str, Meta(description="agrees, undecided or wrong")]
+    verdict: Annotated[str, Meta(description="agrees, undecided, suspect or wrong")]
     elements: int
     undecided: Annotated[int, Meta(description="elements whose bound is too wide to refuse anything")]
-    wrong: int
+    wrong: Annotated[int, Meta(description="elements outside the worst-case bound")]
+    suspect: Annotated[int, Meta(description="elements inside it, but outside the statistical bound")]
     largest_ulps: Annotated[
         float | None,
         Meta(description="largest error against the certified truth, in ulps of the array's largest element"),
     ]
     largest_ratio: Annotated[
         float | None,
-        Meta(description="largest error / tolerance; null if none was decided, or if a wrong number is not finite"),
+        Meta(description="largest error / tolerance of the step; null if none was decided, or it is not finite"),
     ]
     digits: Annotated[
         float | None, Meta(description="the check's power: decimal digits seen at its weakest decided element")
     ]
+    scale_error: Annotated[
+        float | None, Meta(description="the check's power: smallest relative error of the whole array that is seen")
+    ]
     worst: list[ElementResult]
+    aggregates: list[AggregateResult]
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -61,7 +73,11 @@ class RunResult(msgspec.Struct, frozen=True):
     version: str | None
     device: str | None
     precision: Annotated[str | None, Meta(description="the format that the adapter computes in, and is judged by")]
-    verdict: Annotated[str, Meta(description="agrees, undecided, wrong, or unanswered")]
+    verdict: Annotated[str, Meta(description="agrees, undecided, suspect, wrong, or unanswered")]
+    explained_by: Annotated[
+        str | None,
+        Meta(description="the finest profile, from that one on, under which nothing is wrong; null if there is none"),
+    ]
     message: Annotated[str | None, Meta(description="why there is no usable answer")]
     comparisons: list[ComparisonResult]
 
@@ -99,14 +115,14 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: Annotated[str, Meta(pattern=f"^{SCHEMA}$")] = SCHEMA
     environment: Environment
-    verdict: Annotated[str, Meta(description="agrees, undecided, wrong, or unanswered: the worst of the runs")]
+    verdict: Annotated[str, Meta(description="agrees, undecided, suspect, wrong, or unanswered: the worst of the runs")]
     cases: list[CaseResult]
     runs: list[RunResult]
     absent: list[Absent]
 
 
 # From best to worst: a row, or the whole, is as good as its worst run.
-ORDER = ("agrees", "undecided", "unanswered", "wrong")
+ORDER = ("agrees", "undecided", "suspect", "unanswered", "wrong")
 
 
 def worst(verdicts: list[str]) -> str:
@@ -144,10 +160,13 @@ def _comparison(comparison: Comparison) -> ComparisonResult:
         elements=comparison.elements,
         undecided=comparison.undecided,
         wrong=comparison.wrong,
+        suspect=comparison.suspect,
         largest_ulps=comparison.largest_ulps,
         largest_ratio=_finite(comparison.largest_ratio),
-        digits=comparison.digits,
+        digits=_finite(comparison.digits),
+        scale_error=comparison.scale_error,
         worst=[_element(element) for element in comparison.worst],
+        aggregates=[AggregateResult(a.direction, _finite(a.ratio)) for a in comparison.aggregates],
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 
-from .results import CaseResult, ComparisonResult, ElementResult, Results, RunResult, worst
+from .results import AggregateResult, CaseResult, ComparisonResult, ElementResult, Results, RunResult, worst
 
 MATRIX_HEADERS = (
     "adapter",
@@ -17,6 +18,7 @@ MATRIX_HEADERS = (
     "undecided",
     "largest\nerror (ulp)",
     "largest error\n/ tolerance",
+    "digits seen:\nmedian, least",
     "verdict",
 )
 
@@ -35,14 +37,26 @@ def _row(adapter: str, dtype: str, runs: list[RunResult]) -> list[str]:
         adapter,
         _joined(run.version for run in runs),
         dtype,
-        _joined(run.precision for run in runs),
+        _joined(_computes_in(run) for run in runs),
         str(len(runs)),
         f"{sum(c.elements for c in compared):,}",
         f"{sum(c.undecided for c in compared):,}",
         number(max((c.largest_ulps for c in compared if c.largest_ulps is not None), default=None)),
         number(max((c.largest_ratio for c in compared if c.largest_ratio is not None), default=None)),
+        _digits([c.digits for c in compared if c.digits is not None]),
         worst([run.verdict for run in runs]),
     ]
+
+
+def _computes_in(run: RunResult) -> str | None:
+    """The profile that was declared, and the coarser one that explains the numbers where that does not."""
+    if run.precision is None or run.explained_by in (None, run.precision):
+        return run.precision
+    return f"{run.explained_by}, not {run.precision}"
+
+
+def _digits(digits: list[float]) -> str:
+    return f"{median(digits):.1f}, {min(digits):.1f}" if digits else "–"
 
 
 def _joined(values: Iterable[str | None]) -> str:
@@ -66,11 +80,14 @@ def summary(results: Results) -> str:
     )
     runs, wrong = len(results.runs), sum(run.verdict == "wrong" for run in results.runs)
     unanswered = sum(run.verdict == "unanswered" for run in results.runs)
+    suspect = sum(run.verdict == "suspect" for run in results.runs)
     match results.verdict:
         case "agrees":
             return f"agrees: no disagreement in {runs} runs; {of}."
         case "undecided":
             return f"undecided: the bounds are too wide to decide any of the {elements:,} numbers in {runs} runs."
+        case "suspect":
+            return f"suspect: {suspect} of {runs} runs give numbers that independent roundings would not give; {of}."
         case "unanswered":
             return f"unanswered: {unanswered} of {runs} runs gave no usable answer; the others agree ({of})."
     return f"wrong: {wrong} of {runs} runs give numbers that no honest implementation gives."
@@ -78,30 +95,38 @@ def summary(results: Results) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """One adapter's wrong numbers on one case, in words."""
+    """One adapter's wrong or suspect numbers on one case, in words."""
 
+    verdict: str
     title: str
     comparisons: tuple[tuple[str, tuple[str, ...]], ...]  # a headline, and a line per element
 
 
 def failures(results: Results) -> list[Failure]:
-    """Every wrong run, its wrong comparisons in the order of computing: the first is where the trouble begins."""
+    """Every wrong or suspect run, its comparisons in the order of computing: the first is where the trouble begins."""
     cases = {(case.name, case.dtype): case for case in results.cases}
-    return [_failure(run, cases[run.case, run.dtype]) for run in results.runs if run.verdict == "wrong"]
+    return [_failure(run, cases[run.case, run.dtype]) for run in results.runs if run.verdict in ("wrong", "suspect")]
 
 
 def _failure(run: RunResult, case: CaseResult) -> Failure:
-    wrong = [comparison for comparison in run.comparisons if comparison.wrong]
+    wrong = [comparison for comparison in run.comparisons if comparison.verdict == run.verdict]
     sizes = "-".join(str(n) for n in case.sizes)
     title = f"{run.adapter} {run.dtype} · {case.name} ({sizes}, batch {case.batch}, {case.loss}, {case.reduction})"
-    return Failure(title, tuple(_comparison(comparison, case, first=k == 0) for k, comparison in enumerate(wrong)))
+    if run.explained_by not in (None, run.precision):
+        title += f" · explained by computing in {run.explained_by}"
+    comparisons = tuple(_comparison(comparison, case, first=k == 0) for k, comparison in enumerate(wrong))
+    return Failure(run.verdict, title, comparisons)
 
 
 def _comparison(comparison: ComparisonResult, case: CaseResult, first: bool) -> tuple[str, tuple[str, ...]]:
     headline = f"{layer_name(comparison.layer, len(case.sizes) - 1)}{comparison.quantity.replace('_', ' ')}"
-    headline += f" · {comparison.wrong} of {comparison.elements} elements" + (" · first wrong step" if first else "")
+    outside = comparison.wrong or comparison.suspect
+    if outside:
+        headline += f" · {outside} of {comparison.elements} elements"
+    headline += f" · first {comparison.verdict} step" if first else ""
     lines = tuple(_element(element, comparison.quantity) for element in comparison.worst)
-    hidden = comparison.wrong - len(comparison.worst)
+    lines += tuple(_aggregate(aggregate) for aggregate in comparison.aggregates if not comparison.wrong)
+    hidden = outside - len(comparison.worst)
     return headline, (*lines, f"… and {hidden} more") if hidden else lines
 
 
@@ -133,6 +158,12 @@ _AXES = {
     "updated_biases": ("unit",),
     "loss": (),
 }
+
+
+def _aggregate(aggregate: AggregateResult) -> str:
+    of = "a scale error of the whole array" if aggregate.direction == "itself" else "errors projected on random signs"
+    by = "not a finite number" if aggregate.ratio is None else f"{aggregate.ratio:.3g} × what roundings add up to"
+    return f"{of}: {by}"
 
 
 def _element(element: ElementResult, quantity: str) -> str:

@@ -1,0 +1,70 @@
+"""Aggregate tests: what no single number shows, many show together.
+
+Rounding errors of N numbers are of either sign and average out as 1/√N; a wrong factor does not. So the errors of a
+whole array are projected on the array itself (which sees a scale error) and on random signs (which see anything else),
+and compared with λ times the sub-Gaussian scale that independent roundings give such a projection
+(Hoeffding, J. Amer. Statist. Assoc. 58 (1963): a sum of independent errors, each within ±cᵢ, exceeds λ·√Σcᵢ² with a
+probability of at most 2·exp(−λ²/2)). λ is that of `bounded.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bounded import LAMBDA
+
+Array = NDArray[np.float64]
+
+SIGN_VECTORS = 2
+SAME = 2.0**-40  # numbers closer than this, relative to their power of two, come from the same operands
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One projection of an array's errors.
+
+    direction: what they were projected on
+    ratio: the projection / what independent roundings allow; above 1 is suspect
+    resolution: for the projection on the array itself, the smallest scale error that this test refuses; else None
+    """
+
+    direction: str
+    ratio: float
+    resolution: float | None
+
+
+def aggregates(errors: Array, exact: Array, systematic: Array, random: Array, seed: int) -> tuple[Aggregate, ...]:
+    """The projections of `errors` (observed − exact), none where roundings are not independent or exact is all zero.
+
+    systematic, random: the two parts of each element's bound (see `bounded.py`); all arrays have one shape
+    """
+    kept = np.isfinite(errors) & np.isfinite(systematic) & np.isfinite(random)
+    e, x, s, r = errors[kept], exact[kept], systematic[kept], random[kept]
+    size = float(x @ x) if x.size > 1 else 0.0
+    if not size > 0 or not np.isfinite(size) or not r.any():
+        return ()
+    group = _groups(x)
+    spread = LAMBDA * _scale(np.abs(x) * r, group)
+    allowed = float(np.abs(x) @ s) + spread
+    found = [Aggregate("itself", abs(float(x @ e)) / allowed, allowed / size)]
+    rng = np.random.default_rng(seed)
+    allowed = LAMBDA * (float(np.linalg.norm(s)) + _scale(r, group))  # the signs are ours, so they average s out too
+    for _ in range(SIGN_VECTORS):
+        signs = rng.choice((-1.0, 1.0), size=x.size)
+        found.append(Aggregate("random signs", abs(float(signs @ e)) / allowed, None))
+    return tuple(found)
+
+
+def _groups(exact: Array) -> NDArray[np.intp]:
+    """Elements that are equal up to sign and a power of two get the same number: their roundings are the same."""
+    mantissas, _ = np.frexp(np.abs(exact))
+    _, group = np.unique(np.rint(mantissas / SAME), return_inverse=True)
+    return group.reshape(-1)
+
+
+def _scale(scales: Array, group: NDArray[np.intp]) -> float:
+    """Of a sum of errors of these scales: linear within a group, as the root of the sum of squares between groups."""
+    return float(np.sqrt((np.bincount(group, weights=scales) ** 2).sum()))

@@ -1,0 +1,214 @@
+"""The algorithm run step by step on an implementation's own numbers: each rule is checked by itself.
+
+From end to end, worst-case bounds grow with depth until they say nothing. So every rule gets what the implementation
+itself was seen to have at that point (z from *its* activations of the layer below, δ from *its* δ above, …), and what
+the rule makes of it is what the implementation's next number should be. Such bounds do not depend on depth, and the
+step that fails is the faulty one.
+
+It is the reference's own `forward`, `backward` and `delta_rule` that run; only what they hand on is exchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arithmetic import Arithmetic, Matrix
+from .backprop import RULES, Layer, Rules
+from .bounded import SYSTEMATIC, TRUTH, U64, WORST, BoundedArithmetic
+from .case import Case, run
+from .observation import Observation, Place, observed
+from .precision import Profile
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Numbers of an implementation, in the reference's shape.
+
+    value: what it had;  error: how far that may be from what it used, None for not at all
+    source: the place that `value` was worked out from; None where it was shown as it is
+    """
+
+    value: Array
+    error: Array | None = None
+    source: Place | None = None
+
+
+Evidence = Mapping[Place, Seen]
+
+
+def shaped(place: Place, array: NDArray[Any]) -> Array:
+    """An observed array as float64 in the reference's shape: vectors are 1 × units and the loss is 1 × 1."""
+    if place.quantity in ("loss", "bias_gradients", "updated_biases"):
+        array = array.reshape(1, -1)
+    return np.asarray(array, dtype=np.float64)
+
+
+def evidence(case: Case, observation: Observation, profile: Profile) -> dict[Place, Seen]:
+    """What the observation shows, and what can be worked out from it.
+
+    - gradient = (old − new) / rate, where only the updated weights are shown; the error is that of the subtraction
+    - with one sample, the bias gradient is δ itself
+    - with one sample, ∂E/∂W[i][j] = δ[i] · a[j]: with δ known, the row of the largest δ gives the activations below
+    """
+    seen = {place: Seen(shaped(place, array)) for place, array in observed(observation)}
+    unit = profile.storage.unit_roundoff
+    for k, layer in enumerate(case.layers):
+        olds = {"weight": layer.weights, "bias": None if layer.biases is None else [layer.biases]}
+        for kind, old in olds.items():
+            gradient, updated = Place(f"{kind}_gradients", k), Place(_UPDATED[kind], k)
+            if gradient in seen or updated not in seen or old is None or case.learning_rate is None:
+                continue
+            new, before = seen[updated].value, np.array(old, np.float64, ndmin=2)
+            with np.errstate(all="ignore"):
+                change = before - new
+                error = unit * (np.abs(new) + 2 * np.abs(change)) + U64 * np.abs(change) + profile.storage.underflow
+                rate = case.learning_rate
+                seen[gradient] = Seen(change / rate, error * (1 + 4 * unit) / rate, updated)
+    if case.batch == 1:
+        for k in range(len(case.layers)):
+            _recover(seen, k, profile)
+    return seen
+
+
+_UPDATED = {"weight": "updated_weights", "bias": "updated_biases"}
+
+
+def _recover(seen: dict[Place, Seen], k: int, profile: Profile) -> None:
+    """δ and the activations below a layer, from its gradients on one sample."""
+    weights, biases, delta = Place("weight_gradients", k), Place("bias_gradients", k), Place("deltas", k)
+    if delta not in seen and biases in seen:
+        seen[delta] = replace(seen[biases], source=biases)
+    below = Place("activations", k - 1)
+    if k and below not in seen and delta in seen and weights in seen:
+        of_delta, of_weights = seen[delta], seen[weights]
+        largest = int(np.argmax(np.abs(of_delta.value[0])))
+        share, size = of_delta.value[0, largest], abs(of_delta.value[0, largest])
+        if of_delta.error is not None or of_weights.error is not None or not size > profile.storage.smallest_normal:
+            return  # from a difference of weights, a quotient would know too little
+        row = of_weights.value[largest : largest + 1] / share
+        error = (profile.storage.unit_roundoff + 2 * U64) * np.abs(row) + profile.storage.underflow / size
+        seen[below] = Seen(row, error * (1 + 2**-7), weights)
+
+
+def stepwise(case: Case, ar: Arithmetic, seen: Evidence, rules: Rules = RULES) -> dict[Place, Matrix]:
+    """What each rule makes of the numbers that the implementation was seen to have; by place, in the order of computing.
+
+    Where nothing was seen, the rule's own result goes on to the next step.
+    """
+    forced = _Forced(case, ar, seen)
+    run(case, ar, forced.rules(rules))
+    return forced.expected
+
+
+class _Forced:
+    """Rules that record what they make of their arguments and hand on what was seen in its place."""
+
+    def __init__(self, case: Case, ar: Arithmetic, seen: Evidence) -> None:
+        self.ar = ar
+        self.seen = seen
+        self.layers = range(len(case.layers))
+        self.biased = [k for k in self.layers if case.layers[k].biases is not None]
+        self.expected: dict[Place, Matrix] = {}
+
+    def rules(self, rules: Rules) -> Rules:
+        """Every rule that computes a quantity, watched. They are called in the order of computing."""
+        ascending = list(self.layers)
+        last, hidden = ascending[-1], ascending[-2::-1] if len(ascending) > 1 else []
+        updates = [(quantity, k) for k in ascending for quantity in ("updated_weights", "updated_biases")]
+        has_biases = [(q, k) for q, k in updates if q == "updated_weights" or k in self.biased]
+        return replace(
+            rules,
+            preactivation=self._watched(rules.preactivation, self._places("pre_activations", ascending)),
+            activation=self._watched(rules.activation, self._places("activations", ascending)),
+            error=self._watched(rules.error, iter([Place("loss", None)])),
+            output_delta=self._watched(self._slope_by_any(rules.output_delta), self._places("deltas", [last])),
+            hidden_delta=self._watched(self._slope_by_any(rules.hidden_delta), self._places("deltas", hidden)),
+            weight_gradient=self._weight_gradient(rules),
+            bias_gradient=self._bias_gradient(rules),
+            update=self._update(rules, iter([Place(q, k) for q, k in has_biases])),
+        )
+
+    def _places(self, quantity: str, layers: list[int]) -> Iterator[Place]:
+        return iter([Place(quantity, k) for k in layers])
+
+    def _watched(self, rule: Callable[..., Matrix], places: Iterator[Place]) -> Callable[..., Matrix]:
+        def watched(*arguments: Any) -> Matrix:
+            return self._handed_on(next(places), rule(*arguments))
+
+        return watched
+
+    def _handed_on(self, place: Place, result: Matrix) -> Matrix:
+        self.expected[place] = result
+        if place in self.seen:
+            return self._lifted(self.seen[place], result)
+        return self.ar.unseen(result) if isinstance(self.ar, BoundedArithmetic) else result
+
+    def _lifted(self, seen: Seen, expected: Matrix) -> Matrix:
+        if not isinstance(self.ar, BoundedArithmetic):
+            return self.ar.lift(seen.value)
+        if seen.source is None:
+            return self.ar.seen(seen.value, None)
+        # Exact is what the implementation used, and our value may be somewhat off it. A compiler that fuses may have
+        # evaluated the elementwise part of a step once for each use (XLA does), each time as well as its ulps allow.
+        again = expected.errors[SYSTEMATIC] + 3 * expected.model.rounding[WORST] * np.abs(seen.value)
+        errors = np.zeros((self.ar.model.channels, *seen.value.shape))
+        errors[TRUTH] = 2 * again + (0.0 if seen.error is None else seen.error)
+        return self.ar.seen(seen.value, errors)
+
+    def _slope_by_any(self, rule: Callable[..., Matrix]) -> Callable[..., Matrix]:
+        """A derivative may be formed from z or from a: a is good to its function's ulps only, whoever shows it."""
+
+        def delta(layer: Layer, z: Matrix, a: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
+            if isinstance(ar, BoundedArithmetic):
+                a = ar.as_computed(layer.activation, a)
+            return rule(layer, z, a, error, ar)
+
+        return delta
+
+    def _weight_gradient(self, rules: Rules) -> Callable[..., Matrix]:
+        """An operand that was worked out from this very array proves nothing: the expected one is used instead."""
+        places = self._places("weight_gradients", list(self.layers))
+
+        def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
+            place = next(places)
+            k = place.layer
+            assert k is not None
+            delta = self._independent(Place("deltas", k), place, delta)
+            inputs = self._independent(Place("activations", k - 1), place, inputs)
+            return self._handed_on(place, rules.weight_gradient(delta, inputs, ar))
+
+        return weight_gradient
+
+    def _bias_gradient(self, rules: Rules) -> Callable[..., Matrix]:
+        places = self._places("bias_gradients", self.biased)
+
+        def bias_gradient(delta: Matrix, ar: Arithmetic) -> Matrix:
+            place = next(places)
+            delta = self._independent(Place("deltas", place.layer), place, delta)
+            return self._handed_on(place, rules.bias_gradient(delta, ar))
+
+        return bias_gradient
+
+    def _update(self, rules: Rules, places: Iterator[Place]) -> Callable[..., Matrix]:
+        def update(old: Matrix, gradient: Matrix, learning_rate: float, ar: Arithmetic) -> Matrix:
+            place = next(places)
+            of = Place("weight_gradients" if place.quantity == "updated_weights" else "bias_gradients", place.layer)
+            gradient = self._independent(of, place, gradient)
+            return self._handed_on(place, rules.update(old, gradient, learning_rate, ar))
+
+        return update
+
+    def _independent(self, operand: Place, of: Place, given: Matrix) -> Matrix:
+        """The operand as given, unless it was worked out from the array to be checked."""
+        seen = self.seen.get(operand)
+        if seen is None or seen.source != of:
+            return given
+        expected = self.expected[operand]
+        return self.ar.unseen(expected) if isinstance(self.ar, BoundedArithmetic) else expected

@@ -1,0 +1,136 @@
+"""Measures how many ulps the elementary functions of each framework are off, against certified balls: the atlas."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import numpy as np
+from flint import arb, ctx
+from numpy.typing import NDArray
+
+from ..adapters.adapter import ELEMENTARY, Adapter, known_adapters
+from ..reference.activations import ACTIVATIONS
+from ..reference.atlas import ATLAS_FILE, Measurement
+from ..reference.certified import BallFunctions
+from ..reference.observation import numpy_dtype
+from ..reference.precision import PRECISIONS, Precision
+
+Array = NDArray[np.float64]
+
+POINTS = 4000  # per range, in float64 and float32; of the 16-bit formats every number is tried
+WIDEST = 80.0  # beyond it sigmoid, tanh and softplus are constant or linear in float32 and nearly so in float64
+BITS = 160
+
+
+def measure(
+    adapters: Sequence[Adapter],
+    dtypes: Sequence[str] = tuple(PRECISIONS),
+    points: int = POINTS,
+    progress: Callable[[str], None] = lambda what: None,
+) -> list[Measurement]:
+    """The largest error of every elementary function of every adapter in every dtype that it runs."""
+    found = []
+    for dtype in dtypes:
+        precision = PRECISIONS[dtype]
+        for function in ELEMENTARY:
+            progress(f"{function} {dtype}")
+            arguments, high, low = _truth(function, precision, points)
+            for adapter in adapters:
+                if adapter.evaluate is None or dtype not in adapter.dtypes:
+                    continue
+                version = adapter.version or platform.python_version()
+                got = np.asarray(adapter.evaluate(function, arguments.astype(numpy_dtype(dtype))), np.float64)
+                ulps = _ulps(got, high, low, precision)
+                worst = int(np.argmax(ulps))
+                found.append(
+                    Measurement(
+                        adapter.name, version, dtype, function, float(ulps[worst]), float(arguments[worst]), len(ulps)
+                    )
+                )
+    return found
+
+
+def _ulps(got: Array, high: Array, low: Array, precision: Precision) -> Array:
+    gaps = np.array([precision.ulp(x) for x in high.tolist()])
+    with np.errstate(all="ignore"):
+        ulps = np.abs((got - high) - low) / gaps
+    return np.where(np.isfinite(ulps), ulps, np.inf)
+
+
+def _truth(function: str, precision: Precision, points: int) -> tuple[Array, Array, Array]:
+    """Arguments, and the exact results as sums of two doubles; only where they are numbers that the format keeps."""
+    balls = BallFunctions()
+    value: Callable[[Any], Any] = (
+        (lambda x: ACTIVATIONS[function].value(x, balls)) if function in ACTIVATIONS else getattr(balls, function)
+    )
+    smallest = precision.smallest_normal if precision.flushed else precision.ulp(0.0)
+    kept, high, low = [], [], []
+    with ctx.workprec(BITS):
+        for x in _arguments(precision, points):
+            if function in ("log", "log1p") and x <= (0 if function == "log" else -1):
+                continue
+            middle = value(arb(x)).mid()
+            near = float(middle)
+            if smallest <= abs(near) <= precision.largest:
+                kept.append(x)
+                high.append(near)
+                low.append(float(middle - arb(near)))
+    return np.array(kept), np.array(high), np.array(low)
+
+
+def _arguments(precision: Precision, points: int) -> Iterator[float]:
+    """Every number of a 16-bit format; of a wider one, uniform numbers and numbers of every size, of both signs."""
+    if precision.digits <= 16 and precision.name in ("float16", "bfloat16"):
+        with np.errstate(invalid="ignore"):  # NaNs among them, left out below
+            every = np.arange(2**16, dtype=np.uint16).view(numpy_dtype(precision.name)).astype(np.float64)
+        yield from every[np.isfinite(every) & (np.abs(every) >= precision.smallest_normal)].tolist()
+        return
+    rng = Random(f"atlas {precision.name}")
+    for _ in range(points):
+        yield precision.nearest(rng.uniform(-WIDEST, WIDEST))
+        yield precision.nearest(rng.uniform(-8.0, 8.0))
+        yield precision.nearest(rng.choice((-1.0, 1.0)) * 2.0 ** rng.uniform(-40.0, 6.5))
+
+
+def rows(measured: Sequence[Measurement]) -> list[list[str]]:
+    """One row per function and framework, a column per dtype: the largest ulps and where."""
+    keys = dict.fromkeys((m.function, m.adapter, m.version) for m in measured)
+    dtypes = list(dict.fromkeys(m.precision for m in measured))
+    by = {(m.function, m.adapter, m.precision): m for m in measured}
+    table = []
+    for function, adapter, version in keys:
+        cells = [by.get((function, adapter, dtype)) for dtype in dtypes]
+        table.append(
+            [function, adapter, version, *("–" if m is None else f"{m.ulps:.3g} at {m.at:.6g}" for m in cells)]
+        )
+    return table
+
+
+def findings(measured: Sequence[Measurement]) -> list[str]:
+    """What is grossly inaccurate, in a sentence each."""
+    return [
+        f"{m.adapter} {m.version}: {m.function} in {m.precision} is off by {m.ulps:.3g} ulps at {m.at!r}; "
+        f"the judge does not allow for this."
+        for m in measured
+        if m.gross
+    ]
+
+
+def record(measured: Sequence[Measurement]) -> None:
+    """Write the atlas that the judge's K come from."""
+    document = {
+        "about": "largest errors found, in ulps; made by: python -m backproof.reports.accuracy",
+        "date": datetime.now(UTC).date().isoformat(),
+        "measurements": [asdict(m) for m in measured],
+    }
+    ATLAS_FILE.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    record(measure([adapter for adapter in known_adapters().values() if adapter.present]))
