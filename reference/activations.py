@@ -46,6 +46,11 @@ def _softplus_derivative(z: Number, a: Number, fn: Functions) -> Number:
     return fn.either(_sigmoid(z, fn), fn.exp(z - a))
 
 
+def _tanh_derivative(z: Number, a: Number, fn: Functions) -> Number:
+    """1 − a², also in factors, as JAX has it."""
+    return fn.either(1 - a * a, (1 + a) * (1 - a))
+
+
 LEAKY_SLOPE = 0.01  # the customary slope below zero (Maas, Hannun & Ng, 2013); PyTorch's and JAX's default
 
 ACTIVATIONS = {
@@ -53,7 +58,7 @@ ACTIVATIONS = {
     for entry in (
         Activation("identity", lambda z, fn: z, lambda z, a, fn: 1, steepest=0),
         Activation("sigmoid", _sigmoid, lambda z, a, fn: a * (1 - a), steepest=0),
-        Activation("tanh", lambda z, fn: fn.tanh(z), lambda z, a, fn: 1 - a * a, steepest=0),
+        Activation("tanh", lambda z, fn: fn.tanh(z), _tanh_derivative, steepest=0),
         Activation("relu", lambda z, fn: fn.maximum(z, 0), lambda z, a, fn: fn.step(z), steepest=inf),
         Activation(
             "leaky_relu",

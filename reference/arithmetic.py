@@ -50,6 +50,9 @@ class Arithmetic(Protocol):
     def lift(self, rows: Rows) -> Matrix:
         """Exact numbers from outside, as this arithmetic's matrix of the same shape."""
 
+    def around(self, value: Rows, error: Rows) -> Matrix:
+        """Exact numbers that are known to be within `error` of `value`, elementwise, where a matrix can hold that."""
+
     def ones(self, rows: int, columns: int) -> Matrix: ...
     def shape(self, matrix: Matrix) -> tuple[int, int]: ...
     def transpose(self, matrix: Matrix) -> Matrix: ...

@@ -106,7 +106,7 @@ class Model:
         systematic = factors + (any_order if self.profile.truncated else 0.0)
         random = probabilistic_gamma(terms, accumulate.unit_roundoff) / LAMBDA + stored
         ours = gamma(terms + 8, U64)  # the value's own rounding, and that of the sums which make up the error
-        return self._per_channel(ours, worst + ours, systematic + ours, random)
+        return self._per_channel(ours, worst, systematic, random)
 
     def reductions(self, terms: int) -> Array:
         """Error of a plain sum of so many numbers, relative to the sum of their sizes; its result is stored."""
@@ -114,7 +114,7 @@ class Model:
         worst = (1 + gamma(terms, unit)) * (1 + self.profile.storage.unit_roundoff) - 1
         random = probabilistic_gamma(terms, unit) / LAMBDA + self.profile.storage.unit_roundoff
         ours = gamma(terms + 8, U64)
-        return self._per_channel(ours, worst + ours, ours, random)
+        return self._per_channel(ours, worst, 0.0, random)
 
     def lost(self, terms: int) -> Array:
         """Absolute error by underflow of a sum of so many products."""
@@ -365,12 +365,14 @@ class BoundedArithmetic:
         may_be_zero = np.where(subnormal, np.abs(value), 0.0)
         return Bounded(value, may_be_zero * (self.model.flushed_below > 0), self.model)
 
-    def seen(self, value: Array, errors: Array | None) -> Bounded:
-        """Numbers of an implementation: as it used them, or (channels × rows × columns) at most so far from that."""
-        return self.lift(value) if errors is None else Bounded(value, errors, self.model)
+    def around(self, value: Array, error: Array) -> Bounded:
+        """Exact numbers that are known to be within `error` of `value`."""
+        errors = np.zeros((self.model.channels, *value.shape))
+        errors[TRUTH] = error
+        return Bounded(value, errors, self.model)
 
-    def unseen(self, matrix: Bounded) -> Bounded:
-        """A computed matrix as the operand of further steps: its errors will be shared by all that depends on them."""
+    def shared(self, matrix: Bounded) -> Bounded:
+        """A matrix as the operand of a sum: the errors of its elements will be shared by all sums that they go into."""
         if self.model.channels <= RANDOM or matrix.exact:
             return matrix
         errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape)).copy()
@@ -380,9 +382,10 @@ class BoundedArithmetic:
 
     def as_computed(self, activation: Activation, matrix: Bounded) -> Bounded:
         """Activations, of which a neighbouring step may use its own, equally good, approximation."""
-        errors = self._own(activation, matrix) * np.abs(matrix.value)
-        errors[TRUTH] = 0
-        return Bounded(matrix.value, matrix.errors + errors, self.model)
+        with np.errstate(all="ignore"):
+            errors = self._own(activation, matrix) * np.abs(matrix.value)
+            errors[TRUTH] = 0
+            return Bounded(matrix.value, matrix.errors + errors, self.model)
 
     def _own(self, activation: Activation, matrix: Bounded) -> Array:
         """The relative error that computing the activation adds. Softmax: two exponentials, a sum, two roundings."""

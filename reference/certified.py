@@ -76,6 +76,11 @@ class CertifiedArithmetic:
     def lift(self, rows: Rows) -> arb_mat:
         return arb_mat([[arb(float(x)) for x in row] for row in rows])
 
+    def around(self, value: Rows, error: Rows) -> arb_mat:
+        return arb_mat(
+            [[arb(float(x), float(e)) for x, e in zip(*rows, strict=True)] for rows in zip(value, error, strict=True)]
+        )
+
     def ones(self, rows: int, columns: int) -> arb_mat:
         return arb_mat(rows, columns, [arb(1)] * (rows * columns))
 

@@ -69,6 +69,7 @@ class Expected:
     tolerance: an honest number x̂ satisfies |x̂ − value| ≤ tolerance; ∞ where nothing can be said
     likely: the same, but for a probability that the budget of false alarms allows; at most `tolerance`
     systematic, random: the parts that `likely` is made of, for aggregate tests; None from end to end
+    axis: along which random errors are shared (see `Steps.axes`)
     """
 
     value: Array
@@ -78,6 +79,7 @@ class Expected:
     likely: Array
     systematic: Array | None = None
     random: Array | None = None
+    axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -203,26 +205,27 @@ def _profile(precision: Precision | Profile) -> Profile:
     return precision if isinstance(precision, Profile) else PROFILES[precision.name]
 
 
-def _step_expectations(case: Case, profile: Profile, seen: Evidence) -> dict[Place, Expected]:
+def step_expectations(case: Case, profile: Profile, seen: Evidence) -> dict[Place, Expected]:
     """What each step may give, from the numbers that the implementation was seen to have before it."""
-    bounds = stepwise(case, BoundedArithmetic(profile, len(CHANNELS)), seen)
+    steps = stepwise(case, BoundedArithmetic(profile, len(CHANNELS)), seen)
+    bounds = steps.expected
     in_balls = profile.storage is FLOAT64 and _multiplications(case) <= LARGEST_IN_BALLS
-    if not in_balls or any(s.source is not None or not np.isfinite(s.value).all() for s in seen.values()):
-        return {place: _expected(bound, _by_value(bound)) for place, bound in bounds.items()}
+    if not in_balls or not all(np.isfinite(s.value).all() for s in seen.values()):
+        return {place: _expected(bound, _by_value(bound), steps.axes.get(place)) for place, bound in bounds.items()}
 
     def compute(ar: Arithmetic) -> dict[Place, Any]:
-        return stepwise(case, ar, seen)
+        return stepwise(case, ar, steps.used).expected
 
     radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
     truth = enclosures(compute, radii)
-    return {place: _expected(bound, truth[place]) for place, bound in bounds.items()}
+    return {place: _expected(bound, truth[place], steps.axes.get(place)) for place, bound in bounds.items()}
 
 
-def _expected(bound: Bounded, truth: Enclosure) -> Expected:
-    """Tolerances around the truth, or, where that is no single number (a kink), around the middle of the bound."""
+def _expected(bound: Bounded, truth: Enclosure, axis: int | None = None) -> Expected:
+    """Tolerances around the truth, or, where the bound's own value is known as well (at a kink), around that."""
     shape = bound.value.shape
     worst = np.broadcast_to(bound.errors[WORST], shape)
-    certain = truth.radius <= CERTAIN * worst
+    certain = truth.radius <= np.maximum(CERTAIN * worst, bound.errors[TRUTH])
     if certain.all():
         value, remainder, uncertainty = truth.high, truth.low, truth.radius
     else:
@@ -234,7 +237,7 @@ def _expected(bound: Bounded, truth: Enclosure) -> Expected:
         return Expected(value, remainder, uncertainty, tolerance, tolerance)
     systematic, random = (np.broadcast_to(bound.errors[channel], shape) for channel in (SYSTEMATIC, RANDOM))
     likely = np.minimum(tolerance, systematic + LAMBDA * random + uncertainty)
-    return Expected(value, remainder, uncertainty, tolerance, likely, systematic + uncertainty, random)
+    return Expected(value, remainder, uncertainty, tolerance, likely, systematic + uncertainty, random, axis)
 
 
 # ---------------------------------------------------------------------------------------- the judgement
@@ -273,7 +276,7 @@ def _compared(
     case: Case, observation: Observation, profile: Profile, truth: Mapping[Place, Enclosure] | None
 ) -> tuple[Comparison, ...]:
     seen = evidence(case, observation, profile)
-    expected = _step_expectations(case, profile, seen)
+    expected = step_expectations(case, profile, seen)
     return tuple(
         _compare(place, array, dtype, _widened(expected[place], error), None if truth is None else truth.get(place))
         for place, array, dtype, error in _in_order(observation, seen)
@@ -338,7 +341,7 @@ def _check(case: Case, observation: Observation) -> None:
                 f"{place}: the case has no such thing (no biases there, or no learning rate), but an answer came."
             )
         if array.dtype.name not in PRECISIONS:
-            raise UnusableAnswer(f"{place}: expected {' or '.join(PRECISIONS)} numbers, got {array.dtype}.")
+            raise UnusableAnswer(f"{place}: expected {', '.join(PRECISIONS)} numbers, got {array.dtype}.")
         shape = shapes[place]
         vector = place.quantity in ("loss", "bias_gradients", "updated_biases")
         if array.size != shape[1] if vector else array.shape != shape:
@@ -395,12 +398,10 @@ def _aggregates(place: Place, got: Array, may_be: Expected, decided: NDArray[np.
         return ()
     if place.quantity.startswith("updated"):
         return ()  # old − rate · gradient: where the step is below half an ulp of the weight, the error *is* the step
-    kept = decided & np.isfinite(got)
     with np.errstate(all="ignore"):
         errors = (got - may_be.value) - may_be.remainder
-    return aggregates(
-        errors[kept], may_be.value[kept], may_be.systematic[kept], may_be.random[kept], seed=crc32(str(place).encode())
-    )
+    seed = crc32(str(place).encode())
+    return aggregates(errors, may_be.value, may_be.systematic, may_be.random, decided, seed, may_be.axis)
 
 
 def _largest_ulps(got: Array, truth: Enclosure | None, dtype: str) -> float | None:

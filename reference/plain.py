@@ -70,6 +70,9 @@ class PlainArithmetic:
     def lift(self, rows: Rows) -> PlainMatrix:
         return [[self.number(x) for x in row] for row in rows]
 
+    def around(self, value: Rows, error: Rows) -> PlainMatrix:
+        return self.lift(value)  # a float holds no uncertainty
+
     def ones(self, rows: int, columns: int) -> PlainMatrix:
         return [[self.number(1) for _ in range(columns)] for _ in range(rows)]
 

@@ -36,17 +36,21 @@ class Aggregate:
     resolution: float | None
 
 
-def aggregates(errors: Array, exact: Array, systematic: Array, random: Array, seed: int) -> tuple[Aggregate, ...]:
+def aggregates(
+    errors: Array, exact: Array, systematic: Array, random: Array, among: NDArray[np.bool_], seed: int, axis: int | None
+) -> tuple[Aggregate, ...]:
     """The projections of `errors` (observed − exact), none where roundings are not independent or exact is all zero.
 
     systematic, random: the two parts of each element's bound (see `bounded.py`); all arrays have one shape
+    among: the elements to look at
+    axis: along which errors are shared by all elements (0: by a column, 1: by a row); None where each has its own
     """
-    kept = np.isfinite(errors) & np.isfinite(systematic) & np.isfinite(random)
+    kept = among & np.isfinite(errors) & np.isfinite(systematic) & np.isfinite(random)
     e, x, s, r = errors[kept], exact[kept], systematic[kept], random[kept]
     size = float(x @ x) if x.size > 1 else 0.0
     if not size > 0 or not np.isfinite(size) or not r.any():
         return ()
-    group = _groups(x)
+    group = _groups(x) if axis is None else _lines(exact, axis)[kept]
     spread = LAMBDA * _scale(np.abs(x) * r, group)
     allowed = float(np.abs(x) @ s) + spread
     found = [Aggregate("itself", abs(float(x @ e)) / allowed, allowed / size)]
@@ -63,6 +67,13 @@ def _groups(exact: Array) -> NDArray[np.intp]:
     mantissas, _ = np.frexp(np.abs(exact))
     _, group = np.unique(np.rint(mantissas / SAME), return_inverse=True)
     return group.reshape(-1)
+
+
+def _lines(exact: Array, axis: int) -> NDArray[np.intp]:
+    """The number of the column (axis 0) or row (axis 1) that each element is in; equal lines get the same."""
+    lengths = np.nan_to_num(np.abs(exact), posinf=0.0).sum(axis=1 - axis)
+    line = np.take(exact, int(np.argmax(lengths)), axis=axis)
+    return np.broadcast_to(np.expand_dims(_groups(line), axis), exact.shape)
 
 
 def _scale(scales: Array, group: NDArray[np.intp]) -> float:

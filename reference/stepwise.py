@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import SOFTMAX
 from .arithmetic import Arithmetic, Matrix
 from .backprop import RULES, Layer, Rules
-from .bounded import SYSTEMATIC, TRUTH, U64, WORST, BoundedArithmetic
+from .bounded import RANDOM, U64, WORST, BoundedArithmetic, exactly
 from .case import Case, run
 from .observation import Observation, Place, observed
 from .precision import Profile
@@ -97,14 +98,28 @@ def _recover(seen: dict[Place, Seen], k: int, profile: Profile) -> None:
         seen[below] = Seen(row, error * (1 + 2**-7), weights)
 
 
-def stepwise(case: Case, ar: Arithmetic, seen: Evidence, rules: Rules = RULES) -> dict[Place, Matrix]:
-    """What each rule makes of the numbers that the implementation was seen to have; by place, in the order of computing.
+@dataclass(frozen=True)
+class Steps:
+    """What each rule makes of the numbers that the implementation was seen to have, by place.
 
-    Where nothing was seen, the rule's own result goes on to the next step.
+    used: the evidence, with the errors that it was used with
+    axes: for a weight gradient with an operand that was not seen, the axis along which that operand's errors are shared
+        (0: those of an activation, by a column; 1: those of a δ, by a row)
+    """
+
+    expected: dict[Place, Matrix]
+    used: dict[Place, Seen]
+    axes: dict[Place, int]
+
+
+def stepwise(case: Case, ar: Arithmetic, seen: Evidence, rules: Rules = RULES) -> Steps:
+    """Run the case, each rule on what was seen; where nothing was seen, the rule's own result goes on to the next step.
+
+    ar: bounds, or balls: those take evidence as `used` by the bounds, with its errors
     """
     forced = _Forced(case, ar, seen)
     run(case, ar, forced.rules(rules))
-    return forced.expected
+    return Steps(forced.expected, forced.used, forced.axes)
 
 
 class _Forced:
@@ -116,6 +131,8 @@ class _Forced:
         self.layers = range(len(case.layers))
         self.biased = [k for k in self.layers if case.layers[k].biases is not None]
         self.expected: dict[Place, Matrix] = {}
+        self.used: dict[Place, Seen] = {}
+        self.axes: dict[Place, int] = {}
 
     def rules(self, rules: Rules) -> Rules:
         """Every rule that computes a quantity, watched. They are called in the order of computing."""
@@ -125,11 +142,18 @@ class _Forced:
         has_biases = [(q, k) for q, k in updates if q == "updated_weights" or k in self.biased]
         return replace(
             rules,
-            preactivation=self._watched(rules.preactivation, self._places("pre_activations", ascending)),
-            activation=self._watched(rules.activation, self._places("activations", ascending)),
+            preactivation=self._watched(
+                lambda layer, inputs, ar: rules.preactivation(layer, self._shared(inputs), ar),
+                self._places("pre_activations", ascending),
+            ),
+            activation=self._watched(
+                lambda layer, z, ar: rules.activation(layer, self._shared(z) if layer.activation is SOFTMAX else z, ar),
+                self._places("activations", ascending),
+            ),
+            hidden_error=lambda layer, delta, ar: rules.hidden_error(layer, self._shared(delta), ar),
             error=self._watched(rules.error, iter([Place("loss", None)])),
-            output_delta=self._watched(self._slope_by_any(rules.output_delta), self._places("deltas", [last])),
-            hidden_delta=self._watched(self._slope_by_any(rules.hidden_delta), self._places("deltas", hidden)),
+            output_delta=self._delta(rules.output_delta, self._places("deltas", [last])),
+            hidden_delta=self._delta(rules.hidden_delta, self._places("deltas", hidden)),
             weight_gradient=self._weight_gradient(rules),
             bias_gradient=self._bias_gradient(rules),
             update=self._update(rules, iter([Place(q, k) for q, k in has_biases])),
@@ -138,37 +162,55 @@ class _Forced:
     def _places(self, quantity: str, layers: list[int]) -> Iterator[Place]:
         return iter([Place(quantity, k) for k in layers])
 
+    def _shared(self, operand: Matrix) -> Matrix:
+        return self.ar.shared(operand) if isinstance(self.ar, BoundedArithmetic) else operand
+
     def _watched(self, rule: Callable[..., Matrix], places: Iterator[Place]) -> Callable[..., Matrix]:
         def watched(*arguments: Any) -> Matrix:
             return self._handed_on(next(places), rule(*arguments))
 
         return watched
 
-    def _handed_on(self, place: Place, result: Matrix) -> Matrix:
+    def _handed_on(self, place: Place, result: Matrix, fused: Matrix | None = None) -> Matrix:
+        """What was seen of the result, or the result.
+
+        fused: the elementwise part of the step on exact operands, whose errors are those of its few roundings
+        """
         self.expected[place] = result
-        if place in self.seen:
-            return self._lifted(self.seen[place], result)
-        return self.ar.unseen(result) if isinstance(self.ar, BoundedArithmetic) else result
-
-    def _lifted(self, seen: Seen, expected: Matrix) -> Matrix:
-        if not isinstance(self.ar, BoundedArithmetic):
+        if place not in self.seen:
+            return result
+        seen = self.seen[place]
+        if isinstance(self.ar, BoundedArithmetic) and seen.source is not None:
+            seen = replace(seen, error=self._off(seen, fused))
+        self.used[place] = seen
+        if seen.error is None:
             return self.ar.lift(seen.value)
-        if seen.source is None:
-            return self.ar.seen(seen.value, None)
-        # Exact is what the implementation used, and our value may be somewhat off it. A compiler that fuses may have
-        # evaluated the elementwise part of a step once for each use (XLA does), each time as well as its ulps allow.
-        again = expected.errors[SYSTEMATIC] + 3 * expected.model.rounding[WORST] * np.abs(seen.value)
-        errors = np.zeros((self.ar.model.channels, *seen.value.shape))
-        errors[TRUTH] = 2 * again + (0.0 if seen.error is None else seen.error)
-        return self.ar.seen(seen.value, errors)
+        return self.ar.around(seen.value, seen.error)
 
-    def _slope_by_any(self, rule: Callable[..., Matrix]) -> Callable[..., Matrix]:
+    def _off(self, seen: Seen, fused: Matrix | None) -> Array:
+        """How far a number that was worked out may be from the one that the implementation used in its next step.
+
+        A compiler that fuses (XLA does) may have evaluated the elementwise part of a step once for each use, and
+        rounded it differently; an activation's approximation is the same each time, but for an ulp.
+        """
+        assert isinstance(self.ar, BoundedArithmetic)
+        unit = self.ar.model.profile.storage.unit_roundoff
+        again = 2 * unit * np.abs(seen.value) if fused is None else 2 * fused.errors[WORST]
+        return np.asarray(again + (0.0 if seen.error is None else seen.error))
+
+    def _delta(self, rule: Callable[..., Matrix], places: Iterator[Place]) -> Callable[..., Matrix]:
         """A derivative may be formed from z or from a: a is good to its function's ulps only, whoever shows it."""
 
         def delta(layer: Layer, z: Matrix, a: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
-            if isinstance(ar, BoundedArithmetic):
-                a = ar.as_computed(layer.activation, a)
-            return rule(layer, z, a, error, ar)
+            place = next(places)
+            if not isinstance(ar, BoundedArithmetic):
+                return self._handed_on(place, rule(layer, z, a, error, ar))
+            if layer.activation is SOFTMAX:
+                a, error = self._shared(a), self._shared(error)
+            fused = None
+            if place in self.seen and self.seen[place].source is not None:
+                fused = rule(layer, *(exactly(x.value, x.model) for x in (z, a, error)), ar)
+            return self._handed_on(place, rule(layer, z, ar.as_computed(layer.activation, a), error, ar), fused)
 
         return delta
 
@@ -182,6 +224,12 @@ class _Forced:
             assert k is not None
             delta = self._independent(Place("deltas", k), place, delta)
             inputs = self._independent(Place("activations", k - 1), place, inputs)
+            if isinstance(ar, BoundedArithmetic):
+                if not (delta.exact or inputs.exact) and delta.errors[RANDOM].any():
+                    delta = ar.shared(delta)
+                self.axes[place] = 1 if inputs.exact else 0
+                if delta.exact and inputs.exact:
+                    del self.axes[place]
             return self._handed_on(place, rules.weight_gradient(delta, inputs, ar))
 
         return weight_gradient
@@ -210,5 +258,4 @@ class _Forced:
         seen = self.seen.get(operand)
         if seen is None or seen.source != of:
             return given
-        expected = self.expected[operand]
-        return self.ar.unseen(expected) if isinstance(self.ar, BoundedArithmetic) else expected
+        return self.expected[operand]

@@ -52,7 +52,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"loss": "binary_cross_entropy", "targets": ((0.0,), (1.5,))}, "targets[1]: loss binary_cross_entropy expects numbers from 0 to 1, got [1.5]."),
     ({"loss": "softmax_cross_entropy", **layers(activation="softmax"), "targets": ((0.5,), (1.0,))}, "targets[0]: loss softmax_cross_entropy expects rows of numbers from 0 to 1 that add up to exactly 1, got [0.5]."),
     ({"reduction": "average"}, "reduction: expected one of sum, mean; got 'average'."),
-    ({"dtype": "float"}, "dtype: expected one of float64, float32; got 'float'. Did you mean 'float64'?"),
+    ({"dtype": "float"}, "dtype: expected one of float64, float32, float16, bfloat16; got 'float'. Did you mean 'float64'?"),
     ({"learning_rate": 0.0}, "learning_rate: expected a positive finite number, or None for no update; got 0.0."),
     ({"learning_rate": -0.5}, "learning_rate: expected a positive finite number, or None for no update; got -0.5."),
     ({"learning_rate": float("nan")}, "learning_rate: expected a positive finite number, or None for no update; got nan."),

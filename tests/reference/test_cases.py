@@ -18,7 +18,8 @@ def test_names_are_unique_and_every_case_comes_in_every_dtype() -> None:
     assert len(set(keys)) == len(keys)
     names = {case.name for case in CASES}
     assert len(names) >= 40
-    assert len(keys) == len(names) * len(PRECISIONS)
+    too_large = {name for name in names if "1e" in name}  # for float16
+    assert set(keys) == {(n, p) for n in names for p in PRECISIONS if not (p == "float16" and n in too_large)}
 
 
 def test_everything_that_the_reference_offers_is_in_some_case() -> None:
@@ -38,4 +39,4 @@ def test_the_numbers_are_the_same_on_every_machine_and_python() -> None:
     for case in CASES:
         numbers = [[layer.weights, layer.biases] for layer in case.layers]
         digest.update(json.dumps([case.name, case.dtype, numbers, case.inputs, case.targets]).encode())
-    assert digest.hexdigest() == "af41293f182460d79510721909ee1a136b9edeb3e7764d9482aa1bb09be2ca16"
+    assert digest.hexdigest() == "e68d89bea64a0806a565c17e3ffe7f04899604e5eb8cccdbe05038ef5ffed3a6"

@@ -23,7 +23,8 @@ def test_rounding_to_float32_is_what_the_machine_does(x: float) -> None:
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_limits_are_those_of_numpy(name: str) -> None:
     np = pytest.importorskip("numpy")
-    info, precision = np.finfo(name), PRECISIONS[name]
+    precision = PRECISIONS[name]
+    info = pytest.importorskip("ml_dtypes").finfo(name) if name == "bfloat16" else np.finfo(name)
     assert (precision.largest, precision.smallest_normal) == (float(info.max), float(info.smallest_normal))
     assert 2 * precision.unit_roundoff == float(info.eps)
 

@@ -68,7 +68,19 @@ def test_the_worked_example_shows_print_and_both_readings() -> None:
 
 
 def test_compare_prints_one_row_per_adapter_and_dtype() -> None:
-    finished = backproof("compare", "--adapter", "plain", "--adapter", "numpy", "--case", "xor-*")
+    finished = backproof(
+        "compare",
+        "--adapter",
+        "plain",
+        "--adapter",
+        "numpy",
+        "--case",
+        "xor-*",
+        "--dtype",
+        "float64",
+        "--dtype",
+        "float32",
+    )
     assert finished.returncode == 0, finished.stderr
     rows = [line for line in finished.stdout.splitlines() if line.startswith(("│ plain", "│ numpy"))]
     assert [[cell.strip() for cell in row.split("│")][1:6:2] for row in rows] == [
@@ -106,7 +118,7 @@ def test_adapters_are_listed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["compare", "--dtype", "float23"], "error: --dtype: expected one of float64, float32; got 'float23'."),
+        (["compare", "--dtype", "float23"], "error: --dtype: expected one of float64, float32, float16, bfloat16; got 'float23'."),
         (["compare", "--case", "xor-seperate"], "error: --case: there is no 'xor-seperate'. Did you mean 'xor-separate'?"),
         (["compare", "--case", "qqq"], "error: --case: expected one of worked-example-as-printed, "),
         (["compare", "--adapter", "nunpy"], "error: adapter: expected one of plain, numpy, torch, jax; got 'nunpy'. Did you mean 'numpy'?"),
@@ -139,6 +151,8 @@ def test_bad_usage_is_one_clear_message_and_exit_2(
 
 
 PLUGIN = """
+import os
+import time
 from dataclasses import replace
 from backproof.adapters.adapter import Adapter
 from backproof.adapters.numpy_vectorised import observe
@@ -146,6 +160,10 @@ from backproof.adapters.numpy_vectorised import observe
 def wrong(case):
     honest = observe(case)
     return replace(honest, adapter="{name}", weight_gradients=tuple(2 * g for g in honest.weight_gradients))
+
+def sleeps(case):
+    open(os.environ["STARTED"], "w").close()
+    time.sleep(60)
 
 def silent(case):
     raise OSError("no answer today")
@@ -170,7 +188,7 @@ def test_a_wrong_third_party_is_exit_1_with_the_numbers(tmp_path: Path) -> None:
         "compare", "--adapter", "doubling", "--case", "xor-hidden", "--dtype", "float64", PYTHONPATH=path
     )
     assert finished.returncode == 1, finished.stderr
-    assert "hidden layer 1 · weight gradients · 4 of 4 elements · first wrong step" in finished.stdout
+    assert "output layer · weight gradients · 2 of 2 elements · first wrong step" in finished.stdout
     assert re.search(
         r"unit 0, input 0: expected -?0\.\d+, got -?0\.\d+, tolerance \S+: \S+ × the tolerance", finished.stdout
     )
@@ -191,20 +209,28 @@ def test_a_third_party_runs_in_several_processes_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes the POSIX way")
-def test_ctrl_c_ends_quietly_and_writes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs: str) -> None:
+    """While an adapter is in the middle of a case that would take a minute."""
     import signal
 
-    out = tmp_path / "reports"
+    out, started = tmp_path / "reports", tmp_path / "started"
+    path = installed(tmp_path, "sleeping", "sleeps")
     process = subprocess.Popen(
-        [COMMAND, "compare", "--adapter", "plain", "--out", str(out)],
+        [COMMAND, "compare", "--adapter", "sleeping", "--case", "depth-*", "--jobs", jobs, "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, "PYTHONPATH": path, "STARTED": str(started)},
     )
-    time.sleep(1.5)  # while it runs: the whole matrix takes longer
+    while not started.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    interrupted = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=50)
+    assert time.monotonic() - interrupted < 50, "it waited for the case to end"
     assert process.returncode == cli.INTERRUPTED
     assert stdout == ""
     assert stderr == "interrupted; nothing was written.\n"

@@ -24,7 +24,11 @@ from backproof.reports.matrix import compare
 from backproof.reports.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.results import SCHEMA_FILE, Results, encoded, schema, worst
 
-CASES = [case for case in standard_cases() if case.name in ("xor-hidden", "hidden-tanh", "weights-of-1e30")]
+CASES = [
+    case
+    for case in standard_cases(("float64", "float32"))
+    if case.name in ("xor-hidden", "hidden-tanh", "weights-of-1e30")
+]
 NUMPY = known_adapters()["numpy"]
 
 
@@ -78,7 +82,7 @@ def test_what_is_wrong_is_shown_in_full() -> None:
     assert results.verdict == "wrong"
     assert [run.verdict for run in results.runs] == ["agrees", "wrong"]
     wrong = [c for c in results.runs[1].comparisons if c.verdict == "wrong"]
-    assert [(c.quantity, c.layer, c.wrong) for c in wrong] == [("weight_gradients", 0, 4)]
+    assert [(c.quantity, c.layer, c.wrong) for c in wrong] == [("weight_gradients", 0, 4), ("updated_weights", 0, 4)]
     validated(results)
     for view in (terminal(results), markdown(results)):
         assert "doubled float64 · xor-hidden (2-2-1, batch 4, half_squared_error, sum)" in view
