@@ -29,7 +29,9 @@ Errors are themselves computed in float64; `OUTWARD` and a growing factor in sum
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ from numpy.typing import NDArray
 from .activations import SOFTMAX, Activation
 from .arithmetic import Formula, Rows
 from .atlas import ulps
-from .precision import FLOAT64, Precision, Profile
+from .precision import FLOAT32, FLOAT64, Precision, Profile
 
 Array = NDArray[np.float64]
 
@@ -51,6 +53,8 @@ OUTWARD = 1 + 32 * U64  # covers the few roundings with which one operation's er
 # The judge's budget: one false alarm in 10⁹ runs, each of up to 10⁹ numbers that are sums of up to 2²⁰ products.
 FALSE_ALARMS_PER_RUN, NUMBERS_PER_RUN, LONGEST_SUM = 1e-9, 1e9, 2**20
 LAMBDA = math.sqrt(2 * math.log(2 * LONGEST_SUM * NUMBERS_PER_RUN / FALSE_ALARMS_PER_RUN))  # 10.6
+
+BLOCK = 2**14  # elements that elementwise work is done on at a time
 
 # Into so many steps an operation may be split, each of which may underflow: JAX has g·(1 − a²) as (g + g·a)(1 − a).
 STEPS = 4
@@ -138,7 +142,7 @@ class Bounded:
         error: Array = np.broadcast_to(self.errors[WORST] + self.errors[TRUTH], self.value.shape)
         return error
 
-    @property
+    @cached_property
     def reach(self) -> Array:
         """The largest size that each element may have, exactly or in an implementation."""
         size = np.abs(self.value)
@@ -147,10 +151,15 @@ class Bounded:
             size += self.errors[WORST]
         return size
 
-    @property
+    @cached_property
     def exact(self) -> bool:
         """Whether everyone holds the very same numbers."""
         return self.errors.shape[1:] == (1, 1) and not self.errors.any()
+
+    def rows(self, part: slice) -> Bounded:
+        """Some of the rows."""
+        shared = self.errors.shape[1] == 1 != len(self.value)
+        return Bounded(self.value[part], self.errors if shared else self.errors[:, part], self.model)
 
     def __add__(self, other: Operand) -> Bounded:
         y = self._operand(other)
@@ -359,10 +368,15 @@ class BoundedArithmetic:
     def lift(self, rows: Rows) -> Bounded:
         """Numbers that everyone has; a subnormal one may be read as zero."""
         value = np.array(rows, dtype=np.float64, ndmin=2)
-        subnormal = np.abs(value) < self.model.flushed_below[WORST]
+        size = np.abs(value)
+        lifted = exactly(value, self.model)
+        lifted.__dict__["reach"] = size
+        if size.min() >= self.model.flushed_below[WORST]:
+            return lifted
+        subnormal = size < self.model.flushed_below[WORST]
         if not value[subnormal].any():
-            return exactly(value, self.model)
-        may_be_zero = np.where(subnormal, np.abs(value), 0.0)
+            return lifted
+        may_be_zero = np.where(subnormal, size, 0.0)
         return Bounded(value, may_be_zero * (self.model.flushed_below > 0), self.model)
 
     def around(self, value: Array, error: Array) -> Bounded:
@@ -401,7 +415,9 @@ class BoundedArithmetic:
         return rows, columns
 
     def transpose(self, matrix: Bounded) -> Bounded:
-        return Bounded(matrix.value.T, matrix.errors.transpose(0, 2, 1), matrix.model)
+        transposed = Bounded(matrix.value.T, matrix.errors.transpose(0, 2, 1), matrix.model)
+        transposed.__dict__["reach"] = matrix.reach.T  # it is large for weights, and asked for again
+        return transposed
 
     def matmul(self, left: Bounded, right: Bounded) -> Bounded:
         return self._sum_of_products(left, right, None)
@@ -410,11 +426,29 @@ class BoundedArithmetic:
         return self._sum_of_products(inputs, self.transpose(weights), biases)
 
     def elementwise(self, formula: Formula, *matrices: Bounded) -> Bounded:
-        with np.errstate(all="ignore"):
-            result: Bounded = formula(*matrices, self.functions)
+        def block(*parts: Bounded) -> Bounded:
+            result: Bounded = formula(*parts, self.functions)
             return result
 
+        with np.errstate(all="ignore"):
+            return self._in_blocks(block, *matrices)
+
     def activate(self, activation: Activation, z: Bounded) -> Bounded:
+        with np.errstate(all="ignore"):
+            return self._in_blocks(lambda part: self._activated(activation, part), z)
+
+    def _in_blocks(self, compute: Callable[..., Bounded], *matrices: Bounded) -> Bounded:
+        """An elementwise computation, some rows at a time, so that the work stays in the processor's cache."""
+        rows, columns = matrices[0].value.shape
+        step = max(1, BLOCK // columns)
+        if step >= rows:
+            return compute(*matrices)
+        parts = [compute(*(m.rows(slice(k, k + step)) for m in matrices)) for k in range(0, rows, step)]
+        shape = (self.model.channels, *parts[0].value.shape)
+        errors = [np.broadcast_to(part.errors, (*shape[:1], *part.value.shape)) for part in parts]
+        return Bounded(np.concatenate([part.value for part in parts]), np.concatenate(errors, axis=1), self.model)
+
+    def _activated(self, activation: Activation, z: Bounded) -> Bounded:
         """f(z): how far f moves while z moves within its bound, and the activation's own ulps.
 
         Two bounds on the first, each valid, the smaller taken: the largest slope in reach times the error of z, and, f
@@ -426,20 +460,19 @@ class BoundedArithmetic:
             return value
 
         own = self.model.ulps(activation.name)
-        with np.errstate(all="ignore"):
-            value = f(z.value)
-            if z.exact:
-                return z.rounded(value, np.zeros_like(z.errors), roundings=0, ulps=own)
-            off = z.errors[TRUTH]
-            low, high = z.value - off, z.value + off  # the exact z lies between
-            lowest, highest = low - z.errors, high + z.errors  # and so does an implementation's
-            steepest = np.clip(activation.steepest, lowest, highest)
-            slope = np.abs(activation.derivative(steepest, f(steepest), ARRAY_FUNCTIONS))
-            by_slope = (slope + 16 * U64) * z.errors  # the slope, in float64, may have cancelled to less than it is
-            at_lowest, at_highest = f(lowest), f(highest)
-            ours = 4 * (ulps(activation.name, FLOAT64) + 1) * U64 * np.maximum(np.abs(at_lowest), np.abs(at_highest))
-            by_ends = np.maximum(at_highest - f(low), f(high) - at_lowest) + ours
-            return z.rounded(value, np.fmin(by_slope, by_ends), roundings=0, ulps=own)
+        value = f(z.value)
+        if z.exact:
+            return z.rounded(value, np.zeros_like(z.errors), roundings=0, ulps=own)
+        off = z.errors[TRUTH]
+        low, high = z.value - off, z.value + off  # the exact z lies between
+        lowest, highest = low - z.errors, high + z.errors  # and so does an implementation's
+        steepest = np.clip(activation.steepest, lowest, highest)
+        slope = np.abs(activation.derivative(steepest, f(steepest), ARRAY_FUNCTIONS))
+        by_slope = (slope + 16 * U64) * z.errors  # the slope, in float64, may have cancelled to less than it is
+        at_lowest, at_highest = f(lowest), f(highest)
+        ours = 4 * (ulps(activation.name, FLOAT64) + 1) * U64 * np.maximum(np.abs(at_lowest), np.abs(at_highest))
+        by_ends = np.maximum(at_highest - f(low), f(high) - at_lowest) + ours
+        return z.rounded(value, np.fmin(by_slope, by_ends), roundings=0, ulps=own)
 
     def softmax(self, z: Bounded) -> Bounded:
         """exp(zᵢ) / Σ exp(zⱼ): errors in z act on the exponents, ∂ log sᵢ = ∂zᵢ − Σ sⱼ ∂zⱼ, and so does the shift's."""
@@ -484,31 +517,78 @@ class BoundedArithmetic:
             return settled(matrix.value.sum(axis=axes, keepdims=True), errors, self.model)
 
     def _sum_of_products(self, left: Bounded, right: Bounded, biases: Bounded | None) -> Bounded:
-        """left · right (+ biases): errors Σ (|x| + …)(s(|y| + …) + e_y) + e_x(|y| + …), s the channel's error of sums."""
+        """left · right (+ biases): errors Σ (|x| + …)(s(|y| + …) + e_y) + e_x(|y| + …), s the channel's error of sums.
+
+        Each channel's errors are one matrix product; the loss by underflow is one more column of it.
+        """
         model = self.model
         terms = left.value.shape[1] + (biases is not None)
-        sums = model.sums(terms) * (OUTWARD + gamma(terms, U64))
+        sums = model.sums(terms)
+        lost = model.lost(terms) + model.underflow + model.flushed_below
         with np.errstate(all="ignore"):
             value = left.value @ right.value
-            reach_left, reach_right = left.reach, right.reach
+            x, y = left.reach, right.reach
             if left.exact and right.exact:
-                errors = sums * (reach_left @ reach_right)
+                errors = sums * OUTWARD * products_above([x], [y]) + lost
             elif right.exact:
-                errors = (sums * reach_left + left.errors * OUTWARD) @ reach_right
+                errors = products_above([sums * x + left.errors], [y], lost)
             elif left.exact:
-                errors = reach_left @ (sums * reach_right + right.errors * OUTWARD)
+                errors = products_above([x], [sums * y + right.errors], lost)
             else:
-                errors = reach_left @ (sums * reach_right + right.errors * OUTWARD)
-                errors += left.errors @ (reach_right * OUTWARD)
+                errors = products_above([x, left.errors], [sums * y + right.errors, y], lost)
             if biases is not None:
                 value += biases.value
-                errors += sums * biases.reach + biases.errors
-            errors += model.lost(terms) + model.underflow + model.flushed_below
+                errors = (errors + sums * biases.reach + biases.errors) * OUTWARD
             largest = model.profile.accumulate.largest
-            highest = reach_left.max() * reach_right.max() * terms + (0.0 if biases is None else biases.reach.max())
+            highest = x.max() * y.max() * terms + (0.0 if biases is None else biases.reach.max())
             if not highest * 2 < min(largest, model.largest):  # rarely: then look at each sum
-                partial = reach_left @ reach_right + (0.0 if biases is None else biases.reach)
+                partial = x @ y + (0.0 if biases is None else biases.reach)
                 # on the way, even if not in the end; and at the end, in storage
                 errors = _unless_lost(partial * (1 + sums[WORST]), errors, largest)
                 errors = _unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest)
             return Bounded(value, errors, model)
+
+
+def products_above(left: list[Array], right: list[Array], lost: Array | None = None) -> Array:
+    """An upper bound of Σ leftᵢ · rightᵢ + lost, of matrices without negative numbers, for every channel at once.
+
+    The inner dimensions stand side by side, so that it is one matrix product. It is done in float32 where the numbers'
+    range allows: of a bound, two digits are enough, and all roundings are covered.
+    left, right: rows × inner and inner × columns, or channels × those;  lost: channels × 1 × 1
+    """
+    inner = sum(a.shape[-1] for a in left) + 1
+    widths = [max(float(a.max()) for a in side) for side in (left, right)]
+    single = inner < LONGEST_IN_FLOAT32 and all(LEAST_IN_FLOAT32 < w < 1 / LEAST_IN_FLOAT32 for w in widths)
+    dtype, floor = (np.float32, FLOOR_IN_FLOAT32) if single else (np.float64, 0.0)
+    up = 1 + gamma(inner + 8, (FLOAT32 if single else FLOAT64).unit_roundoff)
+    side = _beside(left, lost, axis=-1, dtype=dtype, up=up, floor=floor)
+    top = _beside(right, None if lost is None else np.ones((1, 1)), axis=-2, dtype=dtype, up=up, floor=floor)
+    if side.ndim == 3 and top.ndim == 2:  # one operand for all channels: their rows stand below each other
+        return (side.reshape(-1, side.shape[-1]) @ top).reshape(*side.shape[:2], -1)
+    product: Array = np.matmul(side, top)
+    return product
+
+
+def _beside(parts: list[Array], last: Array | None, axis: int, dtype: Any, up: float, floor: float) -> Array:
+    """The matrices, and `last` as one more line, along an axis; rounded up to the dtype, and at least `floor`."""
+    widths = [a.shape[axis] for a in parts]
+    shape = list(np.broadcast_shapes(*(a.shape[:axis] + (1,) + a.shape[axis:][1:] for a in parts)))
+    if last is not None and last.ndim > len(shape):
+        shape = [len(last), *shape]
+    shape[axis] = sum(widths) + (last is not None)
+    joined = np.empty(shape, dtype)
+    start = 0
+    for part, width in zip(parts, widths, strict=True):
+        where = (..., slice(start, start + width)) if axis == -1 else (..., slice(start, start + width), slice(None))
+        joined[where] = part
+        start += width
+    if last is not None:
+        joined[(..., slice(-1, None)) if axis == -1 else (..., slice(-1, None), slice(None))] = last
+    joined *= up
+    if floor:
+        joined += floor
+    return joined
+
+
+# Products of numbers in this range, and of the floor that replaces smaller ones, neither over- nor underflow.
+LEAST_IN_FLOAT32, FLOOR_IN_FLOAT32, LONGEST_IN_FLOAT32 = 2.0**-40, 2.0**-60, 2**20

@@ -32,7 +32,7 @@ from .certified import Enclosure, enclosures
 from .observation import Observation, Place, computed, differences, observed
 from .precision import FLOAT64, PRECISIONS, PROFILES, Precision, Profile
 from .statistical import Aggregate, aggregates
-from .stepwise import Evidence, evidence, shaped, stepwise
+from .stepwise import Evidence, as_matrix, evidence, stepwise
 
 Array = NDArray[np.float64]
 
@@ -63,23 +63,48 @@ class UnusableAnswer(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What one array may be. All arrays have its shape.
+    """What one array may be. Arrays have its shape or broadcast to it.
 
     value, remainder: the exact result as the sum of two doubles, up to `uncertainty`
-    tolerance: an honest number x̂ satisfies |x̂ − value| ≤ tolerance; ∞ where nothing can be said
-    likely: the same, but for a probability that the budget of false alarms allows; at most `tolerance`
-    systematic, random: the parts that `likely` is made of, for aggregate tests; None from end to end
+    worst: an honest implementation is at most this far from the exact result; ∞ where nothing can be said
+    systematic, random: the parts of it that the statistical bound is made of (see `bounded.py`); None from end to end
     axis: along which random errors are shared (see `Steps.axes`)
     """
 
     value: Array
     remainder: Array
     uncertainty: Array
-    tolerance: Array
-    likely: Array
+    worst: Array
     systematic: Array | None = None
     random: Array | None = None
     axis: int | None = None
+
+    @property
+    def tolerance(self) -> Array:
+        """An honest number x̂ satisfies |x̂ − value − remainder| ≤ tolerance."""
+        tolerance: Array = np.broadcast_to(self.worst + self.uncertainty, self.value.shape)
+        return tolerance
+
+    @property
+    def likely(self) -> Array:
+        """The same, but for a probability that the budget of false alarms allows; at most `tolerance`."""
+        if self.systematic is None or self.random is None:
+            return self.tolerance
+        return np.minimum(self.tolerance, self.systematic + LAMBDA * self.random + self.uncertainty)
+
+    def known_up_to(self, error: Array | None) -> Expected:
+        """What may be expected of numbers that are themselves known up to `error` only."""
+        return self if error is None else replace(self, uncertainty=self.uncertainty + error)
+
+    def rows(self, part: slice) -> Expected:
+        """Some of the rows."""
+
+        def cut(array: Array) -> Array:
+            return array[part] if array.ndim and len(array) == len(self.value) else array
+
+        parts = [cut(a) for a in (self.value, self.remainder, self.uncertainty, self.worst)]
+        rest = [None if a is None else cut(a) for a in (self.systematic, self.random)]
+        return Expected(*parts, *rest, self.axis)
 
 
 @dataclass(frozen=True)
@@ -94,7 +119,10 @@ class Element:
     @property
     def ratio(self) -> float:
         """Error over tolerance; above 1 is wrong. Infinite for NaN."""
-        return float(_ratios(np.array(self.got), np.array(self.expected), np.array(self.tolerance)))
+        error = abs(self.got - self.expected)
+        if error == 0:
+            return 0.0
+        return error / self.tolerance if self.tolerance and not math.isnan(error) else math.inf
 
 
 @dataclass(frozen=True)
@@ -207,11 +235,12 @@ def _profile(precision: Precision | Profile) -> Profile:
 
 def step_expectations(case: Case, profile: Profile, seen: Evidence) -> dict[Place, Expected]:
     """What each step may give, from the numbers that the implementation was seen to have before it."""
-    steps = stepwise(case, BoundedArithmetic(profile, len(CHANNELS)), seen)
+    channels = len(CHANNELS) if seen else WORST + 1  # from end to end, roundings are shared by all later elements
+    steps = stepwise(case, BoundedArithmetic(profile, channels), seen)
     bounds = steps.expected
     in_balls = profile.storage is FLOAT64 and _multiplications(case) <= LARGEST_IN_BALLS
     if not in_balls or not all(np.isfinite(s.value).all() for s in seen.values()):
-        return {place: _expected(bound, _by_value(bound), steps.axes.get(place)) for place, bound in bounds.items()}
+        return {place: _expected(bound, None, steps.axes.get(place)) for place, bound in bounds.items()}
 
     def compute(ar: Arithmetic) -> dict[Place, Any]:
         return stepwise(case, ar, steps.used).expected
@@ -221,23 +250,17 @@ def step_expectations(case: Case, profile: Profile, seen: Evidence) -> dict[Plac
     return {place: _expected(bound, truth[place], steps.axes.get(place)) for place, bound in bounds.items()}
 
 
-def _expected(bound: Bounded, truth: Enclosure, axis: int | None = None) -> Expected:
-    """Tolerances around the truth, or, where the bound's own value is known as well (at a kink), around that."""
-    shape = bound.value.shape
-    worst = np.broadcast_to(bound.errors[WORST], shape)
-    certain = truth.radius <= np.maximum(CERTAIN * worst, bound.errors[TRUTH])
-    if certain.all():
-        value, remainder, uncertainty = truth.high, truth.low, truth.radius
-    else:
-        value = np.where(certain, truth.high, bound.value)
-        remainder = np.where(certain, truth.low, 0.0)
-        uncertainty = np.where(certain, truth.radius, bound.errors[TRUTH])
-    tolerance = worst + uncertainty
-    if len(bound.errors) <= RANDOM:
-        return Expected(value, remainder, uncertainty, tolerance, tolerance)
-    systematic, random = (np.broadcast_to(bound.errors[channel], shape) for channel in (SYSTEMATIC, RANDOM))
-    likely = np.minimum(tolerance, systematic + LAMBDA * random + uncertainty)
-    return Expected(value, remainder, uncertainty, tolerance, likely, systematic + uncertainty, random, axis)
+def _expected(bound: Bounded, truth: Enclosure | None, axis: int | None = None) -> Expected:
+    """Around the truth, or, where the bound's own value is known as well (at a kink, or without balls), around that."""
+    worst, ours = bound.errors[WORST], bound.errors[TRUTH]
+    parts = tuple(bound.errors[channel] for channel in (SYSTEMATIC, RANDOM)) if len(bound.errors) > RANDOM else ()
+    if truth is None:
+        return Expected(bound.value, np.zeros(()), ours, worst, *(parts or (None, None)), axis)
+    better = truth.radius <= np.maximum(CERTAIN * worst, ours)
+    if better.all():
+        return Expected(truth.high, truth.low, truth.radius, worst, *(parts or (None, None)), axis)
+    value, remainder = np.where(better, truth.high, bound.value), np.where(better, truth.low, 0.0)
+    return Expected(value, remainder, np.where(better, truth.radius, ours), worst, *(parts or (None, None)), axis)
 
 
 # ---------------------------------------------------------------------------------------- the judgement
@@ -278,33 +301,26 @@ def _compared(
     seen = evidence(case, observation, profile)
     expected = step_expectations(case, profile, seen)
     return tuple(
-        _compare(place, array, dtype, _widened(expected[place], error), None if truth is None else truth.get(place))
-        for place, array, dtype, error in _in_order(observation, seen)
+        _compare(
+            place,
+            array,
+            expected[place].known_up_to(error),
+            None if truth is None or error is not None else truth.get(place),
+        )
+        for place, array, error in _in_order(observation, seen)
     )
 
 
-def _widened(may_be: Expected, error: Array | None) -> Expected:
-    """What may be expected of numbers that are known up to `error` only."""
-    if error is None:
-        return may_be
-    systematic = None if may_be.systematic is None else may_be.systematic + error
-    return replace(may_be, tolerance=may_be.tolerance + error, likely=may_be.likely + error, systematic=systematic)
-
-
-def _in_order(observation: Observation, seen: Evidence) -> Iterator[tuple[Place, Array, str, Array | None]]:
-    """What is to be compared, in the order of computing: forward, loss, backward from the last layer, updates.
+def _in_order(observation: Observation, seen: Evidence) -> Iterator[tuple[Place, NDArray[Any], Array | None]]:
+    """What is to be compared, with its uncertainty, in the order of computing.
 
     Gradients that were recovered from updates are among it: their errors are not lost in the size of the weights.
     """
-    shown = {place: array for place, array in observed(observation)}
-    recovered = [
-        (place, s) for place, s in seen.items() if place not in shown and place.quantity.endswith("_gradients")
-    ]
-    storage = PROFILES[observation.precision].storage.name
-    entries: list[tuple[Place, Array, str, Array | None]] = [
-        (place, shaped(place, array), array.dtype.name, None) for place, array in shown.items()
-    ]
-    entries += [(place, s.value, storage, s.error) for place, s in recovered]
+    shown = {place: as_matrix(place, array) for place, array in observed(observation)}
+    entries: list[tuple[Place, NDArray[Any], Array | None]] = [(place, array, None) for place, array in shown.items()]
+    for place, s in seen.items():
+        if place not in shown and place.quantity.endswith("_gradients"):
+            entries.append((place, s.value, s.error))
     yield from sorted(entries, key=lambda entry: _moment(entry[0]))
 
 
@@ -367,94 +383,135 @@ def _shapes(case: Case) -> dict[Place, tuple[int, int]]:
     return shapes
 
 
-def _compare(place: Place, got: Array, dtype: str, may_be: Expected, truth: Enclosure | None) -> Comparison:
-    decided = _decided(may_be)
-    with np.errstate(all="ignore"):
-        errors = np.abs((got - may_be.value) - may_be.remainder)
-        ratios = np.where(errors == 0, 0.0, errors / may_be.tolerance)
-    ratios = np.where(np.isfinite(got) & ~np.isnan(ratios), ratios, np.inf)
-    wrong = decided & ~(ratios <= 1)
-    suspect = decided & ~wrong & ~(errors <= may_be.likely)
-    scale = float(np.abs(may_be.value[np.isfinite(may_be.value)]).max(initial=0.0))
-    projected = _aggregates(place, got, may_be, decided)
+def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure | None) -> Comparison:
+    """One array, a block of rows after the other so that the work stays in the processor's cache."""
+    scale = _largest_finite(may_be.value)
+    undecided = wrong = suspect = 0
+    ratio = tolerance = -1.0
+    outside: list[tuple[float, tuple[int, ...]]] = []
+    rows = max(1, BLOCK // got.shape[1])
+    for start in range(0, len(got), rows):
+        part = slice(start, start + rows)
+        block = _block(np.asarray(got[part], np.float64), may_be.rows(part), scale)
+        undecided += block.undecided
+        wrong += block.wrong
+        suspect += block.suspect
+        ratio, tolerance = max(ratio, block.ratio), max(tolerance, block.tolerance)
+        outside += [(r, (index[0] + start, *index[1:])) for r, index in block.outside]
+    projected = _aggregates(place, got, may_be, scale)
+    if wrong:
+        outside = [(r, index) for r, index in outside if r > 1]
+    outside.sort(reverse=True)
     return Comparison(
         place=place,
         elements=got.size,
-        undecided=int(np.count_nonzero(~decided)),
-        wrong=int(np.count_nonzero(wrong)),
-        suspect=int(np.count_nonzero(suspect)),
-        largest_ulps=_largest_ulps(got, truth, dtype),
-        largest_ratio=_largest(ratios[decided & (wrong | (may_be.uncertainty <= CERTAIN * may_be.tolerance))]),
-        digits=_digits(may_be.tolerance[decided], scale),
+        undecided=undecided,
+        wrong=wrong,
+        suspect=suspect,
+        largest_ulps=_largest_ulps(got, truth),
+        largest_ratio=ratio if ratio >= 0 else None,
+        digits=_digits(tolerance, scale),
         scale_error=next((a.resolution for a in projected if a.resolution is not None), None),
-        worst=_worst(got, may_be, np.where(wrong if wrong.any() else suspect, ratios, -1.0), place),
+        worst=tuple(_element(place, index, got, may_be) for _, index in outside[:SHOWN]),
         aggregates=tuple(aggregate for aggregate in projected if not aggregate.ratio <= 1),
     )
 
 
-def _aggregates(place: Place, got: Array, may_be: Expected, decided: NDArray[np.bool_]) -> tuple[Aggregate, ...]:
+BLOCK = 2**15  # elements
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What some rows of an array come to. ratio, tolerance: the largest, −1 if there is none; outside: the worst."""
+
+    undecided: int
+    wrong: int
+    suspect: int
+    ratio: float
+    tolerance: float
+    outside: list[tuple[float, tuple[int, ...]]]
+
+
+def _block(got: Array, may_be: Expected, scale: float) -> _Block:
+    tolerance = may_be.tolerance
+    with np.errstate(all="ignore"):
+        errors = np.abs((got - may_be.value) - may_be.remainder)
+        ratios = errors / tolerance
+        decided = _decided(tolerance, scale)
+        single = may_be.uncertainty <= CERTAIN * tolerance  # the exact result is one number, not a set
+        if decided.all() and single.all() and bool((errors <= may_be.likely).all()):
+            return _Block(0, 0, 0, float(np.nan_to_num(ratios).max()), float(tolerance.max()), [])
+        ratios = np.where(np.isnan(ratios), np.where(errors == 0, 0.0, np.inf), ratios)  # 0 / 0 is no error, NaN is
+        wrong = decided & (ratios > 1)
+        suspect = decided & ~wrong & ~(errors <= may_be.likely)
+    counted = ratios[decided & (wrong | single)]
+    flat = np.where(wrong | suspect, ratios, -1.0)
+    order = np.argsort(-flat, axis=None, kind="stable")[:SHOWN]
+    indices = [tuple(int(i) for i in np.unravel_index(int(k), flat.shape)) for k in order]
+    return _Block(
+        undecided=int(np.count_nonzero(~decided)),
+        wrong=int(np.count_nonzero(wrong)),
+        suspect=int(np.count_nonzero(suspect)),
+        ratio=float(counted.max(initial=-1.0)),
+        tolerance=float(tolerance[decided].max(initial=-1.0)),
+        outside=[(float(flat[index]), index) for index in indices if flat[index] >= 0],
+    )
+
+
+def _aggregates(place: Place, got: NDArray[Any], may_be: Expected, scale: float) -> tuple[Aggregate, ...]:
     """The aggregate tests of an array whose steps were independent, on its decided and finite elements."""
     if may_be.systematic is None or may_be.random is None:
         return ()
     if place.quantity.startswith("updated"):
         return ()  # old − rate · gradient: where the step is below half an ulp of the weight, the error *is* the step
+    shape = got.shape
     with np.errstate(all="ignore"):
-        errors = (got - may_be.value) - may_be.remainder
-    seed = crc32(str(place).encode())
-    return aggregates(errors, may_be.value, may_be.systematic, may_be.random, decided, seed, may_be.axis)
+        errors = (np.asarray(got, np.float64) - may_be.value) - may_be.remainder
+    systematic = np.broadcast_to(may_be.systematic + may_be.uncertainty, shape)
+    random = np.broadcast_to(may_be.random, shape)
+    among = _decided(may_be.tolerance, scale)
+    return aggregates(
+        errors, may_be.value, systematic, random, among, seed=crc32(str(place).encode()), axis=may_be.axis
+    )
 
 
-def _largest_ulps(got: Array, truth: Enclosure | None, dtype: str) -> float | None:
+def _largest_ulps(got: NDArray[Any], truth: Enclosure | None) -> float | None:
     if truth is None:
         return None
-    scale = float(np.abs(truth.high[np.isfinite(truth.high)]).max(initial=0.0))
+    scale = _largest_finite(truth.high)
     if not scale:
         return None
-    ulp = PRECISIONS[dtype].ulp(scale)
+    ulp = PRECISIONS[got.dtype.name].ulp(scale)
     with np.errstate(all="ignore"):
-        errors = np.abs((got - truth.high) - truth.low)
-    return _largest(errors[np.isfinite(errors) & (truth.radius <= CERTAIN * ulp)] / ulp)
+        errors = np.abs((np.asarray(got, np.float64) - truth.high) - truth.low)
+    known = errors[np.isfinite(errors) & (truth.radius <= CERTAIN * ulp)]
+    return float(known.max()) / ulp if known.size else None
 
 
-def _decided(may_be: Expected) -> NDArray[np.bool_]:
+def _decided(tolerance: Array, scale: float) -> NDArray[np.bool_]:
     """Where the check can fail: the tolerance must be below the array's largest element, or all zeros would pass.
 
     In an array of exact zeros the check is strong: whatever is not (almost) zero fails.
     """
-    finite = np.isfinite(may_be.value) & np.isfinite(may_be.tolerance)
-    scale = np.abs(may_be.value[finite]).max(initial=0.0)
-    return finite & ((may_be.tolerance < scale) | (scale == 0))
+    return tolerance < (scale or np.inf)
 
 
-def _ratios(got: Array, value: Array, tolerance: Array) -> Array:
-    """|got − value| / tolerance, with 0 / 0 = 0 and anything that is not a finite number infinitely far away."""
-    with np.errstate(all="ignore"):
-        error = np.abs(got - value)
-        ratios = np.where(error == 0, 0.0, error / tolerance)
-    return np.where(np.isfinite(got) & ~np.isnan(ratios), ratios, np.inf)
+def _largest_finite(values: Array) -> float:
+    largest = max(float(values.max()), -float(values.min()))
+    return largest if math.isfinite(largest) else float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
 
 
-def _largest(values: Array) -> float | None:
-    return float(values.max()) if values.size else None
-
-
-def _digits(tolerances: Array, scale: float) -> float | None:
+def _digits(tolerance: float, scale: float) -> float | None:
     """−log₁₀(largest tolerance / scale): 0 where only the sign and size of the largest element can be told."""
-    if not tolerances.size or scale == 0:
+    if tolerance < 0 or scale == 0:
         return None
-    largest = float(tolerances.max())
-    return math.inf if largest == 0 else max(0.0, math.log10(scale) - math.log10(largest))
+    return math.inf if tolerance == 0 else max(0.0, math.log10(scale) - math.log10(tolerance))
 
 
-def _worst(got: Array, may_be: Expected, ratios: Array, place: Place) -> tuple[Element, ...]:
-    order = np.argsort(-ratios, axis=None, kind="stable")[:SHOWN]
-    elements = []
-    for flat in order:
-        index = np.unravel_index(int(flat), ratios.shape)
-        if ratios[index] < 0:
-            break
-        where = tuple(int(i) for i in index)
-        if place.quantity in ("bias_gradients", "updated_biases"):
-            where = where[1:]  # one per unit: the row is only the arithmetic's
-        elements.append(Element(where, float(may_be.value[index]), float(got[index]), float(may_be.tolerance[index])))
-    return tuple(elements)
+def _element(place: Place, index: tuple[int, ...], got: NDArray[Any], may_be: Expected) -> Element:
+    where = (
+        index[1:] if place.quantity in ("bias_gradients", "updated_biases") else index
+    )  # the row is the arithmetic's
+    here = may_be.rows(slice(index[0], index[0] + 1))
+    value, tolerance = (float(array[0, index[1]]) for array in (here.value, here.tolerance))
+    return Element(where, value, float(got[index]), tolerance)

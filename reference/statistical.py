@@ -46,10 +46,12 @@ def aggregates(
     axis: along which errors are shared by all elements (0: by a column, 1: by a row); None where each has its own
     """
     kept = among & np.isfinite(errors) & np.isfinite(systematic) & np.isfinite(random)
-    e, x, s, r = errors[kept], exact[kept], systematic[kept], random[kept]
-    size = float(x @ x) if x.size > 1 else 0.0
-    if not size > 0 or not np.isfinite(size) or not r.any():
+    largest = float(np.abs(exact[kept]).max(initial=0.0))
+    if np.count_nonzero(kept) < 2 or not largest > 0 or not random[kept].any():
         return ()
+    unit = 2.0 ** -np.frexp(largest)[1]  # so that squares of tiny or huge numbers stay in range
+    e, x, s, r = (array[kept] * unit for array in (errors, exact, systematic, random))
+    size = float(x @ x)
     group = _groups(x) if axis is None else _lines(exact, axis)[kept]
     spread = LAMBDA * _scale(np.abs(x) * r, group)
     allowed = float(np.abs(x) @ s) + spread

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .activations import SOFTMAX
 from .arithmetic import Arithmetic, Matrix
 from .backprop import RULES, Layer, Rules
-from .bounded import RANDOM, U64, WORST, BoundedArithmetic, exactly
+from .bounded import U64, WORST, BoundedArithmetic, exactly
 from .case import Case, run
 from .observation import Observation, Place, observed
 from .precision import Profile
@@ -44,11 +44,9 @@ class Seen:
 Evidence = Mapping[Place, Seen]
 
 
-def shaped(place: Place, array: NDArray[Any]) -> Array:
-    """An observed array as float64 in the reference's shape: vectors are 1 × units and the loss is 1 × 1."""
-    if place.quantity in ("loss", "bias_gradients", "updated_biases"):
-        array = array.reshape(1, -1)
-    return np.asarray(array, dtype=np.float64)
+def as_matrix(place: Place, array: NDArray[Any]) -> NDArray[Any]:
+    """An observed array in the reference's shape: vectors are 1 × units and the loss is 1 × 1."""
+    return array.reshape(1, -1) if place.quantity in ("loss", "bias_gradients", "updated_biases") else array
 
 
 def evidence(case: Case, observation: Observation, profile: Profile) -> dict[Place, Seen]:
@@ -58,7 +56,12 @@ def evidence(case: Case, observation: Observation, profile: Profile) -> dict[Pla
     - with one sample, the bias gradient is δ itself
     - with one sample, ∂E/∂W[i][j] = δ[i] · a[j]: with δ known, the row of the largest δ gives the activations below
     """
-    seen = {place: Seen(shaped(place, array)) for place, array in observed(observation)}
+    needed = case.batch == 1 or observation.updated_weights is not None or observation.updated_biases is not None
+    seen = {
+        place: Seen(np.asarray(as_matrix(place, array), np.float64))
+        for place, array in observed(observation)
+        if needed or "gradients" not in place.quantity  # nothing follows from a gradient but δ and updates
+    }
     unit = profile.storage.unit_roundoff
     for k, layer in enumerate(case.layers):
         olds = {"weight": layer.weights, "bias": None if layer.biases is None else [layer.biases]}
@@ -225,11 +228,10 @@ class _Forced:
             delta = self._independent(Place("deltas", k), place, delta)
             inputs = self._independent(Place("activations", k - 1), place, inputs)
             if isinstance(ar, BoundedArithmetic):
-                if not (delta.exact or inputs.exact) and delta.errors[RANDOM].any():
-                    delta = ar.shared(delta)
-                self.axes[place] = 1 if inputs.exact else 0
-                if delta.exact and inputs.exact:
-                    del self.axes[place]
+                if not inputs.exact:
+                    delta, self.axes[place] = ar.shared(delta), 0
+                elif not delta.exact:
+                    self.axes[place] = 1
             return self._handed_on(place, rules.weight_gradient(delta, inputs, ar))
 
         return weight_gradient
