@@ -46,7 +46,7 @@ def _softplus_derivative(z: Number, a: Number, fn: Functions) -> Number:
     return fn.either(_sigmoid(z, fn), fn.exp(z - a))
 
 
-def _tanh_derivative(z: Number, a: Number, fn: Functions) -> Number:
+def _tanh_derivative(_: Number, a: Number, fn: Functions) -> Number:
     """1 − a², also in factors, as JAX has it."""
     return fn.either(1 - a * a, (1 + a) * (1 - a))
 

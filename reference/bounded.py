@@ -379,11 +379,12 @@ class BoundedArithmetic:
         may_be_zero = np.where(subnormal, size, 0.0)
         return Bounded(value, may_be_zero * (self.model.flushed_below > 0), self.model)
 
-    def around(self, value: Array, error: Array) -> Bounded:
+    def around(self, value: Rows, error: Rows) -> Bounded:
         """Exact numbers that are known to be within `error` of `value`."""
-        errors = np.zeros((self.model.channels, *value.shape))
+        middle = np.asarray(value, np.float64)
+        errors = np.zeros((self.model.channels, *middle.shape))
         errors[TRUTH] = error
-        return Bounded(value, errors, self.model)
+        return Bounded(middle, errors, self.model)
 
     def shared(self, matrix: Bounded) -> Bounded:
         """A matrix as the operand of a sum: the errors of its elements will be shared by all sums that they go into."""
@@ -572,7 +573,7 @@ def products_above(left: list[Array], right: list[Array], lost: Array | None = N
 def _beside(parts: list[Array], last: Array | None, axis: int, dtype: Any, up: float, floor: float) -> Array:
     """The matrices, and `last` as one more line, along an axis; rounded up to the dtype, and at least `floor`."""
     widths = [a.shape[axis] for a in parts]
-    shape = list(np.broadcast_shapes(*(a.shape[:axis] + (1,) + a.shape[axis:][1:] for a in parts)))
+    shape = list(np.broadcast_shapes(*((*a.shape[:axis], 1, *a.shape[axis:][1:]) for a in parts)))
     if last is not None and last.ndim > len(shape):
         shape = [len(last), *shape]
     shape[axis] = sum(widths) + (last is not None)

@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -69,6 +70,7 @@ class Expected:
     worst: an honest implementation is at most this far from the exact result; ∞ where nothing can be said
     systematic, random: the parts of it that the statistical bound is made of (see `bounded.py`); None from end to end
     axis: along which random errors are shared (see `Steps.axes`)
+    unit_roundoff: of the format that numbers are stored in
     """
 
     value: Array
@@ -78,6 +80,7 @@ class Expected:
     systematic: Array | None = None
     random: Array | None = None
     axis: int | None = None
+    unit_roundoff: float = FLOAT64.unit_roundoff
 
     @property
     def tolerance(self) -> Array:
@@ -102,9 +105,16 @@ class Expected:
         def cut(array: Array) -> Array:
             return array[part] if array.ndim and len(array) == len(self.value) else array
 
-        parts = [cut(a) for a in (self.value, self.remainder, self.uncertainty, self.worst)]
-        rest = [None if a is None else cut(a) for a in (self.systematic, self.random)]
-        return Expected(*parts, *rest, self.axis)
+        return Expected(
+            value=cut(self.value),
+            remainder=cut(self.remainder),
+            uncertainty=cut(self.uncertainty),
+            worst=cut(self.worst),
+            systematic=None if self.systematic is None else cut(self.systematic),
+            random=None if self.random is None else cut(self.random),
+            axis=self.axis,
+            unit_roundoff=self.unit_roundoff,
+        )
 
 
 @dataclass(frozen=True)
@@ -225,8 +235,7 @@ def _certain(enclosure: Enclosure, bound: Bounded) -> NDArray[np.bool_]:
 
 
 def _multiplications(case: Case) -> float:
-    sizes = case.sizes
-    return 3.0 * case.batch * sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    return 3.0 * case.batch * sum(a * b for a, b in pairwise(case.sizes))
 
 
 def _profile(precision: Precision | Profile) -> Profile:
@@ -253,14 +262,19 @@ def step_expectations(case: Case, profile: Profile, seen: Evidence) -> dict[Plac
 def _expected(bound: Bounded, truth: Enclosure | None, axis: int | None = None) -> Expected:
     """Around the truth, or, where the bound's own value is known as well (at a kink, or without balls), around that."""
     worst, ours = bound.errors[WORST], bound.errors[TRUTH]
-    parts = tuple(bound.errors[channel] for channel in (SYSTEMATIC, RANDOM)) if len(bound.errors) > RANDOM else ()
-    if truth is None:
-        return Expected(bound.value, np.zeros(()), ours, worst, *(parts or (None, None)), axis)
-    better = truth.radius <= np.maximum(CERTAIN * worst, ours)
-    if better.all():
-        return Expected(truth.high, truth.low, truth.radius, worst, *(parts or (None, None)), axis)
-    value, remainder = np.where(better, truth.high, bound.value), np.where(better, truth.low, 0.0)
-    return Expected(value, remainder, np.where(better, truth.radius, ours), worst, *(parts or (None, None)), axis)
+    systematic, random = (
+        (bound.errors[SYSTEMATIC], bound.errors[RANDOM]) if len(bound.errors) > RANDOM else (None, None)
+    )
+    value, remainder, uncertainty = bound.value, np.zeros((1, 1)), ours
+    if truth is not None:
+        better = truth.radius <= np.maximum(CERTAIN * worst, ours)
+        if better.all():
+            value, remainder, uncertainty = truth.high, truth.low, truth.radius
+        else:
+            value, remainder = np.where(better, truth.high, bound.value), np.where(better, truth.low, 0.0)
+            uncertainty = np.where(better, truth.radius, ours)
+    unit = bound.model.profile.storage.unit_roundoff
+    return Expected(value, remainder, uncertainty, worst, systematic, random, axis, unit)
 
 
 # ---------------------------------------------------------------------------------------- the judgement
@@ -470,9 +484,8 @@ def _aggregates(place: Place, got: NDArray[Any], may_be: Expected, scale: float)
     systematic = np.broadcast_to(may_be.systematic + may_be.uncertainty, shape)
     random = np.broadcast_to(may_be.random, shape)
     among = _decided(may_be.tolerance, scale)
-    return aggregates(
-        errors, may_be.value, systematic, random, among, seed=crc32(str(place).encode()), axis=may_be.axis
-    )
+    seed = crc32(str(place).encode())
+    return aggregates(errors, may_be.value, systematic, random, among, may_be.unit_roundoff, may_be.axis, seed)
 
 
 def _largest_ulps(got: NDArray[Any], truth: Enclosure | None) -> float | None:

@@ -19,7 +19,9 @@ from .bounded import LAMBDA
 Array = NDArray[np.float64]
 
 SIGN_VECTORS = 2
-SAME = 2.0**-40  # numbers closer than this, relative to their power of two, come from the same operands
+# Numbers that share a 64th of an ulp, up to sign and a power of two, are rounded alike. A crowd of numbers within half
+# an ulp, whose roundings may all have one sign, is 32 such groups: λ/√32 = 1.9 times one rounding is still allowed.
+ALIKE = 2.0**-6
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,19 @@ class Aggregate:
 
 
 def aggregates(
-    errors: Array, exact: Array, systematic: Array, random: Array, among: NDArray[np.bool_], seed: int, axis: int | None
+    errors: Array,
+    exact: Array,
+    systematic: Array,
+    random: Array,
+    among: NDArray[np.bool_],
+    unit_roundoff: float,
+    axis: int | None = None,
+    seed: int = 0,
 ) -> tuple[Aggregate, ...]:
     """The projections of `errors` (observed − exact), none where roundings are not independent or exact is all zero.
 
     systematic, random: the two parts of each element's bound (see `bounded.py`); all arrays have one shape
-    among: the elements to look at
+    among: the elements to look at;  unit_roundoff: of the format that the numbers are stored in
     axis: along which errors are shared by all elements (0: by a column, 1: by a row); None where each has its own
     """
     kept = among & np.isfinite(errors) & np.isfinite(systematic) & np.isfinite(random)
@@ -52,7 +61,7 @@ def aggregates(
     unit = 2.0 ** -np.frexp(largest)[1]  # so that squares of tiny or huge numbers stay in range
     e, x, s, r = (array[kept] * unit for array in (errors, exact, systematic, random))
     size = float(x @ x)
-    group = _groups(x) if axis is None else _lines(exact, axis)[kept]
+    group = _groups(x, unit_roundoff) if axis is None else _lines(exact, axis, unit_roundoff)[kept]
     spread = LAMBDA * _scale(np.abs(x) * r, group)
     allowed = float(np.abs(x) @ s) + spread
     found = [Aggregate("itself", abs(float(x @ e)) / allowed, allowed / size)]
@@ -64,18 +73,18 @@ def aggregates(
     return tuple(found)
 
 
-def _groups(exact: Array) -> NDArray[np.intp]:
-    """Elements that are equal up to sign and a power of two get the same number: their roundings are the same."""
-    mantissas, _ = np.frexp(np.abs(exact))
-    _, group = np.unique(np.rint(mantissas / SAME), return_inverse=True)
+def _groups(exact: Array, unit_roundoff: float) -> NDArray[np.intp]:
+    """Elements that are equal up to sign, a power of two and a small part of an ulp get the same number."""
+    mantissas, _ = np.frexp(np.abs(exact))  # from ½ to 1, where an ulp is u
+    _, group = np.unique(np.rint(mantissas / (unit_roundoff * ALIKE)), return_inverse=True)
     return group.reshape(-1)
 
 
-def _lines(exact: Array, axis: int) -> NDArray[np.intp]:
+def _lines(exact: Array, axis: int, unit_roundoff: float) -> NDArray[np.intp]:
     """The number of the column (axis 0) or row (axis 1) that each element is in; equal lines get the same."""
     lengths = np.nan_to_num(np.abs(exact), posinf=0.0).sum(axis=1 - axis)
     line = np.take(exact, int(np.argmax(lengths)), axis=axis)
-    return np.broadcast_to(np.expand_dims(_groups(line), axis), exact.shape)
+    return np.broadcast_to(np.expand_dims(_groups(line, unit_roundoff), axis), exact.shape)
 
 
 def _scale(scales: Array, group: NDArray[np.intp]) -> float:

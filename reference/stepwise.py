@@ -96,7 +96,8 @@ def _recover(seen: dict[Place, Seen], k: int, profile: Profile) -> None:
         share, size = of_delta.value[0, largest], abs(of_delta.value[0, largest])
         if of_delta.error is not None or of_weights.error is not None or not size > profile.storage.smallest_normal:
             return  # from a difference of weights, a quotient would know too little
-        row = of_weights.value[largest : largest + 1] / share
+        with np.errstate(all="ignore"):
+            row = of_weights.value[largest : largest + 1] / share
         error = (profile.storage.unit_roundoff + 2 * U64) * np.abs(row) + profile.storage.underflow / size
         seen[below] = Seen(row, error * (1 + 2**-7), weights)
 

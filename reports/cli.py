@@ -117,20 +117,105 @@ def compare(
 
 
 @app.command("adapters")
-def list_adapters() -> None:
+def list_adapters(
+    adapter: AdapterNames = None,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="Measure each framework's elementary functions against certified balls.")
+    ] = False,
+) -> None:
     """The implementations that can be compared, and how to bring those that are absent."""
+    from ..adapters.adapter import chosen, known_adapters
+
+    if accuracy:
+        from .accuracy import findings, measure, rows
+
+        measured = measure(chosen(adapter or ()))
+        dtypes = list(dict.fromkeys(m.precision for m in measured))
+        _show(_table(rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)]))
+        for finding in findings(measured):
+            typer.echo(f"finding: {finding}")
+        return
+    known = known_adapters()
+    named = known.values() if not adapter else chosen(adapter)
+    rows_ = [
+        [
+            each.name,
+            each.summary,
+            ", ".join(each.dtypes),
+            each.version or "",
+            "yes" if each.present else f"no: {each.install}",
+        ]
+        for each in named
+    ]
+    _show(_table(rows_, ["adapter", "what it is", "dtypes", "version", "installed"]))
+
+
+@app.command()
+def selftest(
+    clean: Annotated[int, typer.Option(min=0, help="So many random correct implementations: none may be accused.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first; an alarm is reproduced by its number.")] = 0,
+    power: Annotated[bool, typer.Option("--power", help="The smallest errors that are seen, by layer.")] = False,
+    adapter: AdapterNames = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
+) -> None:
+    """backproof on trial: correct implementations must not be accused, small errors must be seen."""
+    if not clean and not power:
+        raise typer.BadParameter("name a trial: --clean N or --power")
+    failed = False
+    if clean:
+        failed = _clean(clean, first, adapter, jobs or os.cpu_count() or 1)
+    if power:
+        from .power import HEADERS, rows
+
+        table = rows()
+        _show(_table(table, list(HEADERS)))
+        failed = failed or any(row[-1] == "NO" for row in table)
+    raise typer.Exit(WRONG if failed else AGREES)
+
+
+@app.command()
+def bench(
+    small: Annotated[bool, typer.Option("--small", help="Without the net of 16.8 million weights.")] = False,
+) -> None:
+    """How long judging takes, in units of one backpropagation."""
+    from .bench import bench as measurements
+
+    _show(_table(list(measurements(large=not small)), ["what", "median", "ratio"]))
+
+
+def _table(rows: list[list[str]], headers: list[str]) -> str:
     from tabulate import tabulate
 
-    from ..adapters.adapter import known_adapters
+    return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
 
-    rows = [
-        [each.name, each.summary, each.version or "", "yes" if each.present else f"no: {each.install}"]
-        for each in known_adapters().values()
-    ]
-    _show(
-        tabulate(rows, ["adapter", "what it is", "version", "installed"], "simple_outline", disable_numparse=True)
-        + "\n"
-    )
+
+def _clean(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
+    """Run the trial of correct implementations; whether one was called wrong, or did not answer."""
+    from collections import Counter
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from ..adapters.adapter import chosen
+    from .selftest import clean
+
+    frameworks = [each.name for each in chosen(names or ())]
+    verdicts: Counter[tuple[str, str, str]] = Counter()
+    with (
+        _progress(count) as done,
+        ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare_worker) as executor,
+    ):
+        for trial in clean(count, first, executor, frameworks):
+            verdicts[trial.framework, trial.dtype, trial.verdict] += 1
+            done(f"{trial.framework} {trial.dtype}")
+            if trial.alarm:
+                a = trial.alarm
+                typer.echo(f"{a.verdict}   configuration {a.number}: {a.configuration}\n        {a.places}")
+    kinds = ("agrees", "undecided", "suspect", "wrong", "unanswered")
+    cells = dict.fromkeys((framework, dtype) for framework, dtype, _ in sorted(verdicts))
+    rows = [[f, d, *(str(verdicts[f, d, kind]) for kind in kinds)] for f, d in cells]
+    rows.append(["all", "", *(str(sum(n for key, n in verdicts.items() if key[2] == kind)) for kind in kinds)])
+    _show(_table(rows, ["framework", "dtype", *kinds]))
+    return any(key[2] in ("suspect", "wrong", "unanswered") for key in verdicts)
 
 
 def _chosen_cases(patterns: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
@@ -160,7 +245,11 @@ def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequenc
 
     from .matrix import compare
 
-    with _progress(len(cases)) as done:
+    with _progress(len(cases)) as advance:
+
+        def done(case: Case) -> None:
+            advance(f"{case.name} {case.dtype}")
+
         if jobs == 1 or len(cases) <= FEW_CASES:
             return compare(cases, present, absent, progress=done)
         # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
@@ -169,23 +258,26 @@ def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequenc
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[Case], None]]:
-    """A bar on stderr where that is a terminal, and nothing elsewhere. Yields what to call as each case is finished."""
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on stderr where that is a terminal, and nothing elsewhere.
+
+    Yields what to call with the name of each part as it is finished.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda case: None
+        yield lambda what: None
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=total)
-        yield lambda case: bar.update(task, advance=1, description=f"{case.name} {case.dtype}")
+        yield lambda what: bar.update(task, advance=1, description=what)
 
 
 def _prepare_worker() -> None:
-    """An interrupt ends a worker at once and without a word; and one thread each, so that they do not fight for cores."""
+    """An interrupt ends a worker at once, without a word. One thread each: the processes share the cores."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -81,7 +81,7 @@ def _in_blocks(rng: np.random.Generator) -> numpy_vectorised.Product:
     return product
 
 
-def _one_by_one(rng: np.random.Generator) -> numpy_vectorised.Product:
+def _one_by_one(_: np.random.Generator) -> numpy_vectorised.Product:
     """The textbook's loop: each product rounded, then added."""
 
     def product(left: Array, right: Array) -> Array:
@@ -94,7 +94,7 @@ def _one_by_one(rng: np.random.Generator) -> numpy_vectorised.Product:
     return product
 
 
-def _pairwise(rng: np.random.Generator) -> numpy_vectorised.Product:
+def _pairwise(_: np.random.Generator) -> numpy_vectorised.Product:
     def product(left: Array, right: Array) -> Array:
         if left.shape[1] <= 8:
             return numpy_vectorised.product(left, right)
@@ -124,6 +124,7 @@ ORDERS: dict[str, Callable[[np.random.Generator], numpy_vectorised.Product]] = {
 INACCURATE = {
     ("torch", "float64"): {"softplus"},  # linear beyond its threshold of 20
     ("jax", "float16"): {"sigmoid"},  # 0 below 1.5e-5, where exp(−z) overflows
+    ("jax", "float64"): {"binary_cross_entropy"},  # log1p is off by 104 ulps at −0.41
 }
 
 
@@ -135,7 +136,7 @@ def draw_case(rng: np.random.Generator, dtype: str, framework: str) -> tuple[Cas
     batch = 1 if rng.random() < 0.15 else _log_uniform(rng, BATCH)
     known = INACCURATE.get((framework, dtype), set())
     activations = [name for name in ACTIVATIONS if name not in known]
-    losses = [loss for loss in LOSSES.values() if loss.output_activation not in known]
+    losses = [loss for loss in LOSSES.values() if not known & {loss.name, loss.output_activation}]
     if framework == "torch":  # its binary_cross_entropy clamps o(1 − o), so saturated outputs learn nothing
         losses = [loss for loss in losses if loss.name != "binary_cross_entropy" or kind == "ordinary"]
     loss = losses[int(rng.integers(len(losses)))]
@@ -167,7 +168,7 @@ def draw_case(rng: np.random.Generator, dtype: str, framework: str) -> tuple[Cas
 
 
 def _log_uniform(rng: np.random.Generator, largest: int) -> int:
-    return int(round(float(np.exp(rng.uniform(0, np.log(largest))))))
+    return round(float(np.exp(rng.uniform(0, np.log(largest)))))
 
 
 def _numbers(rng: np.random.Generator, shape: tuple[int, int], size: float, kind: str, dtype: str) -> Array:
@@ -217,7 +218,8 @@ def configuration(number: int, frameworks: Sequence[str]) -> tuple[str, Case, st
     visible = str(rng.choice(list(VISIBLE), p=[0.55, 0.2, 0.15, 0.1]))
     sizes = "-".join(str(n) for n in case.sizes)
     names = ", ".join(layer.activation for layer in case.layers)
-    words = f"{how} {dtype} · {sizes}, batch {case.batch} · {names} · {case.loss}, {case.reduction} · {kind} · {visible} shown"
+    words = f"{how} {dtype} · {sizes}, batch {case.batch} · {names} · {case.loss}, {case.reduction} · {kind}"
+    words += f" · {visible} shown"
     return framework, case, words, run, visible
 
 
@@ -227,8 +229,8 @@ def try_one(number: int, frameworks: Sequence[str]) -> Trial:
     try:
         observation = run(case)
     except Exception as error:  # the framework's failure is not backproof's, but it is said
-        alarm = Alarm(number, words, "unanswered", f"{type(error).__name__}: {error}")
-        return Trial(number, framework, case.dtype, "unanswered", alarm)
+        said = f"{type(error).__name__}: {error}"
+        return Trial(number, framework, case.dtype, "unanswered", Alarm(number, words, "unanswered", said))
     try:
         judgement = judge(case, _shown(observation, visible))
     except UnusableAnswer as error:
