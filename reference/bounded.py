@@ -530,7 +530,7 @@ class BoundedArithmetic:
             value = left.value @ right.value
             x, y = left.reach, right.reach
             if left.exact and right.exact:
-                errors = sums * OUTWARD * products_above([x], [y]) + lost
+                errors = sums * OUTWARD * products_above([x], [y], np.zeros((1, 1))) + lost
             elif right.exact:
                 errors = products_above([sums * x + left.errors], [y], lost)
             elif left.exact:
@@ -550,7 +550,7 @@ class BoundedArithmetic:
             return Bounded(value, errors, model)
 
 
-def products_above(left: list[Array], right: list[Array], lost: Array | None = None) -> Array:
+def products_above(left: list[Array], right: list[Array], lost: Array) -> Array:
     """An upper bound of Σ leftᵢ · rightᵢ + lost, of matrices without negative numbers, for every channel at once.
 
     The inner dimensions stand side by side, so that it is one matrix product. It is done in float32 where the numbers'
@@ -561,35 +561,35 @@ def products_above(left: list[Array], right: list[Array], lost: Array | None = N
     widths = [max(float(a.max()) for a in side) for side in (left, right)]
     single = inner < LONGEST_IN_FLOAT32 and all(LEAST_IN_FLOAT32 < w < 1 / LEAST_IN_FLOAT32 for w in widths)
     dtype, floor = (np.float32, FLOOR_IN_FLOAT32) if single else (np.float64, 0.0)
+    if single:
+        lost = lost + inner * FLOAT32.smallest_normal  # products below it are lost
     up = 1 + gamma(inner + 8, (FLOAT32 if single else FLOAT64).unit_roundoff)
     side = _beside(left, lost, axis=-1, dtype=dtype, up=up, floor=floor)
-    top = _beside(right, None if lost is None else np.ones((1, 1)), axis=-2, dtype=dtype, up=up, floor=floor)
+    top = _beside(right, np.ones((1, 1)), axis=-2, dtype=dtype, up=up, floor=floor)
     if side.ndim == 3 and top.ndim == 2:  # one operand for all channels: their rows stand below each other
         return (side.reshape(-1, side.shape[-1]) @ top).reshape(*side.shape[:2], -1)
     product: Array = np.matmul(side, top)
     return product
 
 
-def _beside(parts: list[Array], last: Array | None, axis: int, dtype: Any, up: float, floor: float) -> Array:
-    """The matrices, and `last` as one more line, along an axis; rounded up to the dtype, and at least `floor`."""
+def _beside(parts: list[Array], last: Array, axis: int, dtype: Any, up: float, floor: float) -> Array:
+    """The matrices, and `last` as one more line, along an axis; rounded up to the dtype, with `floor` added."""
     widths = [a.shape[axis] for a in parts]
-    shape = list(np.broadcast_shapes(*((*a.shape[:axis], 1, *a.shape[axis:][1:]) for a in parts)))
-    if last is not None and last.ndim > len(shape):
-        shape = [len(last), *shape]
-    shape[axis] = sum(widths) + (last is not None)
-    joined = np.empty(shape, dtype)
+    channels = max((len(a) for a in (*parts, last) if a.ndim == 3), default=0)
+    across = parts[0].shape[-1 if axis == -2 else -2]
+    length = sum(widths) + 1
+    shape = (across, length) if axis == -1 else (length, across)
+    joined = np.empty((channels, *shape) if channels else shape, dtype)
+    lines = np.moveaxis(joined, axis, -1)  # so that the axis to fill is the last of this view
     start = 0
     for part, width in zip(parts, widths, strict=True):
-        where = (..., slice(start, start + width)) if axis == -1 else (..., slice(start, start + width), slice(None))
-        joined[where] = part
+        lines[..., start : start + width] = np.moveaxis(part, axis, -1)
         start += width
-    if last is not None:
-        joined[(..., slice(-1, None)) if axis == -1 else (..., slice(-1, None), slice(None))] = last
+    lines[..., -1:] = np.moveaxis(last, axis, -1)
     joined *= up
-    if floor:
-        joined += floor
+    joined += floor
     return joined
 
 
-# Products of numbers in this range, and of the floor that replaces smaller ones, neither over- nor underflow.
-LEAST_IN_FLOAT32, FLOOR_IN_FLOAT32, LONGEST_IN_FLOAT32 = 2.0**-40, 2.0**-60, 2**20
+# Operands whose largest number is in this range do not overflow; the floor is added to all, for what is below float32.
+LEAST_IN_FLOAT32, FLOOR_IN_FLOAT32, LONGEST_IN_FLOAT32 = 2.0**-40, 2.0**-100, 2**20

@@ -39,6 +39,7 @@ Array = NDArray[np.float64]
 
 SHOWN = 8  # elements of one array that a judgement keeps in full, the worst first
 CERTAIN = 1 / 1000  # of its tolerance is as far as an element's truth may be uncertain
+OUR_SHARE = 16  # times an implementation's error is our own at most: (n + 8)u of n terms, against nu
 LARGEST_IN_BALLS = 1e8  # multiplications; a float64 case that needs more is judged around values in float64
 
 
@@ -203,7 +204,7 @@ def expectations(case: Case, precision: Precision | Profile) -> dict[Place, Expe
     """What every honest implementation in this precision may answer to the case, from the case's numbers alone."""
     bounds = computed(run(case, BoundedArithmetic(precision)))
     truth = truth_of(case, _profile(precision), bounds)
-    return {place: _expected(bound, truth[place]) for place, bound in bounds.items()}
+    return {place: _expected(bound, truth[place], share=OUR_SHARE) for place, bound in bounds.items()}
 
 
 def truth_of(case: Case, profile: Profile, bounds: Mapping[Place, Bounded] | None = None) -> dict[Place, Enclosure]:
@@ -252,22 +253,25 @@ def step_expectations(case: Case, profile: Profile, seen: Evidence) -> dict[Plac
         return {place: _expected(bound, None, steps.axes.get(place)) for place, bound in bounds.items()}
 
     def compute(ar: Arithmetic) -> dict[Place, Any]:
-        return stepwise(case, ar, steps.used).expected
+        return stepwise(case, ar, steps.used, bounds=bounds).expected
 
     radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
     truth = enclosures(compute, radii)
     return {place: _expected(bound, truth[place], steps.axes.get(place)) for place, bound in bounds.items()}
 
 
-def _expected(bound: Bounded, truth: Enclosure | None, axis: int | None = None) -> Expected:
-    """Around the truth, or, where the bound's own value is known as well (at a kink, or without balls), around that."""
+def _expected(bound: Bounded, truth: Enclosure | None, axis: int | None = None, share: float = math.inf) -> Expected:
+    """Around the truth, or, where the bound's own value is known as well (at a kink, or without balls), around that.
+
+    share: what the bound's own uncertainty can be at most, in units of `worst`, unless the exact result is a set
+    """
     worst, ours = bound.errors[WORST], bound.errors[TRUTH]
     systematic, random = (
         (bound.errors[SYSTEMATIC], bound.errors[RANDOM]) if len(bound.errors) > RANDOM else (None, None)
     )
     value, remainder, uncertainty = bound.value, np.zeros((1, 1)), ours
     if truth is not None:
-        better = truth.radius <= np.maximum(CERTAIN * worst, ours)
+        better = (truth.radius <= np.maximum(CERTAIN * worst, ours)) & (ours <= share * worst)
         if better.all():
             value, remainder, uncertainty = truth.high, truth.low, truth.radius
         else:

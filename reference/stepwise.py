@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .activations import SOFTMAX
 from .arithmetic import Arithmetic, Matrix
 from .backprop import RULES, Layer, Rules
-from .bounded import U64, WORST, BoundedArithmetic, exactly
+from .bounded import U64, WORST, Bounded, BoundedArithmetic, exactly
 from .case import Case, run
 from .observation import Observation, Place, observed
 from .precision import Profile
@@ -116,12 +116,19 @@ class Steps:
     axes: dict[Place, int]
 
 
-def stepwise(case: Case, ar: Arithmetic, seen: Evidence, rules: Rules = RULES) -> Steps:
+def stepwise(
+    case: Case,
+    ar: Arithmetic,
+    seen: Evidence,
+    rules: Rules = RULES,
+    bounds: Mapping[Place, Bounded] | None = None,
+) -> Steps:
     """Run the case, each rule on what was seen; where nothing was seen, the rule's own result goes on to the next step.
 
-    ar: bounds, or balls: those take evidence as `used` by the bounds, with its errors
+    bounds: what this gave in bounds, for a run in balls. A kink is one where an implementation's z may be on either
+        side, though the exact z is on one: derivatives are taken of balls that reach as far
     """
-    forced = _Forced(case, ar, seen)
+    forced = _Forced(case, ar, seen, bounds or {})
     run(case, ar, forced.rules(rules))
     return Steps(forced.expected, forced.used, forced.axes)
 
@@ -129,9 +136,10 @@ def stepwise(case: Case, ar: Arithmetic, seen: Evidence, rules: Rules = RULES) -
 class _Forced:
     """Rules that record what they make of their arguments and hand on what was seen in its place."""
 
-    def __init__(self, case: Case, ar: Arithmetic, seen: Evidence) -> None:
+    def __init__(self, case: Case, ar: Arithmetic, seen: Evidence, bounds: Mapping[Place, Bounded]) -> None:
         self.ar = ar
         self.seen = seen
+        self.bounds = bounds
         self.layers = range(len(case.layers))
         self.biased = [k for k in self.layers if case.layers[k].biases is not None]
         self.expected: dict[Place, Matrix] = {}
@@ -208,6 +216,9 @@ class _Forced:
         def delta(layer: Layer, z: Matrix, a: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
             place = next(places)
             if not isinstance(ar, BoundedArithmetic):
+                before = Place("pre_activations", place.layer)
+                if before in self.bounds and before not in self.seen:
+                    z = ar.around(self.bounds[before].value, self.bounds[before].error)
                 return self._handed_on(place, rule(layer, z, a, error, ar))
             if layer.activation is SOFTMAX:
                 a, error = self._shared(a), self._shared(error)

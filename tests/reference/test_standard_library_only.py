@@ -18,7 +18,18 @@ print(sorted(loaded - set(sys.stdlib_module_names) - {{"backproof"}}))
 
 @pytest.mark.parametrize(
     "module",
-    ["backprop", "plain", "activations", "losses", "case", "cases", "worked_example", "precision", "arithmetic"],
+    [
+        "backprop",
+        "plain",
+        "activations",
+        "losses",
+        "case",
+        "cases",
+        "worked_example",
+        "precision",
+        "arithmetic",
+        "atlas",
+    ],
 )
 def test_the_reference_on_floats_imports_the_standard_library_only(module: str) -> None:
     program = PROGRAM.format(module=f"backproof.reference.{module}")

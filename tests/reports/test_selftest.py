@@ -1,0 +1,93 @@
+"""The trials themselves: correct implementations pass, a planted error is an alarm, and power only grows with precision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("typer")
+
+from backproof.adapters import numpy_vectorised
+from backproof.adapters.adapter import Adapter, known_adapters
+from backproof.reference.case import Case
+from backproof.reference.observation import Observation
+from backproof.reference.precision import PRECISIONS
+from backproof.reports import accuracy, selftest
+from backproof.reports.power import measure
+
+
+def test_correct_implementations_are_not_accused(quick: bool) -> None:
+    trials = list(selftest.clean(40 if quick else 200, first=5000, frameworks=["plain", "numpy"]))
+    assert [t.alarm for t in trials if t.alarm] == []
+    assert {t.verdict for t in trials} <= {"agrees", "undecided"}
+    assert {t.dtype for t in trials} == set(PRECISIONS)
+
+
+def test_a_configuration_is_the_same_each_time() -> None:
+    one, other = (selftest.configuration(77, ["plain", "numpy"]) for _ in range(2))
+    assert one[2] == other[2]
+    assert all(np.array_equal(a.weights, b.weights) for a, b in zip(one[1].layers, other[1].layers, strict=True))
+
+
+def test_a_planted_error_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial can fail: an implementation whose bias gradient is off by 1 % is accused, with words to find it by."""
+    right = numpy_vectorised.observe
+
+    def wrong(case: Case, product: Any = numpy_vectorised.product) -> Observation:
+        honest = right(case, product)
+        gradients = tuple(
+            None if g is None else (g * g.dtype.type(1.02)).astype(g.dtype) for g in honest.bias_gradients or ()
+        )
+        return replace(honest, bias_gradients=gradients)
+
+    monkeypatch.setattr(numpy_vectorised, "observe", wrong)
+    monkeypatch.setattr(selftest, "known_adapters", lambda: {"numpy": replace(known_adapters()["numpy"], run=wrong)})
+    alarms = [t.alarm for t in selftest.clean(12, first=5000, frameworks=["numpy"]) if t.alarm]
+    assert alarms
+    assert all("bias_gradients" in a.places or "updated" in a.places for a in alarms if a.verdict == "wrong")
+
+
+def test_an_implementation_that_fails_is_said_to_have_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(case: Case) -> Observation:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(selftest, "known_adapters", lambda: {"broken": Adapter("broken", "", None, raises)})
+    (trial,) = selftest.clean(1, frameworks=["broken"])
+    assert trial.verdict == "unanswered"
+    assert trial.alarm is not None
+    assert trial.alarm.places == "RuntimeError: out of order"
+
+
+def test_power_grows_with_precision_and_does_not_fall_with_depth() -> None:
+    seen = {}
+    for shown, batch in (("everything", 32), ("gradients", 1)):
+        for p in measure(("float64", "float32", "float16", "bfloat16"), (2, 5), (24,), batch, shown):
+            assert p.tried, p
+            seen[shown, p.dtype, p.depth, p.layer] = p.scale_error or 1.0
+    for (shown, dtype, depth, layer), error in seen.items():
+        coarser = {"float64": "float32", "float32": "float16", "float16": "bfloat16"}.get(dtype)
+        if coarser:
+            assert error < seen[shown, coarser, depth, layer], (shown, dtype, depth, layer)
+        if shown == "everything":
+            assert error < 20 * seen[shown, dtype, 2, 0], "no step is weaker for being deep"
+
+
+def test_an_inaccurate_function_is_a_finding() -> None:
+    """A sigmoid by a rational approximation, off by 1 %, among honest functions."""
+    honest = known_adapters()["numpy"]
+    assert honest.evaluate is not None
+
+    def evaluate(function: str, x: Any) -> Any:
+        assert honest.evaluate is not None
+        return 0.5 + x / (2 * (1 + abs(x))) if function == "sigmoid" else honest.evaluate(function, x)
+
+    measured = accuracy.measure([honest, replace(honest, name="rough", evaluate=evaluate)], ["float32"], points=200)
+    findings = accuracy.findings(measured)
+    assert len(findings) == 1
+    assert findings[0].startswith("rough ")
+    assert "sigmoid in float32 is off by " in findings[0]
+    assert len(accuracy.rows(measured)) == 2 * 7
+    assert max(m.ulps for m in measured if m.adapter == "numpy") < 4
