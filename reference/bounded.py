@@ -54,6 +54,8 @@ OUTWARD = 1 + 32 * U64  # covers the few roundings with which one operation's er
 FALSE_ALARMS_PER_RUN, NUMBERS_PER_RUN, LONGEST_SUM = 1e-9, 1e9, 2**20
 LAMBDA = math.sqrt(2 * math.log(2 * LONGEST_SUM * NUMBERS_PER_RUN / FALSE_ALARMS_PER_RUN))  # 10.6
 
+STAGNATION = 2.0**-4  # terms × u, from which on roundings of a growing sum are not taken for independent
+
 BLOCK = 2**14  # elements that elementwise work is done on at a time
 
 # Into so many steps an operation may be split, each of which may underflow: JAX has g·(1 − a²) as (g + g·a)(1 − a).
@@ -108,15 +110,21 @@ class Model:
         any_order = gamma(terms, addition)
         worst = (1 + any_order) * (1 + factors) * (1 + stored) - 1
         systematic = factors + (any_order if self.profile.truncated else 0.0)
-        random = probabilistic_gamma(terms, accumulate.unit_roundoff) / LAMBDA + stored
+        random = self.accumulated(terms) + stored
         ours = gamma(terms + 8, U64)  # the value's own rounding, and that of the sums which make up the error
         return self._per_channel(ours, worst, systematic, random)
+
+    def accumulated(self, terms: int) -> float:
+        """What independent roundings of so many additions come to: the part of `sums` that crowds make larger."""
+        return probabilistic_gamma(terms, self.profile.accumulate.unit_roundoff) / LAMBDA
 
     def reductions(self, terms: int) -> Array:
         """Error of a plain sum of so many numbers, relative to the sum of their sizes; its result is stored."""
         unit = self.profile.reduce.unit_roundoff
         worst = (1 + gamma(terms, unit)) * (1 + self.profile.storage.unit_roundoff) - 1
         random = probabilistic_gamma(terms, unit) / LAMBDA + self.profile.storage.unit_roundoff
+        if terms * unit > STAGNATION:
+            random = worst  # summands below half an ulp of the sum are lost one like the other
         ours = gamma(terms + 8, U64)
         return self._per_channel(ours, worst, 0.0, random)
 
@@ -512,10 +520,28 @@ class BoundedArithmetic:
             errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape))
             summed = errors.sum(axis=tuple(axis + 1 for axis in axes), keepdims=True)
             reach = matrix.reach.sum(axis=axes, keepdims=True)
-            errors = (summed + self.model.reductions(terms) * reach) * OUTWARD + self.model.lost(terms)
+            sums = self.model.reductions(terms) * np.ones_like(reach)
+            if self.model.channels > RANDOM and axes == (0,):
+                sums[RANDOM] *= np.sqrt(crowds(matrix.value.T, terms * self.model.profile.reduce.unit_roundoff)).T
+            errors = (summed + sums * reach) * OUTWARD + self.model.lost(terms)
             # A loss's factor ½ may be applied to the sum of whole terms, which may overflow before.
             errors = _unless_lost(summands * reach + errors[WORST], errors, self.model.largest)
             return settled(matrix.value.sum(axis=axes, keepdims=True), errors, self.model)
+
+    def _crowding(self, left: Array, right: Array, terms: int) -> tuple[Array, Array]:
+        """By how much crowds of equal summands raise the random error of sums: a factor for each row and each column."""
+        if self.model.channels <= RANDOM:
+            return np.ones((1, 1)), np.ones((1, 1))
+        alike = terms * self.model.profile.accumulate.unit_roundoff
+        rows, columns = np.sqrt(crowds(left, alike)), np.sqrt(crowds(right.T, alike)).T
+        return np.minimum(rows, columns.max()), np.minimum(columns, rows.max())
+
+    def _random(self, factor: Array) -> Array:
+        """A factor for the random channel alone."""
+        factors = np.ones((self.model.channels, *factor.shape))
+        if self.model.channels > RANDOM:
+            factors[RANDOM] = factor
+        return factors
 
     def _sum_of_products(self, left: Bounded, right: Bounded, biases: Bounded | None) -> Bounded:
         """left · right (+ biases): errors Σ (|x| + …)(s(|y| + …) + e_y) + e_x(|y| + …), s the channel's error of sums.
@@ -529,14 +555,18 @@ class BoundedArithmetic:
         with np.errstate(all="ignore"):
             value = left.value @ right.value
             x, y = left.reach, right.reach
+            rows, columns = self._crowding(left.value, right.value, terms)
             if left.exact and right.exact:
-                errors = sums * OUTWARD * products_above([x], [y], np.zeros((1, 1))) + lost
+                product = products_above([x], [y], np.zeros((1, 1)))
+                errors = sums * OUTWARD * product + lost
+                if model.channels > RANDOM:
+                    errors[RANDOM] += model.accumulated(terms) * (np.minimum(rows, columns) - 1) * product
             elif right.exact:
-                errors = products_above([sums * x + left.errors], [y], lost)
+                errors = products_above([sums * self._random(rows) * x + left.errors], [y], lost)
             elif left.exact:
-                errors = products_above([x], [sums * y + right.errors], lost)
+                errors = products_above([x], [sums * self._random(columns) * y + right.errors], lost)
             else:
-                errors = products_above([x, left.errors], [sums * y + right.errors, y], lost)
+                errors = products_above([x, left.errors], [sums * self._random(columns) * y + right.errors, y], lost)
             if biases is not None:
                 value += biases.value
                 errors = (errors + sums * biases.reach + biases.errors) * OUTWARD
@@ -548,6 +578,28 @@ class BoundedArithmetic:
                 errors = _unless_lost(partial * (1 + sums[WORST]), errors, largest)
                 errors = _unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest)
             return Bounded(value, errors, model)
+
+
+def crowds(matrix: Array, alike: float) -> Array:
+    """For every row, how many of its numbers are equal at most, up to sign, a power of two and `alike`: rows × 1.
+
+    A power of two that is not too small. Equal summands are rounded alike, so that m of them are m roundings of one
+    sign, and n summands in groups of m are off by √(n·m) roundings and not by √n (Higham & Mary 2019, §4, show such
+    data). Zeros are no summands.
+    """
+    mantissas, _ = np.frexp(np.abs(matrix))
+    kinds = np.rint(mantissas / max(alike, 2.0**-52))
+    kinds[matrix == 0] = np.nan  # equal to nothing
+    kinds.sort(axis=1)
+    largest = np.ones((len(matrix), 1))
+    apart = 1
+    while apart < matrix.shape[1]:
+        crowded = (kinds[:, apart:] == kinds[:, :-apart]).any(axis=1)
+        if not crowded.any():
+            break
+        apart *= 2
+        largest[crowded] = apart
+    return largest
 
 
 def products_above(left: list[Array], right: list[Array], lost: Array) -> Array:

@@ -58,8 +58,8 @@ def aggregates(
     largest = float(np.abs(exact[kept]).max(initial=0.0))
     if np.count_nonzero(kept) < 2 or not largest > 0 or not random[kept].any():
         return ()
-    unit = 2.0 ** -np.frexp(largest)[1]  # so that squares of tiny or huge numbers stay in range
-    e, x, s, r = (array[kept] * unit for array in (errors, exact, systematic, random))
+    exponent = -np.frexp(largest)[1]  # so that squares of tiny or huge numbers stay in range
+    e, x, s, r = (np.ldexp(array[kept], exponent) for array in (errors, exact, systematic, random))
     size = float(x @ x)
     group = _groups(x, unit_roundoff) if axis is None else _lines(exact, axis, unit_roundoff)[kept]
     spread = LAMBDA * _scale(np.abs(x) * r, group)

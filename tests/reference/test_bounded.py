@@ -9,7 +9,17 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.bounded import TRUTH, Bounded, BoundedArithmetic, gamma
+from backproof.reference.bounded import (
+    LAMBDA,
+    RANDOM,
+    TRUTH,
+    WORST,
+    Bounded,
+    BoundedArithmetic,
+    crowds,
+    gamma,
+    probabilistic_gamma,
+)
 from backproof.reference.case import Case, run
 from backproof.reference.cases import standard_cases
 from backproof.reference.certified import CertifiedArithmetic, certified
@@ -181,3 +191,24 @@ def test_gamma_is_higham_s() -> None:
     """γₙ = nu / (1 − nu): by hand for nu = 1/2, and infinite where it says nothing."""
     assert 1.0 <= gamma(4, 0.125) <= 1.0 + 2.0**-48
     assert gamma(8, 0.125) == float("inf")
+
+
+def test_crowds_of_equal_summands_are_counted_up_to_sign_and_powers_of_two() -> None:
+    generic = np.random.default_rng(0).standard_normal(64)
+    rows = np.array([generic, np.where(np.arange(64) < 10, 0.3, generic), np.where(np.arange(64) < 3, [-0.3, 0.6, 1.2] + [0] * 61, generic), 0 * generic])  # fmt: skip
+    counted = crowds(rows, 1e-12)[:, 0]
+    assert counted[0] == counted[3] == 1
+    assert 10 <= counted[1] <= 16
+    assert 3 <= counted[2] <= 4
+
+
+def test_many_times_the_same_summand_is_granted_all_of_its_roundings() -> None:
+    """Adding 0.7 × 0.9 500 times in float32 drifts to one side: more than independent roundings would give."""
+    x, y = np.full((1, 500), 0.7, np.float32), np.full((500, 1), 0.9, np.float32)
+    ar = BoundedArithmetic(FLOAT32, channels=4)
+    bound = ar.matmul(ar.lift(x), ar.lift(y))
+    drift = abs(float(_dot(x[0], y[:, 0], "forward")) - bound.value[0, 0])
+    unmoved = probabilistic_gamma(500, FLOAT32.unit_roundoff) / LAMBDA * bound.value[0, 0]
+    assert bound.errors[RANDOM][0, 0] > 20 * unmoved
+    assert drift <= bound.errors[WORST][0, 0]
+    assert drift <= LAMBDA * bound.errors[RANDOM][0, 0]
