@@ -529,7 +529,7 @@ class BoundedArithmetic:
             return settled(matrix.value.sum(axis=axes, keepdims=True), errors, self.model)
 
     def _crowding(self, left: Array, right: Array, terms: int) -> tuple[Array, Array]:
-        """By how much crowds of equal summands raise the random error of sums: a factor for each row and each column."""
+        """By how much crowds of equal summands raise the random error of sums: a factor per row and per column."""
         if self.model.channels <= RANDOM:
             return np.ones((1, 1)), np.ones((1, 1))
         alike = terms * self.model.profile.accumulate.unit_roundoff

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from importlib.util import find_spec
+
 import pytest
 
 pytest.importorskip("torch")
@@ -21,3 +24,32 @@ def test_pytorch_s_float64_softplus_is_linear_beyond_its_threshold(z: float, ver
     if judgement.wrong:
         assert judgement.wrong[0].place == Place("activations", 0)
         assert judgement.wrong[0].worst[0].got == z
+
+
+@pytest.mark.parametrize(("z", "verdict"), [(-20.0, Verdict.AGREES), (-30.0, Verdict.WRONG)])
+def test_pytorch_s_binary_cross_entropy_learns_nothing_from_outputs_below_1e_12(z: float, verdict: Verdict) -> None:
+    """Its backward divides by max(o(1 − o), 1e-12): δ = (o − t)·o(1 − o)/1e-12 ≈ 0 where it should be −1."""
+    case = Case("bce", (Dense(((1.0,),), None, "sigmoid"),), ((z,),), ((1.0,),), loss="binary_cross_entropy")
+    judgement = judge(case, known_adapters()["torch"].run(case))
+    assert judgement.verdict is verdict
+    if judgement.wrong:
+        assert judgement.wrong[0].place == Place("deltas", 0)
+        assert judgement.wrong[0].worst[0].expected == pytest.approx(-1)
+        assert abs(judgement.wrong[0].worst[0].got) < 0.2
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+def test_jax_s_float16_sigmoid_is_0_where_exp_overflows() -> None:
+    case = Case("sigmoid", (Dense(((1.0,),), None, "sigmoid"),), ((-11.25,),), ((1.0,),), dtype="float16")
+    judgement = judge(case, known_adapters()["jax"].run(case))
+    assert judgement.wrong[0].place == Place("activations", 0)
+    assert judgement.wrong[0].worst[0].got == 0.0
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+def test_jax_s_float64_log1p_is_off_by_a_hundred_ulps() -> None:
+    """In the loss −log(1 − o) at o = 0.41101204092038574."""
+    o = 0.41101204092038574
+    z = math.log(o / (1 - o))
+    case = Case("log1p", (Dense(((1.0,),), None, "sigmoid"),), ((z,),), ((0.0,),), loss="binary_cross_entropy")
+    assert [c.place.quantity for c in judge(case, known_adapters()["jax"].run(case)).wrong] == ["loss"]
