@@ -181,6 +181,8 @@ class Bounded:
         if not isinstance(other, Bounded):
             return self._scaled(other)
         errors = self.reach * other.errors + self.errors * other.reach
+        # Split into steps, a product may pass through twice an operand: (g + g·a)(1 − a).
+        errors = _unless_lost(2 * np.maximum(self.reach, other.reach), errors, self.model.largest)
         return self.rounded(self.value * other.value, errors)
 
     def __truediv__(self, other: Operand) -> Bounded:

@@ -59,17 +59,22 @@ def aggregates(
     if np.count_nonzero(kept) < 2 or not largest > 0 or not random[kept].any():
         return ()
     exponent = -np.frexp(largest)[1]  # so that squares of tiny or huge numbers stay in range
-    e, x, s, r = (np.ldexp(array[kept], exponent) for array in (errors, exact, systematic, random))
-    size = float(x @ x)
+    wide = (np.asarray(array[kept], np.float64) for array in (errors, exact, systematic, random))
+    e, x, s, r = (np.ldexp(array, exponent) for array in wide)
     group = _groups(x, unit_roundoff) if axis is None else _lines(exact, axis, unit_roundoff)[kept]
-    spread = LAMBDA * _scale(np.abs(x) * r, group)
-    allowed = float(np.abs(x) @ s) + spread
-    found = [Aggregate("itself", abs(float(x @ e)) / allowed, allowed / size)]
     rng = np.random.default_rng(seed)
-    allowed = LAMBDA * (float(np.linalg.norm(s)) + _scale(r, group))  # the signs are ours, so they average s out too
-    for _ in range(SIGN_VECTORS):
-        signs = rng.choice((-1.0, 1.0), size=x.size)
-        found.append(Aggregate("random signs", abs(float(signs @ e)) / allowed, None))
+    found = []
+    with np.errstate(over="ignore"):  # of bounds that say nothing
+        size = float(x @ x)
+        allowed = float(np.abs(x) @ s) + LAMBDA * _scale(np.abs(x) * r, group)
+        if allowed < size:
+            found.append(Aggregate("itself", abs(float(x @ e)) / allowed, allowed / size))
+        # The signs are ours, so they average s out too.
+        allowed = LAMBDA * (float(np.linalg.norm(s)) + _scale(r, group))
+        if np.isfinite(allowed):
+            for _ in range(SIGN_VECTORS):
+                signs = rng.choice((-1.0, 1.0), size=x.size)
+                found.append(Aggregate("random signs", abs(float(signs @ e)) / allowed, None))
     return tuple(found)
 
 

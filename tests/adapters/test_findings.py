@@ -53,3 +53,18 @@ def test_jax_s_float64_log1p_is_off_by_a_hundred_ulps() -> None:
     z = math.log(o / (1 - o))
     case = Case("log1p", (Dense(((1.0,),), None, "sigmoid"),), ((z,),), ((0.0,),), loss="binary_cross_entropy")
     assert [c.place.quantity for c in judge(case, known_adapters()["jax"].run(case)).wrong] == ["loss"]
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+@pytest.mark.parametrize(("classes", "verdict"), [(200, Verdict.AGREES), (300, Verdict.WRONG)])
+def test_jax_s_float16_softmax_gradient_loses_a_term_beyond_256_classes(classes: int, verdict: Verdict) -> None:
+    """δ = s − t; of Σ exp, about the number of classes, the square overflows in float16, and s is lost."""
+    weights = [[(k % 7 - 3) / 64] for k in range(classes)]
+    targets = [[1.0 if k == 3 else 0.0 for k in range(classes)]]
+    layers = (Dense(weights, None, "softmax"),)
+    case = Case("softmax", layers, [[1.0]], targets, loss="softmax_cross_entropy", dtype="float16")
+    judgement = judge(case, known_adapters()["jax"].run(case))
+    assert judgement.verdict is verdict
+    if judgement.wrong:
+        assert judgement.wrong[0].place == Place("deltas", 0)
+        assert judgement.wrong[0].wrong == classes - 1
