@@ -7,6 +7,7 @@ import platform
 import numpy as np
 
 from ..reference.activations import ACTIVATIONS
+from ..reference.backprop import RULES, Rules
 from ..reference.case import Case, run
 from ..reference.observation import Observation, Received
 from ..reference.plain import PLAIN, PlainMatrix
@@ -14,9 +15,9 @@ from ..reference.precision import PRECISIONS
 from .adapter import Adapter
 
 
-def observe(case: Case) -> Observation:
-    """One learning step of the reference."""
-    step = run(case, PLAIN)
+def observe(case: Case, rules: Rules = RULES) -> Observation:
+    """One learning step of the reference, or of a faulty one."""
+    step = run(case, PLAIN, rules)
     forward, backward, updated = step.forward, step.backward, step.updated
     return Observation(
         adapter=ADAPTER.name,

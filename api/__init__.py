@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .reference.observation import Observation
     from .reference.plain import PLAIN, PlainArithmetic
     from .reference.worked_example import worked_example
+    from .reports.verify import Report, WrongGradients, assert_gradients, verify
 
     __version__: str
 
@@ -32,6 +33,7 @@ _HOMES = {
     "reference.observation": ("Observation",),
     "reference.plain": ("PLAIN", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
+    "reports.verify": ("Report", "WrongGradients", "assert_gradients", "verify"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -47,10 +49,13 @@ __all__ = [
     "Layer",
     "Observation",
     "PlainArithmetic",
+    "Report",
     "Rules",
     "UnusableAnswer",
     "Verdict",
+    "WrongGradients",
     "__version__",
+    "assert_gradients",
     "backward",
     "delta_rule",
     "expectations",
@@ -59,6 +64,7 @@ __all__ = [
     "known_adapters",
     "run",
     "standard_cases",
+    "verify",
     "with_ones",
     "worked_example",
 ]

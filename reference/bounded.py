@@ -150,6 +150,12 @@ class Bounded:
         error: Array = np.broadcast_to(self.errors[WORST] + self.errors[TRUTH], self.value.shape)
         return error
 
+    def holds(self, got: NDArray[Any]) -> NDArray[np.bool_]:
+        """For each element of an array of this shape, whether an honest implementation may have got it."""
+        with np.errstate(all="ignore"):
+            held: NDArray[np.bool_] = np.abs(got.astype(np.float64) - self.value) <= self.error
+            return held
+
     @cached_property
     def reach(self) -> Array:
         """The largest size that each element may have, exactly or in an implementation."""

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arithmetic import Arithmetic
+from .backprop import RULES, Rules
 from .bounded import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, TRUTH, WORST, Bounded, BoundedArithmetic
 from .case import Case, run
 from .certified import Enclosure, enclosures
@@ -243,17 +244,17 @@ def _profile(precision: Precision | Profile) -> Profile:
     return precision if isinstance(precision, Profile) else PROFILES[precision.name]
 
 
-def step_expectations(case: Case, profile: Profile, seen: Evidence) -> dict[Place, Expected]:
+def step_expectations(case: Case, profile: Profile, seen: Evidence, rules: Rules = RULES) -> dict[Place, Expected]:
     """What each step may give, from the numbers that the implementation was seen to have before it."""
     channels = len(CHANNELS) if seen else WORST + 1  # from end to end, roundings are shared by all later elements
-    steps = stepwise(case, BoundedArithmetic(profile, channels), seen)
+    steps = stepwise(case, BoundedArithmetic(profile, channels), seen, rules)
     bounds = steps.expected
     in_balls = profile.storage is FLOAT64 and _multiplications(case) <= LARGEST_IN_BALLS
     if not in_balls or not all(np.isfinite(s.value).all() for s in seen.values()):
         return {place: _expected(bound, None, steps.axes.get(place)) for place, bound in bounds.items()}
 
     def compute(ar: Arithmetic) -> dict[Place, Any]:
-        return stepwise(case, ar, steps.used, bounds=bounds).expected
+        return stepwise(case, ar, steps.used, rules, bounds).expected
 
     radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
     truth = enclosures(compute, radii)
@@ -284,10 +285,16 @@ def _expected(bound: Bounded, truth: Enclosure | None, axis: int | None = None, 
 # ---------------------------------------------------------------------------------------- the judgement
 
 
-def judge(case: Case, observation: Observation, truth: Mapping[Place, Enclosure] | None = None) -> Judgement:
+def judge(
+    case: Case,
+    observation: Observation,
+    truth: Mapping[Place, Enclosure] | None = None,
+    rules: Rules = RULES,
+) -> Judgement:
     """Compare everything that the observation shows with what may be expected of it.
 
     truth: from `truth_of`, to say how many ulps from the exact results of the whole case the numbers are
+    rules: what is right; another convention's (see `conventions.py`)
     Raises UnusableAnswer where the shapes do not fit, where nothing is shown, or where the implementation started from
     other numbers than the case's.
     """
@@ -296,28 +303,28 @@ def judge(case: Case, observation: Observation, truth: Mapping[Place, Enclosure]
             f"{observation.adapter} did not start from the case's numbers: {', '.join(places)} differ in some bit."
         )
     _check(case, observation)
-    comparisons = _compared(case, observation, PROFILES[observation.precision], truth)
+    comparisons = _compared(case, observation, PROFILES[observation.precision], truth, rules)
     judgement = Judgement(comparisons, observation.precision, observation.precision)
     if not judgement.wrong:
         return judgement
-    return replace(judgement, explained_by=_explaining(case, observation))
+    return replace(judgement, explained_by=_explaining(case, observation, rules))
 
 
-def _explaining(case: Case, observation: Observation) -> str | None:
+def _explaining(case: Case, observation: Observation, rules: Rules) -> str | None:
     """The finest profile coarser than the declared one under which nothing is wrong and something is decided."""
     names = list(PROFILES)
     for name in names[names.index(observation.precision) + 1 :]:
-        verdict = Judgement(_compared(case, observation, PROFILES[name], None), name, name).verdict
+        verdict = Judgement(_compared(case, observation, PROFILES[name], None, rules), name, name).verdict
         if verdict in (Verdict.AGREES, Verdict.SUSPECT):
             return name
     return None
 
 
 def _compared(
-    case: Case, observation: Observation, profile: Profile, truth: Mapping[Place, Enclosure] | None
+    case: Case, observation: Observation, profile: Profile, truth: Mapping[Place, Enclosure] | None, rules: Rules
 ) -> tuple[Comparison, ...]:
     seen = evidence(case, observation, profile)
-    expected = step_expectations(case, profile, seen)
+    expected = step_expectations(case, profile, seen, rules)
     return tuple(
         _compare(
             place,

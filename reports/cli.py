@@ -151,19 +151,71 @@ def list_adapters(
 
 
 @app.command()
+def verify(
+    target: Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="Such as mynet.backprop:gradients.")],
+    returns: Annotated[str, typer.Option(help="gradients, updated or outputs: see backproof.verify.")] = "gradients",
+    sizes: Annotated[str | None, typer.Option(help="Units per layer, the inputs first, such as 2,3,1.")] = None,
+    activations: Annotated[str | None, typer.Option(help="One for all layers, or one per layer, by commas.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Declared loss; found out by default.")] = None,
+    reduction: Annotated[
+        str | None, typer.Option(help="sum, mean or 'mean over outputs'; found out by default.")
+    ] = None,
+    bias: Annotated[str | None, typer.Option(help="separate, none, hidden, column-first or column-last.")] = None,
+    orientation: Annotated[str | None, typer.Option(help="units_by_inputs or inputs_by_units.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples per probe.")] = None,
+    dtype: Annotated[str, typer.Option(help="float64, float32, float16 or bfloat16.")] = "float64",
+    learning_rate: Annotated[float | None, typer.Option(help="For --returns updated.")] = None,
+    cases: Annotated[str, typer.Option(help="few, standard or many probes.")] = "standard",
+    timeout: Annotated[float | None, typer.Option(min=0.01, help="Seconds per call.")] = 60.0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
+    ] = False,
+    format: Annotated[Format, typer.Option(help="terminal or json.")] = Format.terminal,
+) -> None:
+    """Judge somebody's backpropagation, and name its bug. The function runs in a process of its own."""
+    from .isolated import verify_by_name
+
+    names = activations.split(",") if activations and "," in activations else activations
+    options = {
+        "returns": returns, "sizes": _whole_numbers(sizes), "activations": names, "loss": loss,
+        "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
+        "learning_rate": learning_rate, "cases": cases, "timeout": timeout, "strict": strict,
+    }  # fmt: skip
+    report = verify_by_name(target, options)
+    _show((report.to_json() if format is Format.json else str(report)) + "\n", plain=format is Format.json)
+    raise typer.Exit(WRONG if strict and report.verdict == "suspect" else EXIT_CODES[report.verdict])
+
+
+def _whole_numbers(text: str | None) -> list[int] | None:
+    from ..reference.case import InvalidInput
+
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInput(f"--sizes: expected whole numbers by commas, such as 2,3,1; got {text!r}.") from None
+
+
+@app.command()
 def selftest(
     clean: Annotated[int, typer.Option(min=0, help="So many random correct implementations: none may be accused.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="Number of the first; an alarm is reproduced by its number.")] = 0,
     power: Annotated[bool, typer.Option("--power", help="The smallest errors that are seen, by layer.")] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Plant every catalogued fault: is it seen, and named?")
+    ] = False,
     adapter: AdapterNames = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
 ) -> None:
     """backproof on trial: correct implementations must not be accused, small errors must be seen."""
-    if not clean and not power:
-        raise typer.BadParameter("name a trial: --clean N or --power")
+    if not clean and not power and not faults:
+        raise typer.BadParameter("name a trial: --clean N, --power or --faults")
     failed = False
     if clean:
         failed = _clean(clean, first, adapter, jobs or os.cpu_count() or 1)
+    if faults:
+        failed = _faults() or failed
     if power:
         from .power import HEADERS, rows
 
@@ -187,6 +239,29 @@ def _table(rows: list[list[str]], headers: list[str]) -> str:
     from tabulate import tabulate
 
     return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
+
+
+def _faults() -> bool:
+    """Plant the catalogue; whether a visible fault was not seen, or was called by another's name."""
+    from collections import Counter
+
+    from ..reference.faults import FAULTS
+    from .fault_trials import NETWORKS, trials
+
+    outcomes: Counter[tuple[str, str, str]] = Counter()
+    dtypes = ("float64", "float32", "bfloat16")
+    with _progress(len(FAULTS) * len(NETWORKS) * (1 + len(dtypes))) as done:
+        for trial in trials(dtypes):
+            outcomes[trial.where, trial.dtype, trial.named] += 1
+            done(f"{trial.fault.name} {trial.dtype}")
+            if trial.named in ("not", "otherwise") and trial.dtype != "bfloat16":
+                names = ", ".join(trial.diagnosis.names) if trial.diagnosis else ""
+                where = f"{trial.where} {trial.dtype}, {'-'.join(map(str, trial.network.sizes))}"
+                typer.echo(f"{trial.named} named: {trial.fault.name} in {where}: {names or 'no explanation'}")
+    kinds = ("alone", "among", "otherwise", "not", "invisible")
+    cells = dict.fromkeys((where, dtype) for where, dtype, _ in outcomes)
+    _show(_table([[w, d, *(str(outcomes[w, d, k]) for k in kinds)] for w, d in cells], ["planted in", "dtype", *kinds]))
+    return any(key[2] == "otherwise" for key in outcomes)
 
 
 def _clean(count: int, first: int, names: list[str] | None, jobs: int) -> bool:

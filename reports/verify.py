@@ -1,0 +1,664 @@
+"""The front door: hand over a function, get a verdict, and the name of its bug.
+
+`verify` calls the function on probes (`reference/conventions.py`), finds out which conventions it follows where they
+were not declared, judges every number, and diagnoses what is wrong.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..reference.backprop import RULES
+from ..reference.bounded import BoundedArithmetic
+from ..reference.case import Case, Dense, InvalidInput, one_of, run
+from ..reference.conventions import BIASES, Convention, candidates, probes
+from ..reference.diagnosis import Diagnosis, Evidence, diagnose, located, reproduces
+from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
+from ..reference.observation import Observation, Place, computed, numpy_dtype
+from ..reference.observation import observed as shown
+from ..reference.precision import PRECISIONS, PROFILES
+from ..reference.stepwise import as_matrix
+from .time_limit import TimeUp, time_limit
+
+Array = NDArray[Any]
+
+RETURNS = ("gradients", "updated", "outputs")
+ORIENTATIONS = ("units_by_inputs", "inputs_by_units")
+CASES = ("standard", "few", "many")
+BATCHES = {"standard": (4, 1, 2, 1), "few": (4, 1), "many": (4, 1, 2, 1, 8, 1, 16, 1)}
+CANDIDATES_DIAGNOSED = 6  # conventions that a wrong answer is diagnosed under
+
+
+class WrongGradients(AssertionError):
+    """`Report.raise_for_wrong` and `assert_gradients` raise it; its text is the report."""
+
+
+class Unanswered(Exception):
+    """The function gave no usable answer to a probe; the message says why."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found.
+
+    verdict: agrees, suspect, wrong, undecided or unanswered
+    conventions: what the function was found, or declared, to compute; None where that is not known
+    findings: everything else that there is to say, the most important first
+    digits: decimal digits that the weakest gradient was checked to
+    probes: the name and the verdict of every probe that was answered
+    """
+
+    verdict: str
+    conventions: str | None
+    findings: tuple[str, ...]
+    digits: float | None
+    diagnosis: Diagnosis | None = None
+    strict: bool = False
+    details: tuple[str, ...] = ()
+    probes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong, nor, if strict, suspect."""
+        return self.verdict == "agrees" or (self.verdict == "suspect" and not self.strict)
+
+    def __str__(self) -> str:
+        head, findings = self.verdict, self.findings
+        if self.verdict == "agrees" and self.digits is not None:
+            head += f", to {math.floor(self.digits)} digits"
+        if self.conventions:
+            head += f": {self.conventions}"
+        elif findings:
+            head, findings = f"{head}: {findings[0]}", findings[1:]
+        lines = [head, *(f"  {line}" for finding in findings for line in finding.splitlines())]
+        lines += [f"    {line}" for detail in self.details for line in detail.splitlines()]
+        return "\n".join(lines)
+
+    def raise_for_wrong(self) -> None:
+        """Raise WrongGradients, with the report as its text, unless `ok`."""
+        if not self.ok:
+            raise WrongGradients(str(self))
+
+    def to_json(self) -> str:
+        """The report as a JSON object."""
+        names = [] if self.diagnosis is None else self.diagnosis.names
+        return json.dumps(
+            {"verdict": self.verdict, "ok": self.ok, "conventions": self.conventions, "findings": list(self.findings),
+             "digits": self.digits, "faults": names, "details": list(self.details), "probes": dict(self.probes)},
+            ensure_ascii=False, indent=1,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a function is to be called: what it returns, how it stores weights, in what arrays it wants its numbers."""
+
+    function: Callable[..., Any]
+    returns: str
+    orientation: str
+    bias: str | Sequence[bool]
+    arrays: str
+    timeout: float | None
+
+    def observe(self, case: Case) -> Observation:
+        """The function's answer to a probe. Raises Unanswered."""
+        weights = [_given(np.array(layer.weights), case.dtype, self, transpose=True) for layer in case.layers]
+        biases = [None if b is None else _given(np.array(b), case.dtype, self) for b in (x.biases for x in case.layers)]
+        inputs, targets = (_given(np.array(rows), case.dtype, self) for rows in (case.inputs, case.targets))
+        arguments = [weights, biases, inputs, targets]
+        if self.returns == "updated":
+            arguments.append(case.learning_rate)
+        before = [_copied(a) for a in arguments]
+        answer = _quietly(self.function, arguments, self.timeout)
+        changed = _changed_in_place(before, arguments)
+        try:
+            observation = self._read(case, answer)
+        except Unanswered as error:
+            raise Unanswered(f"{error}{_note(changed)}") from None
+        if changed:
+            raise ModifiedInputs(changed, observation)
+        return observation
+
+    def _read(self, case: Case, answer: Any) -> Observation:
+        if answer is None:
+            raise Unanswered("it returned None; " + self._wanted())
+        if self.returns == "outputs":
+            outputs = _array("outputs", answer)
+            hidden = (None,) * (len(case.layers) - 1)
+            return Observation("function", "", "cpu", case.dtype, activations=(*hidden, outputs))
+        try:
+            first, second = answer
+        except (TypeError, ValueError):
+            raise Unanswered(f"it returned {_described(answer)}; {self._wanted()}") from None
+        kind = "gradient" if self.returns == "gradients" else "updated"
+        weights = self._per_layer(case, f"weight {kind}s", first)
+        biases: list[Array | None] = [None] * len(case.layers)
+        if any(layer.biases is not None for layer in case.layers):
+            read = self._per_layer(case, f"bias {kind}s", second)
+            biases = [None if layer.biases is None else b for layer, b in zip(case.layers, read, strict=True)]
+        if self.orientation == "inputs_by_units":
+            weights = [w.T if w is not None and w.ndim == 2 else w for w in weights]
+        for k, (layer, w, b) in enumerate(zip(case.layers, weights, biases, strict=True)):
+            shape = np.shape(layer.weights)
+            if w is None or w.shape != shape:
+                came = "None" if w is None else " × ".join(map(str, w.shape))
+                raise Unanswered(f"{kind} weights[{k}]: expected {shape[0]} × {shape[1]} (units × inputs), got {came}")
+            if layer.biases is not None and (b is None or b.size != shape[0]):
+                came = "None" if b is None else " × ".join(map(str, b.shape)) or "a single number"
+                raise Unanswered(f"{kind} biases[{k}]: expected {shape[0]} numbers, got {came}")
+        flat = tuple(None if b is None else b.reshape(-1) for b in biases)
+        if self.returns == "gradients":
+            return Observation("function", "", "cpu", case.dtype, weight_gradients=tuple(weights), bias_gradients=flat)
+        return Observation("function", "", "cpu", case.dtype, updated_weights=tuple(weights), updated_biases=flat)
+
+    def _wanted(self) -> str:
+        what = {"gradients": "(weight_gradients, bias_gradients)", "updated": "(weights, biases)"}.get(self.returns)
+        return f"expected {what or 'the outputs, batch × outputs'}"
+
+    def _per_layer(self, case: Case, what: str, given: Any) -> list[Array | None]:
+        if given is None or not hasattr(given, "__len__"):
+            raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {_described(given)}")
+        if len(given) != len(case.layers):
+            raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {len(given)}")
+        return [None if g is None else _array(f"{what}[{k}]", g) for k, g in enumerate(given)]
+
+
+class ModifiedInputs(Exception):
+    """The function changed its arguments. It answered all the same: `observation`."""
+
+    def __init__(self, changed: list[str], observation: Observation) -> None:
+        super().__init__(", ".join(changed))
+        self.changed = changed
+        self.observation = observation
+
+
+def verify(
+    function: Callable[..., Any],
+    *,
+    returns: str = "gradients",
+    sizes: Sequence[int] | None = None,
+    activations: Sequence[str] | str | None = None,
+    loss: str | None = None,
+    reduction: str | None = None,
+    bias: str | Sequence[bool] | None = None,
+    orientation: str | None = None,
+    batch: int | None = None,
+    dtype: str = "float64",
+    learning_rate: float | None = None,
+    cases: str = "standard",
+    timeout: float | None = None,
+    strict: bool = False,
+) -> Report:
+    """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
+
+    function: for `returns`
+        "gradients":  f(weights, biases, inputs, targets) -> (weight_gradients, bias_gradients)
+        "updated":    f(weights, biases, inputs, targets, learning_rate) -> (weights, biases)
+        "outputs":    f(weights, biases, inputs, targets) -> outputs
+        weights: a matrix per layer, units × inputs; biases: a vector per layer, or None; inputs, targets: a row per
+        sample. NumPy arrays, or, where the function wants them, lists or torch tensors; any of these may come back.
+    sizes: units per layer, the inputs first; 3-4-2 and 3-3-3 if None
+    activations, loss, reduction, bias, orientation: declared conventions. What is None is found out, and said
+    batch: samples per probe; several sizes if None.  learning_rate: a power of two is best; 0.5 if None
+    cases: "few", "standard" or "many" probes;  timeout: seconds per call;  strict: suspect numbers are not ok
+
+    Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
+    """
+    one_of("returns", returns, RETURNS)
+    one_of("dtype", dtype, PRECISIONS)
+    one_of("cases", cases, CASES)
+    if orientation is not None:
+        one_of("orientation", orientation, ORIENTATIONS)
+    if isinstance(bias, str):
+        one_of("bias", bias, BIASES)
+    networks = [_checked_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
+    signs = (False, True) if returns == "gradients" else (False,)
+    if returns == "outputs":
+        loss, reduction = loss or "half_squared_error", reduction or "sum"  # they do not show
+    conventions = list(candidates(networks[0], activations, loss, reduction, signs))
+    if not conventions:
+        raise InvalidInput(
+            f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
+        )
+    batches = BATCHES[cases] if batch is None else (batch,) * len(BATCHES[cases])
+
+    call, problems = _how_to_call(function, returns, networks, bias, orientation, dtype, timeout)
+    if call is None:
+        return Report("unanswered", None, tuple(problems), None, strict=strict)
+    asked = [
+        replace(case, learning_rate=learning_rate or 0.5)
+        for seed, network in enumerate(networks)
+        for case in probes(network, batches, call.bias, dtype, seed)
+    ]
+    observed, findings, failures = _answers(call, asked)
+    if not observed:
+        return Report("unanswered", None, tuple(dict.fromkeys(failures)), None, strict=strict)
+    found = _following(conventions, observed)
+    if found is None:
+        report = _wrong(conventions, observed, call, findings, strict)
+    else:
+        report = _right(found, observed, call, findings, strict)
+    if failures:
+        unanswered = tuple(f"{len(failures)} of {len(asked)} probes: {message}" for message in dict.fromkeys(failures))
+        report = replace(report, findings=(*report.findings, *unanswered))
+    return report
+
+
+def _checked_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    if len(sizes) < 2 or not all(isinstance(n, int) and n > 0 for n in sizes):
+        raise InvalidInput(
+            f"sizes: expected at least two positive whole numbers, the inputs first; got {list(sizes)!r}."
+        )
+    return tuple(sizes)
+
+
+def assert_gradients(
+    network: Sequence[Dense],
+    inputs: Any,
+    targets: Any,
+    weight_gradients: Sequence[Any],
+    bias_gradients: Sequence[Any] | None = None,
+    *,
+    loss: str = "half_squared_error",
+    reduction: str = "sum",
+) -> None:
+    """In place of assert_allclose: raise WrongGradients unless these are the gradients, by the bounds of their format.
+
+    network: the layers, first to last;  inputs: batch × inputs;  targets: batch × outputs
+    weight_gradients: per layer, units × inputs, in the format that they were computed in (bias_gradients: one per unit)
+    """
+    arrays = [_array(f"weight_gradients[{k}]", g) for k, g in enumerate(weight_gradients)]
+    biases = (
+        None
+        if bias_gradients is None
+        else tuple(
+            None if g is None else _array(f"bias_gradients[{k}]", g).reshape(-1) for k, g in enumerate(bias_gradients)
+        )
+    )
+    dtype = arrays[0].dtype.name if arrays else "float64"
+    case = Case("given", tuple(network), inputs, targets, loss=loss, reduction=reduction, dtype=dtype)
+    observation = Observation("given", "", "cpu", dtype, weight_gradients=tuple(arrays), bias_gradients=biases)
+    judgement = judge(case, observation)
+    if judgement.verdict is not Verdict.WRONG:
+        return
+    names = tuple(layer.activation for layer in case.layers)
+    convention = Convention(names, loss, reduction)
+    said = (
+        _because(diagnosis, convention)
+        if (diagnosis := diagnose([(case, observation)], convention)).explanations
+        else []
+    )
+    if judgement.explained_by not in (None, dtype):
+        said.append(f"its numbers are those of {judgement.explained_by} arithmetic, not of {dtype}.")
+    steps = tuple(_steps([(case, observation, judgement)]))
+    Report("wrong", None, tuple(said), None, diagnosis, False, steps).raise_for_wrong()
+
+
+# --------------------------------------------------------------------------------------------- calling the function
+
+
+def _how_to_call(
+    function: Callable[..., Any],
+    returns: str,
+    networks: Sequence[tuple[int, ...]],
+    bias: str | Sequence[bool] | None,
+    orientation: str | None,
+    dtype: str,
+    timeout: float | None,
+) -> tuple[Call | None, list[str]]:
+    """The first way of calling that gives an answer of the right shapes; else the messages of the customary way."""
+    problems: list[str] = []
+    for arrays in ("numpy", "list", "torch"):
+        for where in (orientation,) if orientation else ORIENTATIONS:
+            for form in (bias,) if bias is not None else ("separate", "none", "hidden"):
+                call = Call(function, returns, where, form, arrays, timeout)
+                (case, *_) = probes(networks[0], (4,), form, dtype, 0)
+                try:
+                    call.observe(case)
+                except ModifiedInputs:
+                    return call, problems
+                except Unanswered as error:
+                    problems.append(str(error))
+                    if isinstance(error.__cause__, TimeUp):
+                        return None, problems[:1]
+                    continue
+                return call, problems
+    return None, problems[:1]
+
+
+def _given(array: Array, dtype: str, call: Call, transpose: bool = False) -> Any:
+    """A probe's numbers in the kind of array that the function wants; always a copy of its own."""
+    array = array.astype(np.float64).astype(numpy_dtype(dtype))
+    if transpose and call.orientation == "inputs_by_units":
+        array = np.ascontiguousarray(array.T)
+    if call.arrays == "list":
+        return array.astype(float).tolist()
+    if call.arrays == "torch":
+        try:
+            import torch
+        except ImportError:
+            raise Unanswered("it wants neither NumPy arrays nor lists, and torch is not installed") from None
+        return torch.from_numpy(array)
+    return array
+
+
+def _quietly(function: Callable[..., Any], arguments: list[Any], timeout: float | None) -> Any:
+    """Call the function; what it prints is not the report's. Raises Unanswered with what it raised."""
+    try:
+        with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()), time_limit(timeout):
+            answer = function(*arguments)
+            return list(answer) if hasattr(answer, "__next__") else answer  # a generator is run here
+    except TimeUp as error:
+        raise Unanswered(f"it did not answer within {timeout:g} s") from error
+    except MemoryError as error:
+        raise Unanswered("it ran out of memory") from error
+    except (Exception, SystemExit) as error:  # whatever it raises is its answer
+        raise Unanswered(f"it raised {type(error).__name__}: {_short(str(error))}") from error
+
+
+class _Nowhere(io.TextIOBase):
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(v) for v in value]
+    return value.clone() if hasattr(value, "clone") else value.copy() if hasattr(value, "copy") else value
+
+
+def _changed_in_place(before: list[Any], after: list[Any]) -> list[str]:
+    names = ("weights", "biases", "inputs", "targets")
+    return [name for name, old, new in zip(names, before, after, strict=False) if not _same(old, new)]
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, list):
+        return isinstance(new, list) and len(old) == len(new) and all(map(_same, old, new))
+    if old is None or isinstance(old, (int, float)):
+        return bool(old == new)
+    return bool(np.array_equal(np.asarray(old, dtype=float), np.asarray(new, dtype=float)))
+
+
+def _array(what: str, given: Any) -> Array:
+    """Anything array-like, as NumPy's array of the format; lists of floats count as the probe's format."""
+    if hasattr(given, "detach"):
+        given = (
+            given.detach().cpu().float().numpy()
+            if str(given.dtype) == "torch.bfloat16"
+            else given.detach().cpu().numpy()
+        )
+    try:
+        array = np.asarray(given)
+        kind = array.dtype.name
+        if kind == "object":
+            raise TypeError(kind)
+        if kind not in PRECISIONS:
+            array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise Unanswered(f"{what}: expected numbers, got {_described(given)}") from None
+    return array
+
+
+def _described(value: Any) -> str:
+    return f"{type(value).__name__} {_short(repr(value))}"
+
+
+def _short(text: str) -> str:
+    first = next(iter(text.splitlines()), "")
+    return first if len(first) <= 120 else first[:117] + "…"
+
+
+def _note(changed: list[str]) -> str:
+    return f" (and it changed its arguments: {', '.join(changed)})" if changed else ""
+
+
+def _answers(call: Call, asked: Sequence[Case]) -> tuple[list[tuple[Case, Observation]], list[str], list[str]]:
+    """Every probe's answer, findings about how the function behaves, and why there is no answer where there is none."""
+    observed: list[tuple[Case, Observation]] = []
+    findings: list[str] = []
+    failures: list[str] = []
+    for case in asked:
+        try:
+            observed.append((case, call.observe(case)))
+        except ModifiedInputs as modified:
+            observed.append((case, modified.observation))
+            findings.append(
+                f"it changes its arguments in place: {modified}. Its caller's arrays are not what they were."
+            )
+        except Unanswered as error:
+            failures.append(str(error))
+    if observed:
+        case, first = observed[0]
+        again = _once_more(call, case)
+        if again is not None and not _identical(first, again):
+            third = _once_more(call, case)
+            steady = third is not None and _identical(again, third)
+            findings.append(
+                "it keeps state between calls: the same probe gives other numbers after the others."
+                if steady
+                else "it is not deterministic: the same probe gives other numbers each time (dropout, random numbers)."
+            )
+    return observed, list(dict.fromkeys(findings)), failures
+
+
+def _once_more(call: Call, case: Case) -> Observation | None:
+    try:
+        return call.observe(case)
+    except ModifiedInputs as modified:
+        return modified.observation
+    except Unanswered:
+        return None
+
+
+def _identical(one: Observation, other: Observation) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in
+             ("activations", "weight_gradients", "bias_gradients", "updated_weights", "updated_biases")]  # fmt: skip
+    return all(
+        a is b or np.array_equal(a, b, equal_nan=True)
+        for first, second in pairs
+        for a, b in zip(first or (), second or (), strict=True)
+    )
+
+
+# --------------------------------------------------------------------------------------------- judging it
+
+
+def _evidence(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation]]:
+    return [(convention.applied(case), observation) for case, observation in observed]
+
+
+def _following(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
+    """The first convention under which the right algorithm gives every number, from end to end."""
+    return next((c for c in conventions if reproduces(lambda case: RULES, _evidence(c, observed), c)), None)
+
+
+def _judged(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation, Judgement]]:
+    judged = []
+    for case, observation in _evidence(convention, observed):
+        try:
+            judged.append((case, observation, judge(case, observation, rules=convention.rules())))
+        except UnusableAnswer as error:
+            raise InvalidInput(str(error)) from error
+    return judged
+
+
+def _right(convention: Convention, observed: Evidence, call: Call, findings: list[str], strict: bool) -> Report:
+    judged = _judged(convention, observed)
+    verdicts = {judgement.verdict for *_, judgement in judged}
+    order = (Verdict.WRONG, Verdict.SUSPECT, Verdict.AGREES, Verdict.UNDECIDED)
+    verdict = next(v for v in order if v in verdicts)
+    digits: dict[Place, float] = {}  # each array's best probe counts, and of those the weakest
+    for *_, judgement in judged:
+        for c in judgement.comparisons:
+            digits[c.place] = max(digits.get(c.place, 0.0), c.digits or 0.0)
+    details = _steps(judged) if verdict in (Verdict.WRONG, Verdict.SUSPECT) else []
+    if verdict is Verdict.AGREES and findings:
+        verdict = Verdict.WRONG if any("state" in f or "not deterministic" in f for f in findings) else verdict
+    numbers = sum(c.elements for *_, judgement in judged for c in judgement.comparisons)
+    said = f"{numbers} numbers on {len(judged)} probes, {_stored(call)}."
+    weakest = min(digits.values(), default=None)
+    words = convention.of_outputs() if call.returns == "outputs" else str(convention)
+    return Report(verdict.value, words, (*findings, said), weakest, None, strict, tuple(details), _verdicts(judged))
+
+
+def _verdicts(judged: Sequence[tuple[Case, Observation, Judgement]]) -> tuple[tuple[str, str], ...]:
+    return tuple((case.name, judgement.verdict.value) for case, _, judgement in judged)
+
+
+def _stored(call: Call) -> str:
+    stored = "units × inputs" if call.orientation == "units_by_inputs" else "inputs × units"
+    return f"weights stored {stored}, bias: {call.bias if isinstance(call.bias, str) else 'as declared'}"
+
+
+def _wrong(
+    conventions: Sequence[Convention], observed: Evidence, call: Call, findings: list[str], strict: bool
+) -> Report:
+    """What is known of wrong numbers, the surest first: an undeclared convention, a fault, a precision, two faults."""
+    ranked = sorted(conventions, key=lambda c: -_explained(c, observed))[:CANDIDATES_DIAGNOSED]
+    convention, diagnosis, said = ranked[0], None, list(findings)
+    signs = (False, True) if call.returns == "gradients" else (False,)
+    other = _following(list(candidates(observed[0][0].sizes, negative=signs)), observed)
+    if any("not deterministic" in finding for finding in findings):
+        pass  # numbers that change from call to call are nobody's
+    elif other is not None:
+        said.insert(0, f"it computes {other}, exactly; that is not what was declared.")
+    else:
+        convention, diagnosis = _diagnosed(ranked, observed, pairs=False)
+        narrower = None if diagnosis.explanations else _precision(convention, observed)
+        if narrower is not None:
+            said.insert(0, f"its numbers are those of {narrower} arithmetic, not of {observed[0][1].precision}.")
+        elif not diagnosis.explanations:
+            convention, diagnosis = _diagnosed(ranked[:1], observed, pairs=True)
+        said = [*_because(diagnosis, convention), *said] if diagnosis.explanations else said
+        if not diagnosis.explanations and narrower is None:
+            case, observation, _ = next(e for e in _judged(convention, observed) if e[2].wrong)
+            said.append(
+                "no known fault, pair of faults, factor or precision gives these numbers. Where they are wrong:"
+            )
+            said.append(located(case, observation, convention))
+            said += _peculiar(observed)
+    words = convention.of_outputs() if call.returns == "outputs" else str(convention)
+    said.append(f"assumed: {words}; {_stored(call)}.")
+    judged = _judged(convention, observed)
+    details = (*_steps(judged), *_witness(call, convention))
+    return Report("wrong", None, tuple(said), None, diagnosis, strict, details, _verdicts(judged))
+
+
+def _peculiar(observed: Evidence) -> list[str]:
+    """What can be said of numbers that nothing explains."""
+    numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
+    if not np.isfinite(numbers).all():
+        return [f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite."]
+    if (numbers == np.rint(numbers)).all():
+        return ["all numbers are whole: integer division, or an integer array, is on the way."]
+    return []
+
+
+def _diagnosed(ranked: Sequence[Convention], observed: Evidence, pairs: bool) -> tuple[Convention, Diagnosis]:
+    """The convention under which fewest explanations remain, and those."""
+    tried = []
+    for convention in ranked:
+        diagnosis = diagnose(_evidence(convention, observed), convention, pairs)
+        if diagnosis.proved:
+            return convention, diagnosis
+        tried.append((convention, diagnosis))
+    return min(tried, key=lambda entry: len(entry[1].explanations) or math.inf)
+
+
+def _precision(convention: Convention, observed: Evidence) -> str | None:
+    """The finest profile, coarser than the declared one, that explains the numbers of every probe."""
+    explained = [judgement.explained_by for *_, judgement in _judged(convention, observed)]
+    coarsest = max((list(PROFILES).index(name) for name in explained if name), default=0)
+    return None if None in explained else list(PROFILES)[coarsest]
+
+
+def _witness(call: Call, convention: Convention) -> list[str]:
+    """The smallest network and data, in quarters, on which the function is wrong too: to be checked by hand."""
+    layers = len(convention.activations)
+    for units, batch in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        sizes = (units,) * layers + (1 if convention.activations[-1] != "softmax" else 2,)
+        (probe,) = probes(sizes, (batch,), call.bias, "float64", 7)
+        case = _in_quarters(convention.applied(replace(probe, learning_rate=0.5)))
+        try:
+            observation = call.observe(replace(case, loss="half_squared_error"))
+            wrong = judge(case, observation, rules=convention.rules()).wrong
+        except (Unanswered, ModifiedInputs, UnusableAnswer):
+            return []
+        if wrong:
+            worst = wrong[0].worst[0]
+            parts = [f"    weights = {[[list(r) for r in layer.weights] for layer in case.layers]!r}"]
+            parts.append(f"    biases = {[None if x.biases is None else list(x.biases) for x in case.layers]!r}")
+            parts.append(
+                f"    inputs, targets = {[list(r) for r in case.inputs]!r}, {[list(r) for r in case.targets]!r}"
+            )
+            said = f"expected {worst.expected!r}, got {worst.got!r}"
+            return ["smallest network that shows it:", *parts, f"    {wrong[0].place}{list(worst.index)}: {said}"]
+    return []
+
+
+def _in_quarters(case: Case) -> Case:
+    def rounded(row: Sequence[float]) -> tuple[float, ...]:
+        return tuple((round(4 * x) or (1 if x > 0 else -1)) / 4 for x in row)
+
+    layers = tuple(
+        replace(x, weights=tuple(map(rounded, x.weights)), biases=None if x.biases is None else rounded(x.biases))
+        for x in case.layers
+    )
+    return replace(case, layers=layers, inputs=tuple(map(rounded, case.inputs)))
+
+
+def _because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
+    lines = []
+    for explanation in diagnosis.explanations[:4]:
+        where = (
+            ""
+            if explanation.layer is None or len(convention.activations) < 2
+            else f", in layer {explanation.layer + 1}"
+        )
+        name = f" (fault {', '.join(f'`{n}`' for n in explanation.names)})" if explanation.names else ""
+        lines.append(f"it {explanation.words}{where}{name}. How that comes: {explanation.mistake}.")
+    if diagnosis.proved:
+        lines.append(
+            f"proved: with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds; the right "
+            "algorithm does not, and no other known fault does."
+        )
+    else:
+        lines.append(f"each of these reproduces all {diagnosis.numbers} numbers: on this network they are the same.")
+    return lines
+
+
+def _explained(convention: Convention, observed: Evidence) -> int:
+    """How many numbers of the first probe the right algorithm gives under the convention."""
+    case, observation = _evidence(convention, observed)[0]
+    bounds = computed(run(case, BoundedArithmetic(PROFILES[observation.precision]), convention.rules()))
+    return sum(
+        int(np.count_nonzero(bounds[place].holds(as_matrix(place, array)))) for place, array in shown(observation)
+    )
+
+
+def _steps(judged: Sequence[tuple[Case, Observation, Judgement]]) -> list[str]:
+    """The first step outside its bounds, with its worst numbers."""
+    for case, _, judgement in judged:
+        comparisons = judgement.wrong or judgement.suspect
+        if not comparisons:
+            continue
+        first = comparisons[0]
+        sizes = "-".join(str(n) for n in case.sizes)
+        lines = [f"first step outside its bound: {first.place}, on {sizes} with {case.batch} samples"]
+        lines += [
+            f"{list(e.index)}  expected {e.expected!r}  got {e.got!r}  tolerance {e.tolerance:.3g}"
+            for e in first.worst[:3]
+        ]
+        lines += [f"{a.direction}: {a.ratio:.3g} × what roundings add up to" for a in first.aggregates]
+        return lines
+    return []

@@ -1,0 +1,122 @@
+"""The catalogue: every fault is seen where it shows, called by its name, and reproduces what it did."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.reference.backprop import RULES
+from backproof.reference.case import run
+from backproof.reference.conventions import Convention, probes
+from backproof.reference.diagnosis import diagnose, located, reproduces
+from backproof.reference.faults import FAULTS, Fault, faulty_rules, touched_layers
+from backproof.reference.judge import Verdict, judge
+from backproof.reference.plain import PLAIN
+from backproof.reports.fault_trials import NETWORKS, shown_by, trials
+
+DEEP = Convention(("tanh", "sigmoid", "tanh", "sigmoid"), "half_squared_error", "mean")
+DEEP_CASES = [DEEP.applied(c) for c in probes((4, 4, 4, 4, 4), (4, 1, 2, 1), "separate", "float64", 0)]
+
+
+def test_there_are_at_least_sixty_and_each_says_what_it_does_and_how_one_comes_to_it() -> None:
+    assert len(FAULTS) >= 60
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    assert all(fault.description and fault.mistake for fault in FAULTS)
+    assert sum(fault.seen is not None for fault in FAULTS) >= 10
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=attrgetter("name"))
+def test_every_fault_is_seen_and_named_in_some_network(fault: Fault) -> None:
+    """In the first network where it changes a number; where others do the same there, it is among them."""
+    from backproof.reports import fault_trials
+
+    for network in NETWORKS:
+        convention = Convention(network.activations, network.loss, "mean")
+        cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", "float64", 0)]
+        trial = fault_trials._trial(fault, network, "plain", "float64", cases, PLAIN)
+        if trial.visible:
+            assert trial.named in ("alone", "among"), trial.diagnosis and trial.diagnosis.names
+            return
+    raise AssertionError("it changes nothing anywhere: it is no fault")
+
+
+def test_no_visible_fault_is_called_by_another_s_name(quick: bool) -> None:
+    networks = NETWORKS[3:4] if quick else NETWORKS
+    for trial in trials(("float32",), networks, plain=False):
+        assert trial.named != "otherwise", (trial.fault.name, trial.diagnosis and trial.diagnosis.names)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize(
+    "name", ["hidden-delta-without-derivative", "hidden-derivative-formula-of-z", "weights-not-transposed"]
+)
+def test_a_fault_in_one_layer_is_named_with_its_layer(name: str, layer: int) -> None:
+    fault = next(f for f in FAULTS if f.name == name)
+    assert touched_layers(fault, DEEP_CASES[0]) == (0, 1, 2)
+    evidence = [(c, shown_by(run(c, PLAIN, faulty_rules(fault, c, layer)), False)) for c in DEEP_CASES]
+    diagnosis = diagnose(evidence)
+    assert diagnosis.proved
+    assert [(e.names, e.layer) for e in diagnosis.explanations] == [((name,), layer)]
+    assert diagnosis.numbers == 4 * 80
+
+
+def test_the_right_algorithm_is_reproduced_by_itself_and_by_no_visible_fault() -> None:
+    honest = [(c, shown_by(run(c, PLAIN), False)) for c in DEEP_CASES]
+    assert all(judge(c, o).verdict is Verdict.AGREES for c, o in honest)
+    assert reproduces(lambda case: RULES, honest)
+    changed = [f for f in FAULTS if not reproduces(lambda case, f=f: f.rules(case), honest)]
+    assert len(changed) > 60
+    for fault in (f for f in FAULTS if f not in changed):  # those do nothing to this network's gradients
+        wrong = shown_by(run(DEEP_CASES[0], PLAIN, fault.rules(DEEP_CASES[0])), False)
+        for got, right in zip(wrong.weight_gradients or (), honest[0][1].weight_gradients or (), strict=True):
+            assert got is not None
+            assert right is not None
+            assert np.allclose(got, right, rtol=1e-12), fault.name  # a search among known pairs, no verdict of ours
+
+
+def test_two_faults_at_once_are_named_together() -> None:
+    from dataclasses import replace
+
+    one, other = (
+        next(f for f in FAULTS if f.name == name) for name in ("hidden-delta-without-derivative", "bias-gradient-mean")
+    )
+
+    def rules(case):  # type: ignore[no-untyped-def]
+        return replace(one.rules(case), bias_gradient=other.rules(case).bias_gradient)
+
+    evidence = [(c, shown_by(run(c, PLAIN, rules(c)), False)) for c in DEEP_CASES]
+    assert not diagnose(evidence).explanations
+    diagnosis = diagnose(evidence, pairs=True)
+    assert [e.names for e in diagnosis.explanations] == [(one.name, other.name)]
+
+
+def test_a_constant_factor_is_found_and_said_as_a_fraction() -> None:
+    from dataclasses import replace
+
+    def scaled(observation, factor):  # type: ignore[no-untyped-def]
+        return replace(
+            observation,
+            weight_gradients=tuple(factor * g for g in observation.weight_gradients),
+            bias_gradients=tuple(factor * g for g in observation.bias_gradients),
+        )
+
+    evidence = [(c, scaled(shown_by(run(c, PLAIN), False), 0.75)) for c in DEEP_CASES]
+    diagnosis = diagnose(evidence)
+    assert [e.words for e in diagnosis.explanations] == ["multiplies every gradient by 3/4"]
+
+
+def test_what_fits_nothing_is_mapped() -> None:
+    case = DEEP_CASES[0]
+    observation = shown_by(run(case, PLAIN), False)
+    gradients = [np.array(g) for g in observation.weight_gradients or ()]
+    gradients[2][1, :] = 0
+    gradients[2][3, 2] *= 1.37
+    from dataclasses import replace
+
+    wrong = replace(observation, weight_gradients=tuple(gradients))
+    assert not diagnose([(case, wrong)]).explanations
+    assert located(case, wrong) == "weight_gradients[2]: 5 of 16 elements\n  ····\n  0000\n  ····\n  ··#·"

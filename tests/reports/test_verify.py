@@ -1,0 +1,347 @@
+"""The front door: functions of every kind, right, wrong and hostile."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("typer")
+
+import backproof as bp
+from backproof.reference.case import InvalidInput
+from backproof.reports.verify import Report, WrongGradients, assert_gradients, verify
+
+COMMAND = Path(sys.executable).with_name("backproof")
+
+
+def sigmoid(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
+
+
+def gradients(weights: Any, biases: Any, inputs: Any, targets: Any, factor: float = 1.0, bug: str = "") -> Any:
+    """What a tutorial writes: sigmoid layers, half the squared error, summed."""
+    a = [inputs]
+    for w, b in zip(weights, biases, strict=True):
+        a.append(sigmoid(a[-1] @ w.T + (0 if b is None else b)))
+    delta = factor * (a[-1] - targets) * a[-1] * (1 - a[-1])
+    weight_gradients, bias_gradients = [], []
+    for k in reversed(range(len(weights))):
+        weight_gradients.insert(0, delta.T @ a[k])
+        bias_gradients.insert(0, delta.sum(axis=0))
+        error = delta @ weights[k]
+        delta = error if bug == "no derivative" else error * a[k] * (1 - a[k])
+    return weight_gradients, bias_gradients
+
+
+def test_a_right_one_agrees_to_so_many_digits_and_its_conventions_are_said() -> None:
+    report = verify(gradients)
+    assert report.ok
+    assert report.verdict == "agrees"
+    assert str(report).startswith(
+        "agrees, to 14 digits: squared error with ½, summed over samples; sigmoid in hidden layers"
+    )
+    assert report.digits is not None
+    assert report.digits > 13
+    report.raise_for_wrong()
+
+
+CONVENTIONS: list[tuple[str, Callable[..., Any], str]] = [
+    ("without ½", lambda W, B, x, t: gradients(W, B, x, t, 2.0), "squared error without ½, summed"),
+    ("mean", lambda W, B, x, t: gradients(W, B, x, t, 1 / len(x)), "squared error with ½, averaged over samples;"),
+    ("mean over all", lambda W, B, x, t: gradients(W, B, x, t, 2 / t.size), "squared error without ½, averaged over samples and outputs"),
+    ("ascent", lambda W, B, x, t: gradients(W, B, x, t, -1.0), "negative gradient"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "words"), [c[1:] for c in CONVENTIONS], ids=[c[0] for c in CONVENTIONS])
+def test_a_convention_is_an_answer_and_not_a_failure(function: Callable[..., Any], words: str) -> None:
+    report = verify(function)
+    assert report.ok
+    assert report.conventions is not None
+    assert words in report.conventions
+
+
+def test_what_is_declared_is_enforced() -> None:
+    report = verify(gradients, loss="squared_error")
+    assert report.verdict == "wrong"
+    assert "it computes squared error with ½, summed over samples" in report.findings[0]
+    assert "that is not what was declared" in report.findings[0]
+
+
+def test_weights_the_other_way_round() -> None:
+    def inputs_by_units(W: Any, B: Any, x: Any, t: Any) -> Any:
+        weight_gradients, bias_gradients = gradients([w.T for w in W], B, x, t)
+        return [g.T for g in weight_gradients], bias_gradients
+
+    assert "inputs × units" in str(verify(inputs_by_units))
+    assert verify(inputs_by_units, orientation="inputs_by_units").ok
+
+
+@pytest.mark.parametrize("bias", ["none", "hidden", "column-last", "column-first", [True, False]])
+def test_every_bias_form(bias: Any) -> None:
+    assert verify(gradients, bias=bias).ok
+
+
+def test_updates_outputs_formats_and_kinds_of_array() -> None:
+    def updated(W: Any, B: Any, x: Any, t: Any, rate: float) -> Any:
+        weight_gradients, bias_gradients = gradients(W, B, x, t)
+        return [w - rate * g for w, g in zip(W, weight_gradients, strict=True)], [b - rate * g for b, g in zip(B, bias_gradients, strict=True)]  # fmt: skip
+
+    assert verify(updated, returns="updated").ok
+    assert verify(updated, returns="updated", learning_rate=0.1).ok
+    uphill = verify(lambda W, B, x, t, rate: updated(W, B, x, t, -rate), returns="updated", activations="sigmoid", loss="half_squared_error", reduction="sum")  # fmt: skip
+    assert not uphill.ok
+
+    def outputs(W: Any, B: Any, x: Any, t: Any) -> Any:
+        for w, b in zip(W, B, strict=True):
+            x = sigmoid(x @ w.T + b)
+        return x
+
+    assert verify(outputs, returns="outputs").ok
+    assert not verify(lambda *a: outputs(*a) + 1e-9, returns="outputs", activations="sigmoid").ok
+    assert verify(gradients, dtype="float32").ok
+
+    def lists(W: list[Any], B: list[Any], x: list[Any], t: list[Any]) -> Any:
+        assert isinstance(x, list)
+        out = gradients([np.array(w) for w in W], [np.array(b) for b in B], np.array(x), np.array(t))
+        return [g.tolist() for g in out[0]], [g.tolist() for g in out[1]]
+
+    assert verify(lists).ok
+
+
+def test_torch_tensors_in_and_out() -> None:
+    torch = pytest.importorskip("torch")
+
+    def autograd(W: Any, B: Any, x: Any, t: Any) -> Any:
+        W, B = [w.clone().requires_grad_() for w in W], [b.clone().requires_grad_() for b in B]
+        a = x
+        for w, b in zip(W, B, strict=True):
+            a = torch.sigmoid(torch.nn.functional.linear(a, w, b))
+        (((a - t) ** 2).sum() / 2).backward()
+        return [w.grad for w in W], [b.grad for b in B]
+
+    assert verify(autograd, dtype="float32").ok
+
+
+def test_a_missing_derivative_is_named_proved_and_shown_on_the_smallest_network() -> None:
+    report = verify(lambda *a: gradients(*a, bug="no derivative"))
+    assert not report.ok
+    text = str(report)
+    assert text.startswith("wrong: it leaves the activation's derivative out of the hidden delta, in layer 1")
+    assert "(fault `hidden-delta-without-derivative`)" in text
+    assert "proved: with it, the reference reproduces all 200 numbers" in text
+    assert "smallest network that shows it:" in text
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == ["hidden-delta-without-derivative"]
+    with pytest.raises(WrongGradients, match="hidden-delta-without-derivative"):
+        report.raise_for_wrong()
+    assert json.loads(report.to_json())["faults"] == ["hidden-delta-without-derivative"]
+
+
+def test_a_forgotten_downcast_is_said_to_be_float32() -> None:
+    def narrow(*arguments: Any) -> Any:
+        W, B, x, t = ([np.float32(v) for v in a] if isinstance(a, list) else np.float32(a) for a in arguments)
+        return tuple([g.astype(np.float64) for g in part] for part in gradients(W, B, x, t))
+
+    report = verify(narrow)
+    assert report.verdict == "wrong"
+    assert report.findings[0] == "its numbers are those of float32 arithmetic, not of float64."
+
+
+def test_what_nothing_explains_is_mapped_and_not_given_a_name() -> None:
+    def strange(*a: Any) -> Any:
+        weight_gradients, bias_gradients = gradients(*a)
+        weight_gradients[0] = weight_gradients[0] * np.cos(np.arange(weight_gradients[0].shape[1]))
+        return weight_gradients, bias_gradients
+
+    report = verify(strange, activations="sigmoid", loss="half_squared_error", reduction="sum")
+    assert report.verdict == "wrong"
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == []
+    assert "weight_gradients[0]: 8 of 12 elements\n  ·##\n" in "\n".join(report.findings)
+
+
+def nothing(*_: Any) -> Any:
+    return None
+
+
+def hangs(*_: Any) -> Any:
+    while True:
+        pass
+
+
+calls = [0]
+
+
+def stateful(*a: Any) -> Any:
+    calls[0] += 1
+    weight_gradients, bias_gradients = gradients(*a)
+    return ([2 * g for g in weight_gradients], bias_gradients) if calls[0] > 9 else (weight_gradients, bias_gradients)
+
+
+def in_place(weights: Any, biases: Any, x: Any, t: Any) -> Any:
+    answer = gradients(weights, biases, x, t)
+    weights[0] -= 1
+    return answer
+
+
+HOSTILE: list[tuple[str, Callable[..., Any], str, str]] = [
+    ("raises", lambda *a: 1 / 0, "unanswered", "it raised ZeroDivisionError: division by zero"),
+    ("exits", lambda *a: sys.exit(3), "unanswered", "it raised SystemExit: 3"),
+    ("None", nothing, "unanswered", "it returned None; expected (weight_gradients, bias_gradients)"),
+    ("one array", lambda *a: gradients(*a)[0][0], "unanswered", "it returned ndarray"),
+    ("wrong count", lambda *a: ([], []), "unanswered", "expected 2 arrays, one per layer; got 0"),
+    ("wrong shape", lambda *a: ([g[:1] for g in gradients(*a)[0]], gradients(*a)[1]), "unanswered", "expected 4 × 3 (units × inputs), got 1 × 3"),
+    ("strings", lambda *a: (["x", "y"], ["x", "y"]), "unanswered", "expected numbers, got str 'x'"),
+    ("NaN", lambda *a: ([g * np.nan for g in gradients(*a)[0]], gradients(*a)[1]), "wrong", "numbers are NaN or infinite"),
+    ("whole numbers", lambda *a: ([np.rint(8 * g).astype(int) for g in gradients(*a)[0]], [np.rint(8 * g).astype(int) for g in gradients(*a)[1]]), "wrong", "all numbers are whole"),
+    ("hangs", hangs, "unanswered", "it did not answer within 0.2 s"),
+    ("random", lambda *a: ([g * np.random.default_rng().random() for g in gradients(*a)[0]], gradients(*a)[1]), "wrong", "it is not deterministic"),
+    ("state", stateful, "wrong", "it keeps state between calls"),
+    ("in place", in_place, "agrees", "it changes its arguments in place: weights"),
+    ("prints", lambda *a: (print("x" * 10**6), gradients(*a))[1], "agrees", "200 numbers on 8 probes"),
+    ("generator", lambda *a: (part for part in gradients(*a)), "agrees", "200 numbers on 8 probes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "verdict", "words"), [h[1:] for h in HOSTILE], ids=[h[0] for h in HOSTILE])
+def test_hostile_functions_get_a_message_of_their_own(
+    function: Callable[..., Any], verdict: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls[0] = 0
+    report = verify(function, activations="sigmoid", loss="half_squared_error", reduction="sum", timeout=0.2)
+    assert report.verdict == verdict, str(report)
+    assert words in str(report)
+    assert capsys.readouterr().out == ""
+
+
+def test_one_probe_that_fails_does_not_cost_the_others() -> None:
+    def refuses_one_sample(W: Any, B: Any, x: Any, t: Any) -> Any:
+        if len(x) == 1:
+            raise ValueError("a batch has at least two samples")
+        return gradients(W, B, x, t)
+
+    report = verify(refuses_one_sample)
+    assert report.ok
+    assert "4 of 8 probes: it raised ValueError: a batch has at least two samples" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"returns": "grads"}, "returns: expected one of gradients, updated, outputs; got 'grads'."),
+        ({"loss": "mse"}, "loss: expected one of half_squared_error, "),
+        ({"activations": ["sigmoid"]}, "activations: expected 2, one per layer; got 1."),
+        ({"activations": "sigmod"}, "activations[0]: expected one of "),
+        ({"sizes": [2]}, "sizes: expected at least two positive whole numbers"),
+        ({"bias": "columns"}, "bias: expected one of separate, none, hidden, column-first, column-last; got 'columns'."),
+        ({"loss": "binary_cross_entropy", "activations": "tanh"}, "loss binary_cross_entropy does not go with activation 'tanh'"),
+    ],
+)  # fmt: skip
+def test_a_declaration_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    import re
+
+    with pytest.raises(InvalidInput, match=re.escape(message)):
+        verify(gradients, **options)
+
+
+def test_assert_gradients_replaces_assert_allclose() -> None:
+    network = (
+        bp.Dense([[0.5, -1.0], [0.25, 2.0]], [0.5, -0.25], "sigmoid"),
+        bp.Dense([[1.0, -0.5]], [0.25], "sigmoid"),
+    )
+    inputs, targets = [[1.0, 2.0], [0.5, -1.0]], [[1.0], [0.0]]
+    arrays = [np.array(layer.weights) for layer in network], [np.array(layer.biases) for layer in network]
+    right = gradients(*arrays, np.array(inputs), np.array(targets))
+    assert_gradients(network, inputs, targets, *right)
+    assert_gradients(network, inputs, targets, right[0])
+    wrong = gradients(*arrays, np.array(inputs), np.array(targets), bug="no derivative")
+    with pytest.raises(WrongGradients, match="hidden-delta-without-derivative"):
+        assert_gradients(network, inputs, targets, *wrong)
+    assert isinstance(verify(gradients), Report)
+
+
+MODULE = """
+import ctypes, numpy as np
+def sigmoid(z): return 1 / (1 + np.exp(-z))
+def gradients(weights, biases, inputs, targets, bug=False):
+    a = [inputs]
+    for w, b in zip(weights, biases): a.append(sigmoid(a[-1] @ w.T + b))
+    d = (a[-1] - targets) * a[-1] * (1 - a[-1]); gw, gb = [], []
+    for k in reversed(range(len(weights))):
+        gw.insert(0, d.T @ a[k]); gb.insert(0, d.sum(0))
+        d = (d @ weights[k]) * (1 if bug else a[k] * (1 - a[k]))
+    return gw, gb
+def buggy(*a): return gradients(*a, bug=True)
+def crash(*a): ctypes.string_at(0)
+def hang(*a):
+    import signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    while True: pass
+def memory(*a): return [np.ones((10**7, 10**5)) for _ in a[0]], []
+number = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "words"),
+    [
+        ("mynet:gradients", 0, "agrees, to 13 digits"),
+        ("mynet:buggy", 1, "hidden-delta-without-derivative"),
+        ("mynet:crash", 3, "its process died with exit code -11"),
+        ("mynet:hang", 3, "it did not answer within 1 s, and could not be interrupted; it was killed"),
+        ("mynet:memory", 3, "it ran out of memory"),
+        ("mynet:nothing", 2, "mynet has no nothing"),
+        ("mynet:number", 2, "expected a function, got int"),
+        ("nonet:f", 2, "importing nonet raised ModuleNotFoundError"),
+        ("mynet", 2, "expected package.module:function"),
+    ],
+)
+def test_on_the_command_line_the_function_has_a_process_of_its_own(
+    tmp_path: Path, target: str, code: int, words: str
+) -> None:
+    (tmp_path / "mynet.py").write_text(MODULE)
+    finished = subprocess.run(
+        [COMMAND, "verify", target, "--sizes", "2,3,1", "--timeout", "1"],
+        capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, timeout=60, check=False,
+    )  # fmt: skip
+    assert finished.returncode == code, finished.stdout + finished.stderr
+    assert words in finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+PYTEST_FILE = """
+import pytest
+from mynet import gradients, buggy
+
+@pytest.mark.backproof(sizes=(2, 3, 1), loss="half_squared_error")
+def test_right(backproof): backproof(gradients)
+
+@pytest.mark.backproof(sizes=(2, 3, 1), activations="sigmoid", loss="half_squared_error", reduction="sum")
+def test_wrong(backproof): backproof(buggy)
+
+def test_whole(backproof): assert backproof(gradients, sizes=(2, 3, 1)).ok
+"""
+
+
+@pytest.mark.parametrize("workers", [None, "2"])
+def test_the_pytest_plugin_makes_an_item_of_each_probe_and_fails_with_the_diagnosis(
+    tmp_path: Path, workers: str | None
+) -> None:
+    if workers:
+        pytest.importorskip("xdist")
+    (tmp_path / "mynet.py").write_text(MODULE)
+    (tmp_path / "test_mynet.py").write_text(PYTEST_FILE)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", *(("-n", workers) if workers else ())]
+    finished = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, check=False)
+    assert finished.returncode == 1, finished.stdout
+    assert "4 failed, 5 passed" in finished.stdout
+    assert "test_right[probe-0-0]" in finished.stdout
+    assert "wrong: it leaves the activation's derivative out of the hidden delta, in layer 1" in finished.stdout
