@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from ..reference.case import InvalidInput
 from .results import Results, encoded
-from .tables import MATRIX_HEADERS, failures, matrix_rows, summary, unanswered
+from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, summary, unanswered
 
 
 def terminal(results: Results) -> str:
@@ -45,6 +45,7 @@ def _page(results: Results, template: str, table_format: str) -> str:
         results=results,
         summary=summary(results),
         matrix=tabulate(matrix_rows(results), headers, table_format, colalign=align, disable_numparse=True),
+        power=tabulate(power_rows(results), POWER_HEADERS, table_format, disable_numparse=True),
         failures=failures(results),
         unanswered=unanswered(results),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from ..reference.precision import PROFILES
 from .results import AggregateResult, CaseResult, ComparisonResult, ElementResult, Results, RunResult, worst
 
 MATRIX_HEADERS = (
@@ -57,6 +58,37 @@ def _computes_in(run: RunResult) -> str | None:
 
 def _digits(digits: list[float]) -> str:
     return f"{median(digits):.1f}, {min(digits):.1f}" if digits else "–"
+
+
+POWER_HEADERS = ("computes in", "layers", "largest width", "scale error seen", "digits of one element")
+
+
+def power_rows(results: Results) -> list[list[str]]:
+    """How small an error the checks of weight gradients saw, in the median, by precision and size of the network."""
+    cases = {(case.name, case.dtype): case for case in results.cases}
+    groups: dict[tuple[str, int, int], list[ComparisonResult]] = {}
+    for run in results.runs:
+        sizes = cases[run.case, run.dtype].sizes
+        gradients = [c for c in run.comparisons if c.quantity == "weight_gradients"]
+        groups.setdefault((run.precision or "–", len(sizes) - 1, _width(max(sizes))), []).extend(gradients)
+    order = list(PROFILES)
+    rows = []
+    for (precision, layers, width), compared in sorted(
+        groups.items(), key=lambda g: (order.index(g[0][0]) if g[0][0] in order else len(order), *g[0][1:])
+    ):
+        scales = [c.scale_error for c in compared if c.scale_error is not None]
+        digits = [c.digits for c in compared if c.digits is not None]
+        if scales and digits:
+            rows.append([precision, str(layers), f"≤ {width}", f"{median(scales):.1g}", f"{median(digits):.1f}"])
+    return rows
+
+
+def _width(units: int) -> int:
+    """The next of 8, 32, 128, …: networks of about one size stand together."""
+    width = 8
+    while width < units:
+        width *= 4
+    return width
 
 
 def _joined(values: Iterable[str | None]) -> str:

@@ -23,6 +23,7 @@ from backproof.reference.observation import Observation
 from backproof.reports.matrix import compare
 from backproof.reports.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.results import SCHEMA_FILE, Results, encoded, schema, worst
+from backproof.reports.tables import power_rows
 
 CASES = [
     case
@@ -206,3 +207,16 @@ def test_an_out_that_is_a_file_is_refused_before_any_work(tmp_path: Any) -> None
         with pytest.raises(InvalidInput, match="a file is in the way"):
             prepare(out)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_report_says_what_the_checks_could_see() -> None:
+    """Narrower formats see less, and deeper networks do not: each step is checked by itself."""
+    cases = [c for c in standard_cases(("float64", "float32", "bfloat16")) if c.name in ("depth-2", "depth-8")]
+    rows = power_rows(compare(cases, [NUMPY]))
+    assert [row[:3] for row in rows] == [[p, n, "≤ 8"] for p in ("float64", "float32", "bfloat16") for n in ("2", "8")]
+    seen = {(row[0], row[1]): float(row[3]) for row in rows}
+    for layers in ("2", "8"):
+        assert seen["float64", layers] < 1e-6 * seen["float32", layers] < 1e-6 * seen["bfloat16", layers]
+    for precision in ("float64", "float32", "bfloat16"):
+        assert seen[precision, "8"] < 3 * seen[precision, "2"]
+    assert "| float32" in markdown(compare(cases, [NUMPY])).split("## What the checks could see")[1]

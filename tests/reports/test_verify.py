@@ -31,7 +31,8 @@ def gradients(weights: Any, biases: Any, inputs: Any, targets: Any, factor: floa
     for w, b in zip(weights, biases, strict=True):
         a.append(sigmoid(a[-1] @ w.T + (0 if b is None else b)))
     delta = factor * (a[-1] - targets) * a[-1] * (1 - a[-1])
-    weight_gradients, bias_gradients = [], []
+    weight_gradients: list[Any] = []
+    bias_gradients: list[Any] = []
     for k in reversed(range(len(weights))):
         weight_gradients.insert(0, delta.T @ a[k])
         bias_gradients.insert(0, delta.sum(axis=0))
@@ -131,7 +132,7 @@ def test_torch_tensors_in_and_out() -> None:
 
 
 def test_a_missing_derivative_is_named_proved_and_shown_on_the_smallest_network() -> None:
-    report = verify(lambda *a: gradients(*a, bug="no derivative"))
+    report = verify(lambda W, B, x, t: gradients(W, B, x, t, bug="no derivative"))
     assert not report.ok
     text = str(report)
     assert text.startswith("wrong: it leaves the activation's derivative out of the hidden delta, in layer 1")
