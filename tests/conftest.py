@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import pytest
@@ -19,6 +20,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def quick(request: pytest.FixtureRequest) -> bool:
     """Whether slow tests are to be left out."""
     return not request.config.getoption("--slow")
+
+
+@pytest.fixture
+def sampled(quick: bool) -> Callable[[int, int], None]:
+    """Call it with a test's number and n: a developer's quick run takes every n-th and skips the others."""
+
+    def skip_unless_sampled(number: int, every: int) -> None:
+        if quick and number % every:
+            pytest.skip(SLOW)
+
+    return skip_unless_sampled
+
+
+SLOW = "slow: tox runs it, and so does pytest --slow"
 
 
 def pytest_configure(config: pytest.Config) -> None:
