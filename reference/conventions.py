@@ -15,6 +15,7 @@ from .arithmetic import Arithmetic, Matrix
 from .backprop import RULES, Objective, Rules
 from .case import Case, Dense, InvalidInput, one_of, with_ones
 from .losses import DISTRIBUTION, LOSSES
+from .observation import array_of
 from .precision import PRECISIONS
 
 REDUCTIONS = ("sum", "mean", "mean over outputs")
@@ -147,11 +148,12 @@ def probes(
         for k, units in enumerate(sizes[1:]):
             inputs = sizes[k] + (column and k == 0)
             weights = tuple(row(inputs, 1.6 / inputs**0.5) for _ in range(units))
-            layers.append(Dense(weights, row(units, 0.7) if biased[k] else None, "identity"))
+            layers.append(Dense(array_of(weights, dtype), row(units, 0.7) if biased[k] else None, "identity"))
         x = tuple(row(sizes[0], 1.4) for _ in range(batch))
         t = tuple(_shares(rng, sizes[-1]) for _ in range(batch))
         inputs_given = with_ones(x, str(bias).removeprefix("column-")) if column else x
-        cases.append(Case(f"probe-{seed}-{number}", tuple(layers), inputs_given, t, learning_rate=0.5, dtype=dtype))
+        name, inputs_of, targets_of = f"probe-{seed}-{number}", array_of(inputs_given, dtype), array_of(t, dtype)
+        cases.append(Case(name, tuple(layers), inputs_of, targets_of, learning_rate=0.5, dtype=dtype))
     return tuple(cases)
 
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import partial
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arithmetic import Arithmetic, Matrix
+from .arrays import ArrayArithmetic
 from .backprop import RULES, Rules
 from .bounded import BoundedArithmetic
 from .case import Case, run
@@ -36,8 +37,12 @@ Evidence = Sequence[tuple[Case, Observation]]
 # How near (of an array's largest number) plain floats must be for bounds to be worth computing. It decides nothing but
 # where to look: what is farther off than this is no rounding in any format.
 NEARBY = 0.15
+FEW_MULTIPLICATIONS = 500  # below which plain floats are done before NumPy has begun
 ROUNDINGS = 256  # of the largest number, that what should cancel to nothing may be off
 LARGEST_DENOMINATOR = 4096  # of a constant factor
+
+
+ARRAYS = ArrayArithmetic("float64")
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,8 @@ def reproduces(rules: RulesFor, evidence: Evidence, convention: Convention | Non
 
     for case, observation in evidence:
         shown = [(place, as_matrix(place, array)) for place, array in observed(observation)]
-        floats = step(case, PLAIN)
+        few = case.batch * sum(a * b for a, b in pairwise(case.sizes)) < FEW_MULTIPLICATIONS
+        floats = step(case, PLAIN if few else ARRAYS)
         unit = PROFILES[observation.precision].storage.unit_roundoff
         if not _near([(array, np.array(floats[place], float)) for place, array in shown], unit):
             return False

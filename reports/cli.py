@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
 
     from ..adapters.adapter import Adapter
     from ..reference.case import Case
@@ -267,18 +268,13 @@ def _faults() -> bool:
 def _clean(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
     """Run the trial of correct implementations; whether one was called wrong, or did not answer."""
     from collections import Counter
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
 
     from ..adapters.adapter import chosen
     from .selftest import clean
 
     frameworks = [each.name for each in chosen(names or ())]
     verdicts: Counter[tuple[str, str, str]] = Counter()
-    with (
-        _progress(count) as done,
-        ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare_worker) as executor,
-    ):
+    with _progress(count) as done, _processes(jobs) as executor:
         for trial in clean(count, first, executor, frameworks):
             verdicts[trial.framework, trial.dtype, trial.verdict] += 1
             done(f"{trial.framework} {trial.dtype}")
@@ -315,9 +311,6 @@ FEW_CASES = 8  # fewer than this are done before a pool of processes has started
 
 def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequence[Adapter], jobs: int) -> Results:
     """The matrix, in this process or, for many cases, in several."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     from .matrix import compare
 
     with _progress(len(cases)) as advance:
@@ -327,9 +320,30 @@ def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequenc
 
         if jobs == 1 or len(cases) <= FEW_CASES:
             return compare(cases, present, absent, progress=done)
-        # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
-        with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare_worker) as executor:
+        with _processes(jobs) as executor:
             return compare(cases, present, absent, executor, done)
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[Executor]:
+    """A pool of processes that an interrupt ends at once and without a word, even while they start."""
+    import signal
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import active_children, get_context
+
+    # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare_worker) as executor:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the processes inherit
+        try:
+            executor.submit(int)  # starts them all
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        try:
+            yield executor
+        except KeyboardInterrupt:
+            for child in active_children():
+                child.terminate()
+            raise
 
 
 @contextmanager
@@ -352,10 +366,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def _prepare_worker() -> None:
-    """An interrupt ends a worker at once, without a word. One thread each: the processes share the cores."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """One thread each: the processes share the cores."""
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 

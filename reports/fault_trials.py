@@ -13,88 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapters.numpy_vectorised import product, wide_dtype
-from ..reference.activations import Activation
-from ..reference.arithmetic import Arithmetic, Formula, Rows
+from ..reference.arithmetic import Arithmetic
+from ..reference.arrays import ArrayArithmetic
 from ..reference.backprop import RULES, Rules
-from ..reference.bounded import ArrayFunctions
 from ..reference.case import Case, run
 from ..reference.conventions import Convention, probes
 from ..reference.diagnosis import Diagnosis, diagnose
 from ..reference.faults import FAULTS, Fault, faulty_rules
 from ..reference.judge import Verdict, judge
-from ..reference.observation import Observation, numpy_dtype
+from ..reference.observation import Observation
 from ..reference.plain import PLAIN
 
 Array = NDArray[Any]
-
-
-class FormatFunctions(ArrayFunctions):
-    """NumPy's functions, with constants in the format."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-
-    def constant(self, value: float) -> Any:
-        return self.dtype.type(value)
-
-    def step(self, x: Array) -> Array:
-        return (x > 0).astype(self.dtype)
-
-
-class ArrayArithmetic:
-    """The chain rule on NumPy arrays of one format: what an implementation in that format computes."""
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = numpy_dtype(dtype)
-        self.functions = FormatFunctions(self.dtype)
-
-    def lift(self, rows: Rows) -> Array:
-        return np.array(rows, np.float64, ndmin=2).astype(self.dtype)
-
-    def around(self, value: Rows, error: Rows) -> Array:  # noqa: ARG002 -- an array holds no uncertainty
-        return self.lift(value)
-
-    def ones(self, rows: int, columns: int) -> Array:
-        return np.ones((rows, columns), self.dtype)
-
-    def shape(self, matrix: Array) -> tuple[int, int]:
-        rows, columns = matrix.shape
-        return rows, columns
-
-    def transpose(self, matrix: Array) -> Array:
-        return matrix.T
-
-    def matmul(self, left: Array, right: Array) -> Array:
-        return product(left, right)
-
-    def weighted_sums(self, inputs: Array, weights: Array, biases: Array | None) -> Array:
-        sums = product(inputs, weights.T)
-        return sums if biases is None else np.asarray(sums + biases)
-
-    def column_sums(self, matrix: Array) -> Array:
-        return matrix.sum(axis=0, keepdims=True, dtype=wide_dtype(self.dtype)).astype(self.dtype)
-
-    def elementwise(self, formula: Formula, *matrices: Array) -> Array:
-        with np.errstate(all="ignore"):
-            shape = np.broadcast_shapes(*(m.shape for m in matrices))
-            return np.broadcast_to(np.asarray(formula(*matrices, self.functions)), shape).astype(self.dtype)
-
-    def activate(self, activation: Activation, z: Array) -> Array:
-        return self.elementwise(activation.value, z)
-
-    def softmax(self, z: Array) -> Array:
-        powers = np.exp(z - z.max(axis=1, keepdims=True))
-        total = powers.sum(axis=1, keepdims=True, dtype=wide_dtype(self.dtype)).astype(self.dtype)
-        return np.asarray(powers / total)
-
-    def log_softmax(self, z: Array) -> Array:
-        shifted = z - z.max(axis=1, keepdims=True)
-        total = np.exp(shifted).sum(axis=1, keepdims=True, dtype=wide_dtype(self.dtype)).astype(self.dtype)
-        return np.asarray(shifted - np.log(total))
-
-    def total(self, matrix: Array) -> Array:
-        return np.array([[matrix.sum(dtype=wide_dtype(self.dtype))]]).astype(self.dtype)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..reference.backprop import RULES
-from ..reference.bounded import BoundedArithmetic
 from ..reference.case import Case, Dense, InvalidInput, one_of, run
 from ..reference.conventions import BIASES, Convention, candidates, probes
-from ..reference.diagnosis import Diagnosis, Evidence, diagnose, located, reproduces
+from ..reference.diagnosis import ARRAYS, ROUNDINGS, Diagnosis, Evidence, diagnose, located, reproduces
 from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
 from ..reference.observation import Observation, Place, computed, numpy_dtype
 from ..reference.observation import observed as shown
@@ -527,7 +526,8 @@ def _wrong(
     ranked = sorted(conventions, key=lambda c: -_explained(c, observed))[:CANDIDATES_DIAGNOSED]
     convention, diagnosis, said = ranked[0], None, list(findings)
     signs = (False, True) if call.returns == "gradients" else (False,)
-    other = _following(list(candidates(observed[0][0].sizes, negative=signs)), observed)
+    undeclared = [c for c in candidates(observed[0][0].sizes, negative=signs) if c not in conventions]
+    other = _following(undeclared, observed)
     if any("not deterministic" in finding for finding in findings):
         pass  # numbers that change from call to call are nobody's
     elif other is not None:
@@ -596,10 +596,10 @@ def _witness(call: Call, convention: Convention) -> list[str]:
             return []
         if wrong:
             worst = wrong[0].worst[0]
-            parts = [f"    weights = {[[list(r) for r in layer.weights] for layer in case.layers]!r}"]
+            parts = [f"    weights = {[np.array(layer.weights).tolist() for layer in case.layers]!r}"]
             parts.append(f"    biases = {[None if x.biases is None else list(x.biases) for x in case.layers]!r}")
             parts.append(
-                f"    inputs, targets = {[list(r) for r in case.inputs]!r}, {[list(r) for r in case.targets]!r}"
+                f"    inputs, targets = {np.array(case.inputs).tolist()!r}, {np.array(case.targets).tolist()!r}"
             )
             said = f"expected {worst.expected!r}, got {worst.got!r}"
             return ["smallest network that shows it:", *parts, f"    {wrong[0].place}{list(worst.index)}: {said}"]
@@ -638,12 +638,15 @@ def _because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
 
 
 def _explained(convention: Convention, observed: Evidence) -> int:
-    """How many numbers of the first probe the right algorithm gives under the convention."""
+    """How many numbers of the first probe the right algorithm gives under the convention, about: it ranks, no more."""
     case, observation = _evidence(convention, observed)[0]
-    bounds = computed(run(case, BoundedArithmetic(PROFILES[observation.precision]), convention.rules()))
-    return sum(
-        int(np.count_nonzero(bounds[place].holds(as_matrix(place, array)))) for place, array in shown(observation)
-    )
+    floats = computed(run(case, ARRAYS, convention.rules()))
+    unit = PROFILES[observation.precision].storage.unit_roundoff
+    pairs = [(as_matrix(place, array).astype(float), floats[place]) for place, array in shown(observation)]
+    with np.errstate(all="ignore"):
+        return sum(
+            int(np.count_nonzero(np.abs(got - near) <= ROUNDINGS * unit * np.abs(near).max())) for got, near in pairs
+        )
 
 
 def _steps(judged: Sequence[tuple[Case, Observation, Judgement]]) -> list[str]:

@@ -284,7 +284,7 @@ def buggy(*a): return gradients(*a, bug=True)
 def crash(*a): ctypes.string_at(0)
 def hang(*a):
     import signal
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
     while True: pass
 def memory(*a): return [np.ones((10**7, 10**5)) for _ in a[0]], []
 number = 3

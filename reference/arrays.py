@@ -1,0 +1,92 @@
+"""The chain rule on NumPy arrays of one format, without bounds: what an implementation in that format computes.
+
+Used to plant faults in real arithmetic, and to see quickly whether numbers are worth a closer look.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .activations import Activation
+from .arithmetic import Formula, Rows
+from .bounded import ArrayFunctions
+from .observation import numpy_dtype
+
+Array = NDArray[Any]
+
+
+class FormatFunctions(ArrayFunctions):
+    """NumPy's functions, with constants in the format."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def constant(self, value: float) -> Any:
+        return self.dtype.type(value)
+
+    def step(self, x: Array) -> Array:
+        return (x > 0).astype(self.dtype)
+
+
+class ArrayArithmetic:
+    """Matrices are NumPy arrays of one format. Products and sums of 16-bit numbers are added up in float32."""
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = numpy_dtype(dtype)
+        self.wide = np.dtype(np.float32) if self.dtype.itemsize == 2 else self.dtype
+        self.functions = FormatFunctions(self.dtype)
+
+    def lift(self, rows: Rows) -> Array:
+        return np.array(rows, np.float64, ndmin=2).astype(self.dtype)
+
+    def around(self, value: Rows, error: Rows) -> Array:  # noqa: ARG002 -- an array holds no uncertainty
+        return self.lift(value)
+
+    def ones(self, rows: int, columns: int) -> Array:
+        return np.ones((rows, columns), self.dtype)
+
+    def shape(self, matrix: Array) -> tuple[int, int]:
+        rows, columns = matrix.shape
+        return rows, columns
+
+    def transpose(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def matmul(self, left: Array, right: Array) -> Array:
+        return self._product(left, right)
+
+    def weighted_sums(self, inputs: Array, weights: Array, biases: Array | None) -> Array:
+        sums = self._product(inputs, weights.T)
+        return sums if biases is None else np.asarray(sums + biases)
+
+    def column_sums(self, matrix: Array) -> Array:
+        return matrix.sum(axis=0, keepdims=True, dtype=self.wide).astype(self.dtype)
+
+    def elementwise(self, formula: Formula, *matrices: Array) -> Array:
+        with np.errstate(all="ignore"):
+            shape = np.broadcast_shapes(*(m.shape for m in matrices))
+            return np.broadcast_to(np.asarray(formula(*matrices, self.functions)), shape).astype(self.dtype)
+
+    def activate(self, activation: Activation, z: Array) -> Array:
+        return self.elementwise(activation.value, z)
+
+    def softmax(self, z: Array) -> Array:
+        powers = np.exp(z - z.max(axis=1, keepdims=True))
+        total = powers.sum(axis=1, keepdims=True, dtype=self.wide).astype(self.dtype)
+        return np.asarray(powers / total)
+
+    def log_softmax(self, z: Array) -> Array:
+        shifted = z - z.max(axis=1, keepdims=True)
+        total = np.exp(shifted).sum(axis=1, keepdims=True, dtype=self.wide).astype(self.dtype)
+        return np.asarray(shifted - np.log(total))
+
+    def total(self, matrix: Array) -> Array:
+        return np.array([[matrix.sum(dtype=self.wide)]]).astype(self.dtype)
+
+    def _product(self, left: Array, right: Array) -> Array:
+        with np.errstate(all="ignore"):
+            wide = left.astype(self.wide, copy=False) @ right.astype(self.wide, copy=False)
+            return np.asarray(wide).astype(self.dtype, copy=False)
