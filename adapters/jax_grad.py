@@ -42,12 +42,11 @@ def observe(case: Case) -> Observation:
             visible, (gradients, deltas) = differentiate(parameters, taps, inputs, targets)
             return gradients, visible, deltas
 
-        @jax.jit
         def update(parameters: Parameters, gradients: Parameters) -> Parameters:
             return jax.tree.map(lambda old, g: old - case.learning_rate * g, parameters, gradients)
 
         gradients, (loss, (zs, activations)), deltas = jax.jit(step)(parameters, taps, inputs, targets)
-        updated = None if case.learning_rate is None else update(parameters, gradients)
+        updated = None if case.learning_rate is None else jax.jit(update)(parameters, gradients)
         return Observation(
             adapter=ADAPTER.name,
             version=jax.__version__,
