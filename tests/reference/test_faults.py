@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from operator import attrgetter
 
 import pytest
@@ -10,12 +11,13 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.backprop import RULES
-from backproof.reference.case import run
+from backproof.reference.backprop import RULES, Rules
+from backproof.reference.case import Case, run
 from backproof.reference.conventions import Convention, probes
 from backproof.reference.diagnosis import diagnose, located, reproduces
 from backproof.reference.faults import FAULTS, Fault, faulty_rules, touched_layers
 from backproof.reference.judge import Verdict, judge
+from backproof.reference.observation import Observation
 from backproof.reference.plain import PLAIN
 from backproof.reports.fault_trials import NETWORKS, shown_by, trials
 
@@ -81,13 +83,11 @@ def test_the_right_algorithm_is_reproduced_by_itself_and_by_no_visible_fault() -
 
 
 def test_two_faults_at_once_are_named_together() -> None:
-    from dataclasses import replace
-
     one, other = (
         next(f for f in FAULTS if f.name == name) for name in ("hidden-delta-without-derivative", "bias-gradient-mean")
     )
 
-    def rules(case):  # type: ignore[no-untyped-def]
+    def rules(case: Case) -> Rules:
         return replace(one.rules(case), bias_gradient=other.rules(case).bias_gradient)
 
     evidence = [(c, shown_by(run(c, PLAIN, rules(c)), False)) for c in DEEP_CASES]
@@ -97,13 +97,11 @@ def test_two_faults_at_once_are_named_together() -> None:
 
 
 def test_a_constant_factor_is_found_and_said_as_a_fraction() -> None:
-    from dataclasses import replace
-
-    def scaled(observation, factor):  # type: ignore[no-untyped-def]
+    def scaled(observation: Observation, factor: float) -> Observation:
         return replace(
             observation,
-            weight_gradients=tuple(factor * g for g in observation.weight_gradients),
-            bias_gradients=tuple(factor * g for g in observation.bias_gradients),
+            weight_gradients=tuple(None if g is None else factor * g for g in observation.weight_gradients or ()),
+            bias_gradients=tuple(None if g is None else factor * g for g in observation.bias_gradients or ()),
         )
 
     evidence = [(c, scaled(shown_by(run(c, PLAIN), False), 0.75)) for c in DEEP_CASES]
@@ -117,8 +115,6 @@ def test_what_fits_nothing_is_mapped() -> None:
     gradients = [np.array(g) for g in observation.weight_gradients or ()]
     gradients[2][1, :] = 0
     gradients[2][3, 2] *= 1.37
-    from dataclasses import replace
-
     wrong = replace(observation, weight_gradients=tuple(gradients))
     assert not diagnose([(case, wrong)]).explanations
     assert located(case, wrong) == "weight_gradients[2]: 5 of 16 elements\n  ····\n  0000\n  ····\n  ··#·"
