@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .reference.bounded import BoundedArithmetic
     from .reference.case import Case, Dense, InvalidInput, run, with_ones
     from .reference.cases import standard_cases
-    from .reference.judge import Judgement, UnusableAnswer, Verdict, expectations, judge
+    from .reference.expectations import expectations
+    from .reference.judge import Judgement, UnusableAnswer, Verdict, judge
     from .reference.observation import Observation
     from .reference.plain import PLAIN, PlainArithmetic
     from .reference.worked_example import worked_example
@@ -29,7 +30,8 @@ _HOMES = {
     "reference.bounded": ("BoundedArithmetic",),
     "reference.case": ("Case", "Dense", "InvalidInput", "run", "with_ones"),
     "reference.cases": ("standard_cases",),
-    "reference.judge": ("Judgement", "UnusableAnswer", "Verdict", "expectations", "judge"),
+    "reference.expectations": ("expectations",),
+    "reference.judge": ("Judgement", "UnusableAnswer", "Verdict", "judge"),
     "reference.observation": ("Observation",),
     "reference.plain": ("PLAIN", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),

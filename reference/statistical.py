@@ -4,7 +4,7 @@ Rounding errors of N numbers are of either sign and average out as 1/√N; a wro
 whole array are projected on the array itself (which sees a scale error) and on random signs (which see anything else),
 and compared with λ times the sub-Gaussian scale that independent roundings give such a projection
 (Hoeffding, J. Amer. Statist. Assoc. 58 (1963): a sum of independent errors, each within ±cᵢ, exceeds λ·√Σcᵢ² with a
-probability of at most 2·exp(−λ²/2)). λ is that of `bounded.py`.
+probability of at most 2·exp(−λ²/2)). λ is that of `error_model.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounded import LAMBDA
+from .error_model import LAMBDA
 
 Array = NDArray[np.float64]
 

@@ -22,7 +22,8 @@ import numpy as np
 from ..adapters.numpy_vectorised import observe
 from ..reference.bounded import BoundedArithmetic
 from ..reference.case import Case, Dense, run
-from ..reference.judge import judge, truth_of
+from ..reference.expectations import truth_of
+from ..reference.judge import judge
 from ..reference.observation import Observation
 from ..reference.plain import PLAIN
 from ..reference.precision import PROFILES

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..adapters.adapter import Adapter
 from ..reference.case import Case
-from ..reference.judge import UnusableAnswer, judge, truth_of
+from ..reference.expectations import truth_of
+from ..reference.judge import UnusableAnswer, judge
 from ..reference.precision import PROFILES
 from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
 

@@ -143,7 +143,7 @@ def test_every_gradient_agrees_with_the_complex_step(case: Case) -> None:
     differ by two.
     """
     pytest.importorskip("numpy")
-    from backproof.reference.judge import expectations
+    from backproof.reference.expectations import expectations
     from backproof.reference.observation import Place
     from backproof.reference.precision import FLOAT64
 

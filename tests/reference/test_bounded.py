@@ -9,22 +9,14 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.bounded import (
-    LAMBDA,
-    RANDOM,
-    TRUTH,
-    WORST,
-    Bounded,
-    BoundedArithmetic,
-    crowds,
-    gamma,
-    probabilistic_gamma,
-)
+from backproof.reference.bounded import Bounded, BoundedArithmetic
 from backproof.reference.case import Case, run
 from backproof.reference.cases import standard_cases
 from backproof.reference.certified import CertifiedArithmetic, certified
+from backproof.reference.error_model import LAMBDA, RANDOM, TRUTH, WORST, gamma, probabilistic_gamma
 from backproof.reference.observation import computed
 from backproof.reference.precision import FLOAT32, FLOAT64, Precision
+from backproof.reference.upper_bounds import crowds
 from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st

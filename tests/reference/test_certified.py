@@ -7,11 +7,12 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.bounded import TRUTH, WORST, BoundedArithmetic
+from backproof.reference.bounded import BoundedArithmetic
 from backproof.reference.case import Case, Dense, run
 from backproof.reference.cases import standard_cases
 from backproof.reference.certified import enclosures
-from backproof.reference.judge import CERTAIN, truth_of
+from backproof.reference.error_model import TRUTH, WORST
+from backproof.reference.expectations import CERTAIN, truth_of
 from backproof.reference.observation import Place, computed
 from backproof.reference.precision import FLOAT32, PROFILES
 from backproof.reports.power import network

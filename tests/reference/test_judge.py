@@ -13,7 +13,8 @@ pytest.importorskip("flint")
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case
 from backproof.reference.cases import standard_cases
-from backproof.reference.judge import UnusableAnswer, Verdict, judge, step_expectations
+from backproof.reference.expectations import step_expectations
+from backproof.reference.judge import UnusableAnswer, Verdict, judge
 from backproof.reference.observation import QUANTITIES, Observation, Place, Received
 from backproof.reference.precision import PROFILES
 from backproof.reference.stepwise import evidence

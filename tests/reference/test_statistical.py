@@ -11,7 +11,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
-from backproof.reference.bounded import LAMBDA, gamma, probabilistic_gamma
+from backproof.reference.error_model import LAMBDA, gamma, probabilistic_gamma
 from backproof.reference.judge import Verdict, judge
 from backproof.reference.observation import Place
 from backproof.reference.precision import FLOAT32, FLOAT64

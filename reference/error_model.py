@@ -1,0 +1,102 @@
+"""How errors arise in one profile of formats: the constants of the channels that `bounded.py` carries along."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atlas import ulps
+from .precision import FLOAT64, Profile
+
+Array = NDArray[np.float64]
+
+CHANNELS = ("truth", "worst", "systematic", "random")
+TRUTH, WORST, SYSTEMATIC, RANDOM = range(len(CHANNELS))
+
+U64 = FLOAT64.unit_roundoff
+OUTWARD = 1 + 32 * U64  # covers the few roundings with which one operation's error is itself computed
+
+# The judge's budget: one false alarm in 10⁹ runs, each of up to 10⁹ numbers that are sums of up to 2²⁰ products.
+FALSE_ALARMS_PER_RUN, NUMBERS_PER_RUN, LONGEST_SUM = 1e-9, 1e9, 2**20
+LAMBDA = math.sqrt(2 * math.log(2 * LONGEST_SUM * NUMBERS_PER_RUN / FALSE_ALARMS_PER_RUN))  # 10.6
+
+STAGNATION = 2.0**-4  # terms × u, from which on roundings of a growing sum are not taken for independent
+
+# Into so many steps an operation may be split, each of which may underflow: JAX has g·(1 − a²) as (g + g·a)(1 − a).
+STEPS = 4
+
+
+def gamma(terms: int, unit_roundoff: float) -> float:
+    """γₙ = nu / (1 − nu), rounded up; infinite where nu ≥ 1 (Higham 2002, §3.1)."""
+    nu = terms * unit_roundoff
+    return nu / (1 - nu) * (1 + 4 * U64) if nu < 1 else math.inf
+
+
+def probabilistic_gamma(terms: int, unit_roundoff: float, deviations: float = LAMBDA) -> float:
+    """γ̃ₙ(λ) = exp(λ√n·u + nu²/(1 − u)) − 1, rounded up (Higham & Mary 2019, thm. 2.4); λ is `deviations`."""
+    exponent = deviations * math.sqrt(terms) * unit_roundoff + terms * unit_roundoff**2 / (1 - unit_roundoff)
+    return math.expm1(exponent) * (1 + 4 * U64) if exponent < 1 else math.inf
+
+
+class Model:
+    """The channels' constants for one profile, each an array of channels × 1 × 1 that broadcasts over a matrix.
+
+    rounding: relative error of one rounding to storage, and `constant` of one that is the same for all elements
+    underflow: absolute loss of one operation;  largest: the largest finite number
+    """
+
+    def __init__(self, profile: Profile, channels: int) -> None:
+        self.profile = profile
+        self.channels = channels
+        unit = profile.storage.unit_roundoff
+        self.rounding = self._per_channel(U64, unit, 0.0, unit)
+        self.constant = self._per_channel(U64, unit, unit, 0.0)
+        lost = STEPS * profile.storage.underflow
+        self.underflow = self._per_channel(STEPS * FLOAT64.underflow, lost, lost, 0.0)
+        smallest = profile.storage.smallest_normal if profile.storage.flushed else 0.0
+        self.flushed_below = self._per_channel(0.0, smallest, smallest, 0.0)
+        self.largest = profile.storage.largest
+
+    def ulps(self, function: str) -> Array:
+        """Relative error of an elementary function: its measured ulps, with margin. An ulp is at most 2u·|x|."""
+        theirs = 2 * ulps(function, self.profile.storage) * self.profile.storage.unit_roundoff
+        return self._per_channel(2 * ulps(function, FLOAT64) * U64, theirs, theirs, 0.0)
+
+    def sums(self, terms: int) -> Array:
+        """Error of a sum of so many products, relative to the sum of their sizes."""
+        storage, multiply, accumulate = self.profile.storage, self.profile.multiply, self.profile.accumulate
+        addition = accumulate.unit_roundoff * (2 if self.profile.truncated else 1)
+        # Narrower factors: each is cut to the format (tensor cores read the leading bits: twice the roundoff).
+        cut = 2 * multiply.unit_roundoff if multiply.digits < storage.digits else 0.0
+        factors = 2 * cut + cut * cut
+        # A wider sum: its result, and a bias added afterwards, are rounded to storage.
+        stored = 2 * storage.unit_roundoff if accumulate.digits > storage.digits else 0.0
+        any_order = gamma(terms, addition)
+        worst = (1 + any_order) * (1 + factors) * (1 + stored) - 1
+        systematic = factors + (any_order if self.profile.truncated else 0.0)
+        random = self.accumulated(terms) + stored
+        ours = gamma(terms + 8, U64)  # the value's own rounding, and that of the sums which make up the error
+        return self._per_channel(ours, worst, systematic, random)
+
+    def accumulated(self, terms: int) -> float:
+        """What independent roundings of so many additions come to: the part of `sums` that crowds make larger."""
+        return probabilistic_gamma(terms, self.profile.accumulate.unit_roundoff) / LAMBDA
+
+    def reductions(self, terms: int) -> Array:
+        """Error of a plain sum of so many numbers, relative to the sum of their sizes; its result is stored."""
+        unit = self.profile.reduce.unit_roundoff
+        worst = (1 + gamma(terms, unit)) * (1 + self.profile.storage.unit_roundoff) - 1
+        random = probabilistic_gamma(terms, unit) / LAMBDA + self.profile.storage.unit_roundoff
+        if terms * unit > STAGNATION:
+            random = worst  # summands below half an ulp of the sum are lost one like the other
+        ours = gamma(terms + 8, U64)
+        return self._per_channel(ours, worst, 0.0, random)
+
+    def lost(self, terms: int) -> Array:
+        """Absolute error by underflow of a sum of so many products."""
+        return 2 * terms * self.underflow
+
+    def _per_channel(self, *values: float) -> Array:
+        return np.array(values[: self.channels])[:, None, None]

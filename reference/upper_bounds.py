@@ -1,0 +1,80 @@
+"""Sums of products bounded from above, and how many of their summands are alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .error_model import gamma
+from .precision import FLOAT32, FLOAT64
+
+Array = NDArray[np.float64]
+
+
+def crowds(matrix: Array, alike: float) -> Array:
+    """For every row, how many of its numbers are equal at most, up to sign, a power of two and `alike`: rows × 1.
+
+    A power of two that is not too small. Equal summands are rounded alike, so that m of them are m roundings of one
+    sign, and n summands in groups of m are off by √(n·m) roundings and not by √n (Higham & Mary 2019, §4, show such
+    data). Zeros are no summands.
+    """
+    mantissas, _ = np.frexp(np.abs(matrix))
+    kinds = np.rint(mantissas / max(alike, 2.0**-52))
+    kinds[matrix == 0] = np.nan  # equal to nothing
+    kinds.sort(axis=1)
+    largest = np.ones((len(matrix), 1))
+    apart = 1
+    while apart < matrix.shape[1]:
+        crowded = (kinds[:, apart:] == kinds[:, :-apart]).any(axis=1)
+        if not crowded.any():
+            break
+        apart *= 2
+        largest[crowded] = apart
+    return largest
+
+
+def products_above(left: list[Array], right: list[Array], lost: Array) -> Array:
+    """An upper bound of Σ leftᵢ · rightᵢ + lost, of matrices without negative numbers, for every channel at once.
+
+    The inner dimensions stand side by side, so that it is one matrix product. It is done in float32 where the numbers'
+    range allows: of a bound, two digits are enough, and all roundings are covered.
+    left, right: rows × inner and inner × columns, or channels × those;  lost: channels × 1 × 1
+    """
+    inner = sum(a.shape[-1] for a in left) + 1
+    widths = [max(float(a.max()) for a in side) for side in (left, right)]
+    single = inner < LONGEST_IN_FLOAT32 and all(LEAST_IN_FLOAT32 < w < 1 / LEAST_IN_FLOAT32 for w in widths)
+    dtype, floor = (np.float32, FLOOR_IN_FLOAT32) if single else (np.float64, 0.0)
+    if single:
+        lost = lost + inner * FLOAT32.smallest_normal  # products below it are lost
+    up = 1 + gamma(inner + 8, (FLOAT32 if single else FLOAT64).unit_roundoff)
+    side = _beside(left, lost, axis=-1, dtype=dtype, up=up, floor=floor)
+    top = _beside(right, np.ones((1, 1)), axis=-2, dtype=dtype, up=up, floor=floor)
+    if side.ndim == 3 and top.ndim == 2:  # one operand for all channels: their rows stand below each other
+        return (side.reshape(-1, side.shape[-1]) @ top).reshape(*side.shape[:2], -1)
+    product: Array = np.matmul(side, top)
+    return product
+
+
+def _beside(parts: list[Array], last: Array, axis: int, dtype: Any, up: float, floor: float) -> Array:
+    """The matrices, and `last` as one more line, along an axis; rounded up to the dtype, with `floor` added."""
+    widths = [a.shape[axis] for a in parts]
+    channels = max((len(a) for a in (*parts, last) if a.ndim == 3), default=0)
+    across = parts[0].shape[-1 if axis == -2 else -2]
+    length = sum(widths) + 1
+    shape = (across, length) if axis == -1 else (length, across)
+    joined = np.empty((channels, *shape) if channels else shape, dtype)
+    lines = np.moveaxis(joined, axis, -1)  # so that the axis to fill is the last of this view
+    start = 0
+    for part, width in zip(parts, widths, strict=True):
+        lines[..., start : start + width] = np.moveaxis(part, axis, -1)
+        start += width
+    lines[..., -1:] = np.moveaxis(last, axis, -1)
+    joined *= up
+    joined += floor
+    return joined
+
+
+# Operands whose largest number is in this range do not overflow; the floor is added to all, for what is below float32.
+LEAST_IN_FLOAT32, FLOOR_IN_FLOAT32, LONGEST_IN_FLOAT32 = 2.0**-40, 2.0**-100, 2**20

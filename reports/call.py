@@ -1,0 +1,276 @@
+"""Calling somebody else's function: finding out how it wants to be called, and what comes back.
+
+Whatever it does is said: it raises, hangs, prints, changes its arguments, answers in other shapes or kinds of array.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..reference.case import Case
+from ..reference.conventions import probes
+from ..reference.observation import Observation, numpy_dtype
+from ..reference.precision import PRECISIONS
+from .time_limit import TimeUp, time_limit
+
+Array = NDArray[Any]
+
+ORIENTATIONS = ("units_by_inputs", "inputs_by_units")
+
+
+class Unanswered(Exception):
+    """The function gave no usable answer to a probe; the message says why."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a function is to be called: what it returns, how it stores weights, in what arrays it wants its numbers."""
+
+    function: Callable[..., Any]
+    returns: str
+    orientation: str
+    bias: str | Sequence[bool]
+    arrays: str
+    timeout: float | None
+
+    def observe(self, case: Case) -> Observation:
+        """The function's answer to a probe. Raises Unanswered."""
+        weights = [_given(np.array(layer.weights), case.dtype, self, transpose=True) for layer in case.layers]
+        biases = [None if b is None else _given(np.array(b), case.dtype, self) for b in (x.biases for x in case.layers)]
+        inputs, targets = (_given(np.array(rows), case.dtype, self) for rows in (case.inputs, case.targets))
+        arguments = [weights, biases, inputs, targets]
+        if self.returns == "updated":
+            arguments.append(case.learning_rate)
+        before = [_copied(a) for a in arguments]
+        answer = _quietly(self.function, arguments, self.timeout)
+        changed = _changed_in_place(before, arguments)
+        try:
+            observation = self._read(case, answer)
+        except Unanswered as error:
+            raise Unanswered(f"{error}{_note(changed)}") from None
+        if changed:
+            raise ModifiedInputs(changed, observation)
+        return observation
+
+    def _read(self, case: Case, answer: Any) -> Observation:
+        if answer is None:
+            raise Unanswered("it returned None; " + self._wanted())
+        if self.returns == "outputs":
+            outputs = as_array("outputs", answer)
+            hidden = (None,) * (len(case.layers) - 1)
+            return Observation("function", "", "cpu", case.dtype, activations=(*hidden, outputs))
+        try:
+            first, second = answer
+        except (TypeError, ValueError):
+            raise Unanswered(f"it returned {_described(answer)}; {self._wanted()}") from None
+        kind = "gradient" if self.returns == "gradients" else "updated"
+        weights = self._per_layer(case, f"weight {kind}s", first)
+        biases: list[Array | None] = [None] * len(case.layers)
+        if any(layer.biases is not None for layer in case.layers):
+            read = self._per_layer(case, f"bias {kind}s", second)
+            biases = [None if layer.biases is None else b for layer, b in zip(case.layers, read, strict=True)]
+        if self.orientation == "inputs_by_units":
+            weights = [w.T if w is not None and w.ndim == 2 else w for w in weights]
+        for k, (layer, w, b) in enumerate(zip(case.layers, weights, biases, strict=True)):
+            shape = np.shape(layer.weights)
+            if w is None or w.shape != shape:
+                came = "None" if w is None else " × ".join(map(str, w.shape))
+                raise Unanswered(f"{kind} weights[{k}]: expected {shape[0]} × {shape[1]} (units × inputs), got {came}")
+            if layer.biases is not None and (b is None or b.size != shape[0]):
+                came = "None" if b is None else " × ".join(map(str, b.shape)) or "a single number"
+                raise Unanswered(f"{kind} biases[{k}]: expected {shape[0]} numbers, got {came}")
+        flat = tuple(None if b is None else b.reshape(-1) for b in biases)
+        if self.returns == "gradients":
+            return Observation("function", "", "cpu", case.dtype, weight_gradients=tuple(weights), bias_gradients=flat)
+        return Observation("function", "", "cpu", case.dtype, updated_weights=tuple(weights), updated_biases=flat)
+
+    def _wanted(self) -> str:
+        what = {"gradients": "(weight_gradients, bias_gradients)", "updated": "(weights, biases)"}.get(self.returns)
+        return f"expected {what or 'the outputs, batch × outputs'}"
+
+    def _per_layer(self, case: Case, what: str, given: Any) -> list[Array | None]:
+        if given is None or not hasattr(given, "__len__"):
+            raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {_described(given)}")
+        if len(given) != len(case.layers):
+            raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {len(given)}")
+        return [None if g is None else as_array(f"{what}[{k}]", g) for k, g in enumerate(given)]
+
+
+class ModifiedInputs(Exception):
+    """The function changed its arguments. It answered all the same: `observation`."""
+
+    def __init__(self, changed: list[str], observation: Observation) -> None:
+        super().__init__(", ".join(changed))
+        self.changed = changed
+        self.observation = observation
+
+
+def how_to_call(
+    function: Callable[..., Any],
+    returns: str,
+    networks: Sequence[tuple[int, ...]],
+    bias: str | Sequence[bool] | None,
+    orientation: str | None,
+    dtype: str,
+    timeout: float | None,
+) -> tuple[Call | None, list[str]]:
+    """The first way of calling that gives an answer of the right shapes; else the messages of the customary way."""
+    problems: list[str] = []
+    for arrays in ("numpy", "list", "torch"):
+        for where in (orientation,) if orientation else ORIENTATIONS:
+            for form in (bias,) if bias is not None else ("separate", "none", "hidden"):
+                call = Call(function, returns, where, form, arrays, timeout)
+                (case, *_) = probes(networks[0], (4,), form, dtype, 0)
+                try:
+                    call.observe(case)
+                except ModifiedInputs:
+                    return call, problems
+                except Unanswered as error:
+                    problems.append(str(error))
+                    if isinstance(error.__cause__, TimeUp):
+                        return None, problems[:1]
+                    continue
+                return call, problems
+    return None, problems[:1]
+
+
+def _given(array: Array, dtype: str, call: Call, transpose: bool = False) -> Any:
+    """A probe's numbers in the kind of array that the function wants; always a copy of its own."""
+    array = array.astype(np.float64).astype(numpy_dtype(dtype))
+    if transpose and call.orientation == "inputs_by_units":
+        array = np.ascontiguousarray(array.T)
+    if call.arrays == "list":
+        return array.astype(float).tolist()
+    if call.arrays == "torch":
+        try:
+            import torch
+        except ImportError:
+            raise Unanswered("it wants neither NumPy arrays nor lists, and torch is not installed") from None
+        return torch.from_numpy(array)
+    return array
+
+
+def _quietly(function: Callable[..., Any], arguments: list[Any], timeout: float | None) -> Any:
+    """Call the function; what it prints is not the report's. Raises Unanswered with what it raised."""
+    try:
+        with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()), time_limit(timeout):
+            answer = function(*arguments)
+            return list(answer) if hasattr(answer, "__next__") else answer  # a generator is run here
+    except TimeUp as error:
+        raise Unanswered(f"it did not answer within {timeout:g} s") from error
+    except MemoryError as error:
+        raise Unanswered("it ran out of memory") from error
+    except (Exception, SystemExit) as error:  # whatever it raises is its answer
+        raise Unanswered(f"it raised {type(error).__name__}: {_short(str(error))}") from error
+
+
+class _Nowhere(io.TextIOBase):
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(v) for v in value]
+    return value.clone() if hasattr(value, "clone") else value.copy() if hasattr(value, "copy") else value
+
+
+def _changed_in_place(before: list[Any], after: list[Any]) -> list[str]:
+    names = ("weights", "biases", "inputs", "targets")
+    return [name for name, old, new in zip(names, before, after, strict=False) if not _same(old, new)]
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, list):
+        return isinstance(new, list) and len(old) == len(new) and all(map(_same, old, new))
+    if old is None or isinstance(old, (int, float)):
+        return bool(old == new)
+    return bool(np.array_equal(np.asarray(old, dtype=float), np.asarray(new, dtype=float)))
+
+
+def as_array(what: str, given: Any) -> Array:
+    """Anything array-like, as NumPy's array of the format; lists of floats count as the probe's format."""
+    if hasattr(given, "detach"):
+        given = (
+            given.detach().cpu().float().numpy()
+            if str(given.dtype) == "torch.bfloat16"
+            else given.detach().cpu().numpy()
+        )
+    try:
+        array = np.asarray(given)
+        kind = array.dtype.name
+        if kind == "object":
+            raise TypeError(kind)
+        if kind not in PRECISIONS:
+            array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise Unanswered(f"{what}: expected numbers, got {_described(given)}") from None
+    return array
+
+
+def _described(value: Any) -> str:
+    return f"{type(value).__name__} {_short(repr(value))}"
+
+
+def _short(text: str) -> str:
+    first = next(iter(text.splitlines()), "")
+    return first if len(first) <= 120 else first[:117] + "…"
+
+
+def _note(changed: list[str]) -> str:
+    return f" (and it changed its arguments: {', '.join(changed)})" if changed else ""
+
+
+def answers(call: Call, asked: Sequence[Case]) -> tuple[list[tuple[Case, Observation]], list[str], list[str]]:
+    """Every probe's answer, findings about how the function behaves, and why there is no answer where there is none."""
+    observed: list[tuple[Case, Observation]] = []
+    findings: list[str] = []
+    failures: list[str] = []
+    for case in asked:
+        try:
+            observed.append((case, call.observe(case)))
+        except ModifiedInputs as modified:
+            observed.append((case, modified.observation))
+            findings.append(
+                f"it changes its arguments in place: {modified}. Its caller's arrays are not what they were."
+            )
+        except Unanswered as error:
+            failures.append(str(error))
+    if observed:
+        case, first = observed[0]
+        again = _once_more(call, case)
+        if again is not None and not _identical(first, again):
+            third = _once_more(call, case)
+            steady = third is not None and _identical(again, third)
+            findings.append(
+                "it keeps state between calls: the same probe gives other numbers after the others."
+                if steady
+                else "it is not deterministic: the same probe gives other numbers each time (dropout, random numbers)."
+            )
+    return observed, list(dict.fromkeys(findings)), failures
+
+
+def _once_more(call: Call, case: Case) -> Observation | None:
+    try:
+        return call.observe(case)
+    except ModifiedInputs as modified:
+        return modified.observation
+    except Unanswered:
+        return None
+
+
+def _identical(one: Observation, other: Observation) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in
+             ("activations", "weight_gradients", "bias_gradients", "updated_weights", "updated_biases")]  # fmt: skip
+    return all(
+        a is b or np.array_equal(a, b, equal_nan=True)
+        for first, second in pairs
+        for a, b in zip(first or (), second or (), strict=True)
+    )
