@@ -101,6 +101,7 @@ def compare(
 
     present = chosen(adapter or ())
     cases = _chosen_cases(case or [], dtype or [])
+    _check_dtypes(present, {case.dtype for case in cases})
     if out is not None:
         prepare(out)
     absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
@@ -304,6 +305,15 @@ def _chosen_cases(patterns: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
         if not any(fnmatchcase(name, pattern) for name in names):
             one_of("--case", pattern, names)
     return [case for case in cases if not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns)]
+
+
+def _check_dtypes(adapters: Sequence[Adapter], dtypes: set[str]) -> None:
+    """An adapter that runs none of the cases would be missing from the report without a word."""
+    from ..reference.case import InvalidInput
+
+    for adapter in adapters:
+        if not dtypes & set(adapter.dtypes):
+            raise InvalidInput(f"--dtype: adapter {adapter.name} runs {', '.join(adapter.dtypes)} only.")
 
 
 FEW_CASES = 8  # fewer than this are done before a pool of processes has started

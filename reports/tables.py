@@ -43,7 +43,7 @@ def _row(adapter: str, dtype: str, runs: list[RunResult]) -> list[str]:
         f"{sum(c.elements for c in compared):,}",
         f"{sum(c.undecided for c in compared):,}",
         number(max((c.largest_ulps for c in compared if c.largest_ulps is not None), default=None)),
-        number(max((c.largest_ratio for c in compared if c.largest_ratio is not None), default=None)),
+        ratio(max((c.largest_ratio for c in compared if c.largest_ratio is not None), default=None)),
         _digits([c.digits for c in compared if c.digits is not None]),
         worst([run.verdict for run in runs]),
     ]
@@ -98,6 +98,11 @@ def _joined(values: Iterable[str | None]) -> str:
 def number(value: float | None) -> str:
     """Three digits, for a table; – where there is none."""
     return "–" if value is None else f"{value:.3g}"
+
+
+def ratio(value: float | None) -> str:
+    """Error / tolerance for a table. A single rounding may come as near to its bound as it likes: not 1, but below."""
+    return "< 1" if value is not None and 0.9995 <= value <= 1 else number(value)
 
 
 def summary(results: Results) -> str:

@@ -194,6 +194,13 @@ def test_a_wrong_third_party_is_exit_1_with_the_numbers(tmp_path: Path) -> None:
     )
 
 
+def test_a_dtype_that_an_adapter_does_not_run_is_refused_in_words(tmp_path: Path) -> None:
+    path = installed(tmp_path, "doubling", "wrong")
+    finished = backproof("compare", "--adapter", "doubling", "--dtype", "bfloat16", PYTHONPATH=path)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == "error: --dtype: adapter doubling runs float64, float32 only.\n"
+
+
 def test_no_usable_answer_is_exit_3(tmp_path: Path) -> None:
     path = installed(tmp_path, "silent", "silent")
     finished = backproof("compare", "--adapter", "silent", "--case", "xor-hidden", PYTHONPATH=path)
