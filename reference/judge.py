@@ -89,6 +89,7 @@ class Comparison:
     scale_error: the smallest relative error of the array as a whole that the aggregate tests see; None without them
     worst: the wrong elements (or the suspect ones, if none is wrong), the furthest out first, at most `SHOWN` of them
     aggregates: projections of the errors that independent roundings do not give
+    undecided_because: the reasons, each once: "overflow", "kink" or "bound" (it reaches the largest element)
     """
 
     place: Place
@@ -102,6 +103,7 @@ class Comparison:
     scale_error: float | None
     worst: tuple[Element, ...]
     aggregates: tuple[Aggregate, ...] = ()
+    undecided_because: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -270,6 +272,7 @@ def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure
     undecided = wrong = suspect = 0
     ratio = tolerance = -1.0
     outside: list[tuple[float, tuple[int, ...]]] = []
+    reasons: dict[str, None] = {}
     rows = max(1, BLOCK // got.shape[1])
     for start in range(0, len(got), rows):
         part = slice(start, start + rows)
@@ -279,6 +282,7 @@ def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure
         suspect += block.suspect
         ratio, tolerance = max(ratio, block.ratio), max(tolerance, block.tolerance)
         outside += [(r, (index[0] + start, *index[1:])) for r, index in block.outside]
+        reasons.update(dict.fromkeys(block.reasons))
     projected = _aggregates(place, got, may_be, scale)
     if wrong:
         outside = [(r, index) for r, index in outside if r > 1]
@@ -295,6 +299,7 @@ def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure
         scale_error=next((a.resolution for a in projected if a.resolution is not None), None),
         worst=tuple(_element(place, index, got, may_be) for _, index in outside[:SHOWN]),
         aggregates=tuple(aggregate for aggregate in projected if not aggregate.ratio <= 1),
+        undecided_because=tuple(reasons),
     )
 
 
@@ -311,6 +316,7 @@ class _Block:
     ratio: float
     tolerance: float
     outside: list[tuple[float, tuple[int, ...]]]
+    reasons: tuple[str, ...] = ()
 
 
 def _block(got: Array, may_be: Expected, scale: float) -> _Block:
@@ -319,7 +325,8 @@ def _block(got: Array, may_be: Expected, scale: float) -> _Block:
         errors = np.abs((got - may_be.value) - may_be.remainder)
         ratios = errors / tolerance
         decided = _decided(tolerance, scale)
-        single = may_be.uncertainty <= CERTAIN * tolerance  # the exact result is one number, not a set
+        # the exact result is one number, not a set
+        single = np.broadcast_to(may_be.uncertainty <= CERTAIN * tolerance, tolerance.shape)
         if decided.all() and single.all() and bool((errors <= may_be.likely).all()):
             return _Block(0, 0, 0, float(np.nan_to_num(ratios).max()), float(tolerance.max()), [])
         ratios = np.where(np.isnan(ratios), np.where(errors == 0, 0.0, np.inf), ratios)  # 0 / 0 is no error, NaN is
@@ -336,7 +343,15 @@ def _block(got: Array, may_be: Expected, scale: float) -> _Block:
         ratio=float(counted.max(initial=-1.0)),
         tolerance=float(tolerance[decided].max(initial=-1.0)),
         outside=[(float(flat[index]), index) for index in indices if flat[index] >= 0],
+        reasons=_reasons(tolerance[~decided], single[~decided]),
     )
+
+
+def _reasons(tolerances: Array, single: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Why elements are undecided, from their tolerances and from whether their exact results are single numbers."""
+    finite = np.isfinite(tolerances)
+    found = {"overflow": ~finite, "kink": finite & ~single, "bound": finite & single}
+    return tuple(reason for reason, where in found.items() if where.any())
 
 
 def _aggregates(place: Place, got: NDArray[Any], may_be: Expected, scale: float) -> tuple[Aggregate, ...]:

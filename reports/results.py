@@ -44,6 +44,10 @@ class ComparisonResult(msgspec.Struct, frozen=True):
     verdict: Annotated[str, Meta(description="agrees, undecided, suspect or wrong")]
     elements: int
     undecided: Annotated[int, Meta(description="elements whose bound is too wide to refuse anything")]
+    undecided_because: Annotated[
+        list[str],
+        Meta(description="overflow: it may happen here; kink: the exact result is a set; bound: it is too wide"),
+    ]
     wrong: Annotated[int, Meta(description="elements outside the worst-case bound")]
     suspect: Annotated[int, Meta(description="elements inside it, but outside the statistical bound")]
     largest_ulps: Annotated[
@@ -159,6 +163,7 @@ def _comparison(comparison: Comparison) -> ComparisonResult:
         verdict=comparison.verdict.value,
         elements=comparison.elements,
         undecided=comparison.undecided,
+        undecided_because=list(comparison.undecided_because),
         wrong=comparison.wrong,
         suspect=comparison.suspect,
         largest_ulps=comparison.largest_ulps,

@@ -11,7 +11,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
-from backproof.reference.case import Case
+from backproof.reference.case import Case, Dense
 from backproof.reference.cases import standard_cases
 from backproof.reference.expectations import step_expectations
 from backproof.reference.judge import UnusableAnswer, Verdict, judge
@@ -145,6 +145,7 @@ def test_what_cannot_fail_is_undecided_and_not_agreed() -> None:
         judgement = judge(case, only_loss)
         assert judgement.verdict is Verdict.UNDECIDED
         assert judgement.comparisons[0].undecided == 1
+        assert judgement.comparisons[0].undecided_because == ("overflow",)
     assert judge(case, honest).verdict is Verdict.AGREES  # other quantities are decided
 
 
@@ -155,6 +156,8 @@ def test_an_element_whose_bound_reaches_the_largest_of_its_array_is_undecided() 
     comparisons = {comparison.place: comparison for comparison in judge(case, honest).comparisons}
     lost, kept = comparisons[Place("weight_gradients", 0)], comparisons[Place("weight_gradients", 7)]
     assert lost.verdict is Verdict.UNDECIDED
+    assert lost.undecided_because == ("bound",)
+    assert kept.undecided_because == ()
     assert lost.digits is None
     assert kept.undecided == 0
     assert kept.digits is not None
@@ -249,3 +252,12 @@ def test_received_numbers_may_be_held_in_a_wider_format_but_not_in_a_narrower() 
     assert judge(case, held_as("float64")).verdict is Verdict.AGREES
     with pytest.raises(UnusableAnswer, match="differ in some bit"):
         judge(case, held_as("float16"))
+
+
+def test_a_kink_that_reaches_all_of_an_array_is_said_to_be_the_reason() -> None:
+    """A single ReLU at exactly 0: its δ may be anything from 0 to the error, so no answer in between is refused."""
+    layers = (Dense(((1.0, -1.0),), None, "relu"), Dense(((2.0,),), None, "identity"))
+    case = Case("kink", layers, ((1.5, 1.5),), ((1.0,),))
+    comparisons = {c.place: c for c in judge(case, replace(observe(case), bias_gradients=None)).comparisons}
+    assert comparisons[Place("deltas", 0)].undecided_because == ("kink",)
+    assert comparisons[Place("deltas", 1)].undecided_because == ()
