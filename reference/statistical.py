@@ -19,9 +19,10 @@ from .error_model import LAMBDA
 Array = NDArray[np.float64]
 
 SIGN_VECTORS = 2
-# Numbers that share a 64th of an ulp, up to sign and a power of two, are rounded alike. A crowd of numbers within half
-# an ulp, whose roundings may all have one sign, is 32 such groups: λ/√32 = 1.9 times one rounding is still allowed.
-ALIKE = 2.0**-6
+# Numbers that share a 256th of an ulp, up to sign and a power of two, are rounded alike. A crowd of numbers within a
+# fraction f of half an ulp, whose roundings may all have one sign and 1 − f/2 units of size, is 128f such groups: what
+# is still allowed of them, λ/√(128f) = 0.94/√f, is always more.
+ALIKE = 2.0**-8
 
 
 @dataclass(frozen=True)

@@ -14,25 +14,23 @@ Array = NDArray[np.float64]
 
 
 def crowds(matrix: Array, alike: float) -> Array:
-    """For every row, how many of its numbers are equal at most, up to sign, a power of two and `alike`: rows × 1.
+    """For every row of n numbers, Σ m² / n over its groups of m equal ones: 1 if all differ, n if none do. rows × 1.
 
-    A power of two that is not too small. Equal summands are rounded alike, so that m of them are m roundings of one
-    sign, and n summands in groups of m are off by √(n·m) roundings and not by √n (Higham & Mary 2019, §4, show such
-    data). Zeros are no summands.
+    Equal up to sign, a power of two and `alike`. Equal summands are rounded alike, so that m of them are off by m
+    roundings of one sign, and all together by √Σm² roundings and not by √n (Higham & Mary 2019, §4, show such data).
+    Zeros are no summands: each is a group of its own.
     """
+    rows, n = matrix.shape
     mantissas, _ = np.frexp(np.abs(matrix))
     kinds = np.rint(mantissas / max(alike, 2.0**-52))
     kinds[matrix == 0] = np.nan  # equal to nothing
     kinds.sort(axis=1)
-    largest = np.ones((len(matrix), 1))
-    apart = 1
-    while apart < matrix.shape[1]:
-        crowded = (kinds[:, apart:] == kinds[:, :-apart]).any(axis=1)
-        if not crowded.any():
-            break
-        apart *= 2
-        largest[crowded] = apart
-    return largest
+    begins = np.ones(matrix.shape, bool)
+    begins[:, 1:] = kinds[:, 1:] != kinds[:, :-1]
+    first, _ = np.nonzero(begins)  # the row of each group
+    sizes = np.diff(np.append(np.flatnonzero(begins), rows * n))
+    squares: Array = np.bincount(first, weights=sizes.astype(np.float64) ** 2, minlength=rows)
+    return squares[:, None] / n
 
 
 def products_above(left: list[Array], right: list[Array], lost: Array) -> Array:
