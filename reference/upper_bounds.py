@@ -29,8 +29,8 @@ def crowds(matrix: Array, alike: float) -> Array:
     begins[:, 1:] = kinds[:, 1:] != kinds[:, :-1]
     first, _ = np.nonzero(begins)  # the row of each group
     sizes = np.diff(np.append(np.flatnonzero(begins), rows * n))
-    squares: Array = np.bincount(first, weights=sizes.astype(np.float64) ** 2, minlength=rows)
-    return squares[:, None] / n
+    squares = np.bincount(first, weights=sizes.astype(np.float64) ** 2, minlength=rows)
+    return np.asarray(squares[:, None] / n, np.float64)
 
 
 def products_above(left: list[Array], right: list[Array], lost: Array) -> Array:
