@@ -12,10 +12,43 @@ from numpy.typing import NDArray
 
 from .activations import Activation
 from .arithmetic import Formula, Rows
-from .bounded import ArrayFunctions
 from .observation import numpy_dtype
 
 Array = NDArray[Any]
+
+
+class ArrayFunctions:
+    """Elementary functions on float64 arrays, without bounds: the values that the bounds are put around."""
+
+    def constant(self, value: float) -> float:
+        return value
+
+    def exp(self, x: Array) -> Array:
+        return np.exp(x)
+
+    def log(self, x: Array) -> Array:
+        return np.log(x)
+
+    def log1p(self, x: Array) -> Array:
+        return np.log1p(x)
+
+    def tanh(self, x: Array) -> Array:
+        return np.tanh(x)
+
+    def absolute(self, x: Array) -> Array:
+        return np.abs(x)
+
+    def maximum(self, x: Array, y: Array) -> Array:
+        return np.maximum(x, y)
+
+    def minimum(self, x: Array, y: Array) -> Array:
+        return np.minimum(x, y)
+
+    def step(self, x: Array) -> Array:
+        return (x > 0).astype(np.float64)
+
+    def either(self, first: Array, second: Array) -> Array:
+        return first
 
 
 class FormatFunctions(ArrayFunctions):
@@ -42,7 +75,7 @@ class ArrayArithmetic:
     def lift(self, rows: Rows) -> Array:
         return np.array(rows, np.float64, ndmin=2).astype(self.dtype)
 
-    def around(self, value: Rows, error: Rows) -> Array:  # noqa: ARG002 -- an array holds no uncertainty
+    def around(self, value: Rows, error: Rows) -> Array:
         return self.lift(value)
 
     def ones(self, rows: int, columns: int) -> Array:

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from .activations import SOFTMAX, Activation
 from .arithmetic import Formula, Rows
+from .arrays import ArrayFunctions
 from .atlas import ulps
 from .error_model import (
     LAMBDA,
@@ -178,40 +179,6 @@ def _unless_lost(size: Array, errors: Array, largest: float) -> Array:
 
 def _power_of_two(x: float) -> bool:
     return bool(abs(np.frexp(x)[0]) == 0.5)
-
-
-class ArrayFunctions:
-    """Elementary functions on float64 arrays, without bounds: the values that the bounds are put around."""
-
-    def constant(self, value: float) -> float:
-        return value
-
-    def exp(self, x: Array) -> Array:
-        return np.exp(x)
-
-    def log(self, x: Array) -> Array:
-        return np.log(x)
-
-    def log1p(self, x: Array) -> Array:
-        return np.log1p(x)
-
-    def tanh(self, x: Array) -> Array:
-        return np.tanh(x)
-
-    def absolute(self, x: Array) -> Array:
-        return np.abs(x)
-
-    def maximum(self, x: Array, y: Array) -> Array:
-        return np.maximum(x, y)
-
-    def minimum(self, x: Array, y: Array) -> Array:
-        return np.minimum(x, y)
-
-    def step(self, x: Array) -> Array:
-        return (x > 0).astype(np.float64)
-
-    def either(self, first: Array, second: Array) -> Array:
-        return first
 
 
 class BoundedFunctions:

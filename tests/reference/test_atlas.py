@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from backproof.reference.activations import ACTIVATIONS
 from backproof.reference.atlas import EXACT, GROSS, MARGIN, recorded, recorded_on, ulps
-from backproof.reference.precision import FLOAT64, PRECISIONS, TF32
+from backproof.reference.precision import FLOAT64, PRECISIONS, TF32, Precision
 
 FUNCTIONS = sorted({m.function for m in recorded()})
 
@@ -22,11 +22,10 @@ def test_every_activation_and_function_was_measured_in_every_format() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=lambda p: p.name)
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_k_is_twice_what_was_measured_without_the_findings(function: str, precision: object) -> None:
-    assert precision in PRECISIONS.values()
-    name = precision.name  # type: ignore[attr-defined]
+def test_k_is_twice_what_was_measured_without_the_findings(function: str, precision: Precision) -> None:
+    name = precision.name
     honest = [m.ulps for m in recorded() if (m.function, m.precision) == (function, name) and m.ulps <= GROSS]
-    assert MARGIN * max(honest) <= ulps(function, PRECISIONS[name]) < MARGIN * max(honest) + 1
+    assert MARGIN * max(honest) <= ulps(function, precision) < MARGIN * max(honest) + 1
 
 
 def test_gross_inaccuracies_are_findings_and_not_allowed_for() -> None:

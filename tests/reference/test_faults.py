@@ -76,10 +76,7 @@ def test_the_right_algorithm_is_reproduced_by_itself_and_by_no_visible_fault() -
     assert len(changed) > 60
     for fault in (f for f in FAULTS if f not in changed):  # those do nothing to this network's gradients
         wrong = shown_by(run(DEEP_CASES[0], PLAIN, fault.rules(DEEP_CASES[0])), False)
-        for got, right in zip(wrong.weight_gradients or (), honest[0][1].weight_gradients or (), strict=True):
-            assert got is not None
-            assert right is not None
-            assert np.allclose(got, right, rtol=1e-12), fault.name  # a search among known pairs, no verdict of ours
+        assert judge(DEEP_CASES[0], wrong).verdict is Verdict.AGREES, fault.name
 
 
 def test_two_faults_at_once_are_named_together() -> None:
