@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .activations import Activation
+    from .precision import Precision
 
 # The two types that differ between kinds of number, and that the chain rule never looks into.
 Matrix = Any  # rows × columns; batch rows are samples
@@ -84,3 +85,9 @@ class Arithmetic(Protocol):
 
     def total(self, matrix: Matrix) -> Matrix:
         """The sum of all elements, 1 × 1."""
+
+    def rearranged(self, matrix: Matrix, positions: Sequence[Sequence[int]]) -> Matrix:
+        """A matrix made of another's elements, each by its position in that, counted row by row from 0."""
+
+    def narrow(self, matrix: Matrix, precision: Precision, roundings: int = 1) -> Matrix:
+        """Each number rounded to a narrower format. A bound covers so many roundings of that size, either way."""

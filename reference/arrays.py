@@ -5,6 +5,7 @@ Used to plant faults in real arithmetic, and to see quickly whether numbers are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from .activations import Activation
 from .arithmetic import Formula, Rows
 from .observation import numpy_dtype
+from .precision import PRECISIONS, Precision
 
 Array = NDArray[Any]
 
@@ -62,6 +64,14 @@ class FormatFunctions(ArrayFunctions):
 
     def step(self, x: Array) -> Array:
         return (x > 0).astype(self.dtype)
+
+
+def narrowed(numbers: NDArray[np.float64], precision: Precision) -> NDArray[np.float64]:
+    """The nearest numbers of a format, ties to even."""
+    if precision.name in PRECISIONS:
+        return numbers.astype(numpy_dtype(precision.name)).astype(np.float64)
+    mantissas, exponents = np.frexp(numbers)  # tf32 is no format that NumPy stores
+    return np.ldexp(np.rint(np.ldexp(mantissas, precision.digits)), exponents - precision.digits)
 
 
 class ArrayArithmetic:
@@ -118,6 +128,13 @@ class ArrayArithmetic:
 
     def total(self, matrix: Array) -> Array:
         return np.array([[matrix.sum(dtype=self.wide)]]).astype(self.dtype)
+
+    def rearranged(self, matrix: Array, positions: Sequence[Sequence[int]]) -> Array:
+        return np.asarray(matrix.reshape(-1)[np.array(positions)])
+
+    def narrow(self, matrix: Array, precision: Precision, roundings: int = 1) -> Array:
+        with np.errstate(all="ignore"):
+            return narrowed(matrix.astype(np.float64), precision).astype(self.dtype)
 
     def _product(self, left: Array, right: Array) -> Array:
         with np.errstate(all="ignore"):

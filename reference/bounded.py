@@ -29,7 +29,7 @@ Errors are themselves computed in float64; `OUTWARD` and a growing factor in sum
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -410,6 +410,19 @@ class BoundedArithmetic:
 
     def column_sums(self, matrix: Bounded) -> Bounded:
         return self._plain_sum(matrix, axes=(0,), summands=1)
+
+    def rearranged(self, matrix: Bounded, positions: Sequence[Sequence[int]]) -> Bounded:
+        places = np.array(positions)
+        errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape))
+        return Bounded(matrix.value.reshape(-1)[places], errors.reshape(len(errors), -1)[:, places], self.model)
+
+    def narrow(self, matrix: Bounded, precision: Precision, roundings: int = 1) -> Bounded:
+        """The value stays; an implementation's may be off by the roundings, which may all have one sign."""
+        with np.errstate(all="ignore"):
+            off = roundings * (matrix.reach * precision.unit_roundoff + precision.underflow) * OUTWARD
+            errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape)).copy()
+            errors[WORST : SYSTEMATIC + 1] += off
+            return Bounded(matrix.value, _unless_lost(matrix.reach + off, errors, precision.largest), self.model)
 
     def _plain_sum(self, matrix: Bounded, axes: tuple[int, ...], summands: int) -> Bounded:
         terms = summands * math.prod(matrix.value.shape[axis] for axis in axes)

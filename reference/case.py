@@ -7,8 +7,8 @@ Standard library only (two-dimensional arrays are welcome where nested sequences
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -42,6 +42,7 @@ class Case:
     layers: first to last;  inputs: batch × inputs;  targets: batch × outputs
     loss, reduction, dtype: names from `LOSSES`, `REDUCTIONS`, `PRECISIONS`
     learning_rate: for the delta rule; None asks for no update
+    online: one learning step per sample, each from the weights that the one before left, instead of one for the batch
 
     Raises InvalidInput where shapes, names or numbers do not fit.
     """
@@ -55,6 +56,7 @@ class Case:
     learning_rate: float | None = None
     dtype: str = "float64"
     note: str = ""
+    online: bool = False
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -80,7 +82,34 @@ class Step:
 
 def run(case: Case, ar: Arithmetic, rules: Rules = RULES) -> Step:
     """The reference on a case: forward, backward and, with a learning rate, the delta rule."""
-    layers = tuple(
+    if case.online:
+        return run_online(case, ar, lambda sample: rules)
+    return _step(case, _layers(case, ar), ar, rules)
+
+
+def run_online(case: Case, ar: Arithmetic, rules_for: Callable[[Case], Rules]) -> Step:
+    """One learning step per sample: the last one, whose updated layers are those that the whole batch leaves."""
+    samples = [
+        replace(case, inputs=case.inputs[i : i + 1], targets=case.targets[i : i + 1], online=False)
+        for i in range(case.batch)
+    ]
+    return run_in_turn(samples, ar, rules_for)
+
+
+def run_in_turn(cases: Sequence[Case], ar: Arithmetic, rules_for: Callable[[Case], Rules]) -> Step:
+    """One learning step on each case's data, each from the weights that the one before left; the last step.
+
+    rules_for: rules that remember what they saw are made anew for every step
+    """
+    layers = _layers(cases[0], ar)
+    for case in cases:
+        step = _step(case, layers, ar, rules_for(case))
+        layers = step.updated or layers
+    return step
+
+
+def _layers(case: Case, ar: Arithmetic) -> tuple[Layer, ...]:
+    return tuple(
         Layer(
             weights=ar.lift(layer.weights),
             biases=None if layer.biases is None else ar.lift([layer.biases]),
@@ -88,6 +117,9 @@ def run(case: Case, ar: Arithmetic, rules: Rules = RULES) -> Step:
         )
         for layer in case.layers
     )
+
+
+def _step(case: Case, layers: tuple[Layer, ...], ar: Arithmetic, rules: Rules) -> Step:
     inputs: Matrix = ar.lift(case.inputs)
     objective = Objective(LOSSES[case.loss], case.reduction)
     passed = forward(layers, inputs, ar, rules)

@@ -7,7 +7,7 @@ Computers 66 (2017).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from .arithmetic import Arithmetic, Formula, Rows
 from .backprop import RULES, Rules
 from .case import Case, Step, run
 from .observation import Place
-from .precision import FLOAT64
+from .precision import FLOAT64, Precision
 
 if TYPE_CHECKING:
     from .activations import Activation
@@ -117,6 +117,19 @@ class CertifiedArithmetic:
 
     def total(self, matrix: arb_mat) -> arb_mat:
         return arb_mat([[sum(matrix.entries(), arb(0))]])
+
+    def rearranged(self, matrix: arb_mat, positions: Sequence[Sequence[int]]) -> arb_mat:
+        elements = matrix.entries()
+        return arb_mat([[elements[p] for p in row] for row in positions])
+
+    def narrow(self, matrix: arb_mat, precision: Precision, roundings: int = 1) -> arb_mat:
+        """Balls that hold whatever so many roundings may have made of the numbers."""
+
+        def widened(x: arb) -> arb:
+            off = roundings * (abs(x).upper() * precision.unit_roundoff + precision.underflow)
+            return x + arb(0, off)
+
+        return arb_mat([[widened(x) for x in row] for row in matrix.tolist()])
 
 
 def certified(case: Case, rules: Rules = RULES, bits: int = BITS) -> Step:

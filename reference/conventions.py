@@ -19,7 +19,9 @@ from .observation import array_of
 from .precision import PRECISIONS
 
 REDUCTIONS = ("sum", "mean", "mean over outputs")
-BIASES = ("separate", "none", "hidden", "column-first", "column-last")
+# hidden: separate, and none at the output. column-*: the inputs have a column of ones. weights-*: every layer's biases
+# are the first or last column of its weights, and the implementation puts a 1 before or behind what the layer receives.
+BIASES = ("separate", "none", "hidden", "column-first", "column-last", "weights-first", "weights-last")
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class Convention:
     activations: one per layer;  loss: a name from `LOSSES`;  reduction: one of `REDUCTIONS`, the last divides by the
         number of samples and of output units
     negative: whether what is returned is −∂E/∂w, as for ascent on −E
+    online: whether weights are updated after every sample, not once for the batch; what is summed over is then one
     """
 
     activations: tuple[str, ...]
     loss: str
     reduction: str = "sum"
     negative: bool = False
+    online: bool = False
 
     def rules(self, rules: Rules = RULES) -> Rules:
         """`rules` (the right ones, or a fault's), under this convention."""
@@ -55,7 +59,7 @@ class Convention:
             replace(layer, activation=name) for layer, name in zip(case.layers, self.activations, strict=True)
         )
         reduction = "sum" if self.reduction == "sum" else "mean"
-        return replace(case, layers=layers, loss=self.loss, reduction=reduction)
+        return replace(case, layers=layers, loss=self.loss, reduction=reduction, online=self.online)
 
     def of_outputs(self) -> str:
         """What can be said of an implementation that returns outputs alone."""
@@ -70,6 +74,8 @@ class Convention:
         reduced = {"sum": "summed over samples", "mean": "averaged over samples"}.get(
             self.reduction, "averaged over samples and outputs"
         )
+        if self.online:
+            reduced = "updated sample by sample" + (", averaged over outputs" * (self.reduction == REDUCTIONS[2]))
         return f"{loss}, {reduced}; {self.of_outputs()}" + ("; negative gradient" if self.negative else "")
 
 
@@ -79,11 +85,13 @@ def candidates(
     loss: str | None = None,
     reduction: str | None = None,
     negative: Sequence[bool] = (False, True),
+    online: Sequence[bool] = (False,),
 ) -> Iterator[Convention]:
     """Every convention that agrees with what is declared (None: not declared), the customary ones first.
 
     sizes: of the network, the inputs first; with a single output, losses that want distributions say nothing
     negative: the signs to consider; of an update, only False makes sense
+    online: whether updates may be for the batch, sample by sample, or either
 
     Raises InvalidInput for a name that does not exist.
     """
@@ -98,7 +106,10 @@ def candidates(
                 continue
             for reduced in (reduction,) if reduction else REDUCTIONS:
                 for sign in negative:
-                    yield Convention(names, name, reduced, sign)
+                    if False in online:
+                        yield Convention(names, name, reduced, sign)
+                    if True in online and (reduced != "mean" or reduction == "mean"):  # of one sample, mean is sum
+                        yield Convention(names, name, reduced, sign, online=True)
 
 
 def _activations(layers: int, declared: Sequence[str] | str | None) -> Iterator[tuple[str, ...]]:
@@ -133,7 +144,8 @@ def probes(
     count = len(sizes) - 1
     if isinstance(bias, str):
         one_of("bias", bias, BIASES)
-        biased = [bias == "separate" or (bias == "hidden" and k + 1 < count) for k in range(count)]
+        everywhere = bias in ("separate", "weights-first", "weights-last")
+        biased = [everywhere or (bias == "hidden" and k + 1 < count) for k in range(count)]
     else:
         biased = list(bias)
     if len(biased) != count:

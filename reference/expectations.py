@@ -128,6 +128,8 @@ def _profile(precision: Precision | Profile) -> Profile:
 
 def step_expectations(case: Case, profile: Profile, seen: Evidence, rules: Rules = RULES) -> dict[Place, Expected]:
     """What each step may give, from the numbers that the implementation was seen to have before it."""
+    if case.online:
+        return _online_expectations(case, profile, rules)
     channels = len(CHANNELS) if seen else WORST + 1  # from end to end, roundings are shared by all later elements
     steps = stepwise(case, BoundedArithmetic(profile, channels), seen, rules)
     bounds = steps.expected
@@ -141,6 +143,14 @@ def step_expectations(case: Case, profile: Profile, seen: Evidence, rules: Rules
     radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
     truth = enclosures(compute, radii)
     return {place: _expected(bound, truth[place], steps.axes.get(place)) for place, bound in bounds.items()}
+
+
+def _online_expectations(case: Case, profile: Profile, rules: Rules) -> dict[Place, Expected]:
+    """From end to end, over all samples."""
+    bounds = computed(run(case, BoundedArithmetic(profile), rules))
+    radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
+    truth = enclosures(lambda ar: computed(run(case, ar, rules)), radii) if profile.storage is FLOAT64 else {}
+    return {place: _expected(bound, truth.get(place)) for place, bound in bounds.items()}
 
 
 def _expected(bound: Bounded, truth: Enclosure | None, axis: int | None = None, share: float = math.inf) -> Expected:

@@ -7,7 +7,7 @@ complex numbers (complex-step differentiation).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from .arithmetic import Formula, Functions, Number, Rows
 
 if TYPE_CHECKING:
     from .activations import Activation
+    from .precision import Precision
 
 PlainMatrix = list[list[Number]]
 
@@ -116,6 +117,13 @@ class PlainArithmetic:
 
     def total(self, matrix: PlainMatrix) -> PlainMatrix:
         return [[sum(sum(row) for row in matrix)]]
+
+    def rearranged(self, matrix: PlainMatrix, positions: Sequence[Sequence[int]]) -> PlainMatrix:
+        elements = [x for row in matrix for x in row]
+        return [[elements[p] for p in row] for row in positions]
+
+    def narrow(self, matrix: PlainMatrix, precision: Precision, roundings: int = 1) -> PlainMatrix:
+        return [[precision.nearest(x) for x in row] for row in matrix]
 
     def _largest(self, row: list[Number]) -> Number:
         largest = row[0]

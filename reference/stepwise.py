@@ -57,6 +57,8 @@ def evidence(case: Case, observation: Observation, profile: Profile) -> dict[Pla
     - with one sample, the bias gradient is δ itself
     - with one sample, ∂E/∂W[i][j] = δ[i] · a[j]: with δ known, the row of the largest δ gives the activations below
     """
+    if case.online:
+        return {}  # what it had between samples does not show
     needed = case.batch == 1 or observation.updated_weights is not None or observation.updated_biases is not None
     seen = {
         place: Seen(np.asarray(as_matrix(place, array), np.float64))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,22 @@ class Call:
     arrays: str
     timeout: float | None
 
+    @property
+    def column(self) -> int | None:
+        """Where the biases stand in the weights: 0 for the first column, 1 for the last, None for separate ones."""
+        return {"weights-first": 0, "weights-last": 1}.get(self.bias) if isinstance(self.bias, str) else None
+
     def observe(self, case: Case) -> Observation:
         """The function's answer to a probe. Raises Unanswered."""
-        weights = [_given(np.array(layer.weights), case.dtype, self, transpose=True) for layer in case.layers]
-        biases = [None if b is None else _given(np.array(b), case.dtype, self) for b in (x.biases for x in case.layers)]
+        matrices = [np.array(layer.weights) for layer in case.layers]
+        vectors = [None if layer.biases is None else np.array(layer.biases) for layer in case.layers]
+        if self.column is not None:
+            matrices = [
+                np.insert(w, self.column * w.shape[1], b, axis=1) for w, b in zip(matrices, vectors, strict=True)
+            ]
+            vectors = [None] * len(matrices)
+        weights = [_given(matrix, case.dtype, self, transpose=True) for matrix in matrices]
+        biases = [None if vector is None else _given(vector, case.dtype, self) for vector in vectors]
         inputs, targets = (_given(np.array(rows), case.dtype, self) for rows in (case.inputs, case.targets))
         arguments = [weights, biases, inputs, targets]
         if self.returns == "updated":
@@ -73,11 +85,13 @@ class Call:
         kind = "gradient" if self.returns == "gradients" else "updated"
         weights = self._per_layer(case, f"weight {kind}s", first)
         biases: list[Array | None] = [None] * len(case.layers)
-        if any(layer.biases is not None for layer in case.layers):
+        if self.column is None and any(layer.biases is not None for layer in case.layers):
             read = self._per_layer(case, f"bias {kind}s", second)
             biases = [None if layer.biases is None else b for layer, b in zip(case.layers, read, strict=True)]
         if self.orientation == "inputs_by_units":
             weights = [w.T if w is not None and w.ndim == 2 else w for w in weights]
+        if self.column is not None:
+            weights, biases = _split(weights, self.column)
         for k, (layer, w, b) in enumerate(zip(case.layers, weights, biases, strict=True)):
             shape = np.shape(layer.weights)
             if w is None or w.shape != shape:
@@ -103,6 +117,16 @@ class Call:
         return [None if g is None else as_array(f"{what}[{k}]", g) for k, g in enumerate(given)]
 
 
+def _split(weights: Sequence[Array | None], column: int) -> tuple[list[Array | None], list[Array | None]]:
+    """Weights and biases, where the biases are the first (0) or last (1) column of the weights."""
+    matrices, vectors = [], []
+    for w in weights:
+        usable = w is not None and w.ndim == 2 and w.shape[1] > 1
+        matrices.append(np.delete(w, -column, axis=1) if usable and w is not None else w)
+        vectors.append(w[:, -column] if usable and w is not None else None)
+    return matrices, vectors
+
+
 class ModifiedInputs(Exception):
     """The function changed its arguments. It answered all the same: `observation`."""
 
@@ -121,11 +145,14 @@ def how_to_call(
     dtype: str,
     timeout: float | None,
 ) -> tuple[Call | None, list[str]]:
-    """The first way of calling that gives an answer of the right shapes; else the messages of the customary way."""
+    """The first way of calling that gives an answer of the right shapes; else the messages of the customary way.
+
+    A function that takes biases in the first column of its weights takes them in the last: see `alternatives`.
+    """
     problems: list[str] = []
     for arrays in ("numpy", "list", "torch"):
         for where in (orientation,) if orientation else ORIENTATIONS:
-            for form in (bias,) if bias is not None else ("separate", "none", "hidden"):
+            for form in (bias,) if bias is not None else INFERRED_BIASES:
                 call = Call(function, returns, where, form, arrays, timeout)
                 (case, *_) = probes(networks[0], (4,), form, dtype, 0)
                 try:
@@ -139,6 +166,16 @@ def how_to_call(
                     continue
                 return call, problems
     return None, problems[:1]
+
+
+INFERRED_BIASES = ("separate", "none", "hidden", "weights-first", "weights-last")
+
+
+def alternatives(call: Call, bias: str | Sequence[bool] | None) -> list[Call]:
+    """Ways of calling that shapes do not tell apart; `bias` as declared."""
+    if bias is None and call.bias == "weights-first":
+        return [call, replace(call, bias="weights-last")]
+    return [call]
 
 
 def _given(array: Array, dtype: str, call: Call, transpose: bool = False) -> Any:

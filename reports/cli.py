@@ -162,8 +162,11 @@ def verify(
     reduction: Annotated[
         str | None, typer.Option(help="sum, mean or 'mean over outputs'; found out by default.")
     ] = None,
-    bias: Annotated[str | None, typer.Option(help="separate, none, hidden, column-first or column-last.")] = None,
+    bias: Annotated[
+        str | None, typer.Option(help="separate, none, hidden, weights-first, …: see docs/validate.md.")
+    ] = None,
     orientation: Annotated[str | None, typer.Option(help="units_by_inputs or inputs_by_units.")] = None,
+    updates: Annotated[str | None, typer.Option(help="Of --returns updated: batch or online (per sample).")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples per probe.")] = None,
     dtype: Annotated[str, typer.Option(help="float64, float32, float16 or bfloat16.")] = "float64",
     learning_rate: Annotated[float | None, typer.Option(help="For --returns updated.")] = None,
@@ -181,7 +184,7 @@ def verify(
     options = {
         "returns": returns, "sizes": _whole_numbers(sizes), "activations": names, "loss": loss,
         "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
-        "learning_rate": learning_rate, "cases": cases, "timeout": timeout, "strict": strict,
+        "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
     }  # fmt: skip
     report = verify_by_name(target, options)
     _show((report.to_json() if format is Format.json else str(report)) + "\n", plain=format is Format.json)

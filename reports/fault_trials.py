@@ -18,7 +18,8 @@ from ..reference.arrays import ArrayArithmetic
 from ..reference.backprop import RULES, Rules
 from ..reference.case import Case, run
 from ..reference.conventions import Convention, probes
-from ..reference.diagnosis import Diagnosis, diagnose
+from ..reference.diagnosis import diagnose
+from ..reference.explanation import Diagnosis
 from ..reference.faults import FAULTS, Fault, faulty_rules
 from ..reference.judge import Verdict, judge
 from ..reference.observation import Observation

@@ -11,10 +11,11 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.backprop import RULES, Rules
+from backproof.reference.backprop import Rules
 from backproof.reference.case import Case, run
 from backproof.reference.conventions import Convention, probes
-from backproof.reference.diagnosis import diagnose, located, reproduces
+from backproof.reference.diagnosis import diagnose, located
+from backproof.reference.explanation import by_rules, reproduces, right
 from backproof.reference.faults import FAULTS, Fault, faulty_rules, touched_layers
 from backproof.reference.judge import Verdict, judge
 from backproof.reference.observation import Observation
@@ -71,8 +72,8 @@ def test_a_fault_in_one_layer_is_named_with_its_layer(name: str, layer: int) -> 
 def test_the_right_algorithm_is_reproduced_by_itself_and_by_no_visible_fault() -> None:
     honest = [(c, shown_by(run(c, PLAIN), False)) for c in DEEP_CASES]
     assert all(judge(c, o).verdict is Verdict.AGREES for c, o in honest)
-    assert reproduces(lambda case: RULES, honest)
-    changed = [f for f in FAULTS if not reproduces(f.rules, honest)]
+    assert reproduces(right(), honest)
+    changed = [f for f in FAULTS if not reproduces(by_rules(f.rules), honest)]
     assert len(changed) > 60
     for fault in (f for f in FAULTS if f not in changed):  # those do nothing to this network's gradients
         wrong = shown_by(run(DEEP_CASES[0], PLAIN, fault.rules(DEEP_CASES[0])), False)
