@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..reference.backprop import Rules
 from ..reference.case import Case, InvalidInput, one_of
 from ..reference.observation import Observation
 
@@ -30,6 +31,7 @@ class Adapter:
     dtypes: the dtypes of the cases that it can run
     evaluate: one elementary function of the framework on an array, elementwise, for the accuracy atlas; functions have
         the names of `ELEMENTARY`
+    plant: a case with other rules, wrong ones, in the way in which users of the framework write their own gradients
     """
 
     name: str
@@ -39,6 +41,7 @@ class Adapter:
     rank: int = 4
     dtypes: tuple[str, ...] = ("float64", "float32")
     evaluate: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
+    plant: Callable[[Case, Rules], Observation] | None = None
 
     @property
     def present(self) -> bool:

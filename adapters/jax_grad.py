@@ -7,12 +7,16 @@ once more inside the update, and rounds them differently.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..reference.case import Case
+from ..reference.arrays import ArrayArithmetic
+from ..reference.backprop import RULES, Backward, Forward, Objective, Rules, backward, delta_rule, forward
+from ..reference.case import Case, layers_of
+from ..reference.losses import LOSSES
 from ..reference.observation import Observation, Received, array_of
 from ..reference.precision import PRECISIONS
 from .adapter import Adapter
@@ -74,6 +78,61 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
             case "exp" | "log" | "log1p":
                 return np.asarray(jax.jit(getattr(jnp, function))(jnp.asarray(x)))
         return np.asarray(jax.jit(partial(_activation, function))(jnp.asarray(x)))
+
+
+def plant(case: Case, rules: Rules) -> Observation:
+    """Other rules in a function with `jax.custom_vjp`: its forward and backward are the reference's, on JAX arrays."""
+    import jax
+
+    with jax.enable_x64(True):
+        ar = _arithmetic()(case.dtype)
+        layers = layers_of(case, ar)
+        inputs, targets = ar.lift(case.inputs), ar.lift(case.targets)
+        objective = Objective(LOSSES[case.loss], case.reduction)
+        parameters: Parameters = [(layer.weights, layer.biases) for layer in layers]
+
+        @jax.custom_vjp
+        def network(parameters: Parameters) -> Any:
+            return keeping(parameters)[0]
+
+        def keeping(parameters: Parameters) -> Any:
+            given = [replace(layer, weights=w, biases=b) for layer, (w, b) in zip(layers, parameters, strict=True)]
+            passed = forward(given, inputs, ar, rules)
+            loss = RULES.error(objective, passed.outputs, targets, ar)
+            return loss.reshape(()), (passed.pre_activations, passed.activations)
+
+        def gradients_of(kept: Any, upstream: Any) -> Any:
+            found = backward(layers, inputs, targets, Forward(*kept), objective, ar, rules)
+            pairs = zip(found.weight_gradients, found.bias_gradients, strict=True)
+            return ([(w * upstream, None if b is None else b * upstream) for w, b in pairs],)
+
+        network.defvjp(keeping, gradients_of)
+        found = jax.grad(network)(parameters)
+        gradients = Backward(None, (), tuple(w for w, _ in found), tuple(b for _, b in found))
+        updated = delta_rule(layers, gradients, case.learning_rate or 0.0, ar, rules)
+        return Observation(
+            adapter=ADAPTER.name,
+            version=jax.__version__,
+            device=str(next(iter(inputs.devices())).platform),
+            precision=case.dtype,
+            weight_gradients=_arrays(gradients.weight_gradients),
+            bias_gradients=tuple(None if b is None else np.asarray(b).reshape(-1) for b in gradients.bias_gradients),
+            updated_weights=_arrays(layer.weights for layer in updated),
+            updated_biases=tuple(None if x.biases is None else np.asarray(x.biases).reshape(-1) for x in updated),
+        )
+
+
+def _arithmetic() -> type[ArrayArithmetic]:
+    """The reference's arithmetic on JAX's arrays; made here, because jax may be absent."""
+    import jax.numpy as jnp
+
+    class JaxArithmetic(ArrayArithmetic):
+        library = jnp
+
+        def from_numpy(self, array: np.ndarray) -> Any:
+            return jnp.asarray(array)
+
+    return JaxArithmetic
 
 
 def _objective(case: Case, parameters: Parameters, taps: Any, inputs: Any, targets: Any) -> Any:
@@ -153,4 +212,5 @@ ADAPTER = Adapter(
     rank=3,
     dtypes=tuple(PRECISIONS),
     evaluate=evaluate,
+    plant=plant,
 )

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..reference.activations import LEAKY_SLOPE
-from ..reference.case import Case
+from ..reference.arrays import ArrayArithmetic
+from ..reference.backprop import Rules
+from ..reference.case import Case, run
 from ..reference.observation import Observation, Received, array_of, numpy_dtype
 from ..reference.precision import PRECISIONS
 from .adapter import Adapter
@@ -37,6 +39,25 @@ def observe(case: Case, product: Product = product) -> Observation:
     """
     with np.errstate(all="ignore"):  # overflow and 0/0 are for the judge to see
         return _observe(case, numpy_dtype(case.dtype), product)
+
+
+def plant(case: Case, rules: Rules) -> Observation:
+    """The reference with other rules, on arrays of the case's dtype."""
+    step = run(case, ArrayArithmetic(case.dtype), rules)
+
+    def row(matrix: Array | None) -> Array | None:
+        return None if matrix is None else matrix.reshape(-1)
+
+    return Observation(
+        adapter=ADAPTER.name,
+        version=np.__version__,
+        device="cpu",
+        precision=case.dtype,
+        weight_gradients=step.backward.weight_gradients,
+        bias_gradients=tuple(map(row, step.backward.bias_gradients)),
+        updated_weights=None if step.updated is None else tuple(layer.weights for layer in step.updated),
+        updated_biases=None if step.updated is None else tuple(row(layer.biases) for layer in step.updated),
+    )
 
 
 def _observe(case: Case, dtype: np.dtype[Any], product: Product) -> Observation:
@@ -210,4 +231,5 @@ ADAPTER = Adapter(
     rank=1,
     dtypes=tuple(PRECISIONS),
     evaluate=evaluate,
+    plant=plant,
 )

@@ -66,4 +66,5 @@ ADAPTER = Adapter(
     rank=0,
     dtypes=tuple(PRECISIONS),
     evaluate=evaluate,
+    plant=observe,
 )

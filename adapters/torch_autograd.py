@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reference.case import Case
+from ..reference.arrays import ArrayArithmetic
+from ..reference.backprop import RULES, Backward, Objective, Rules, backward, delta_rule, forward
+from ..reference.case import Case, layers_of
+from ..reference.losses import LOSSES
 from ..reference.observation import Observation, Received, array_of, numpy_dtype
 from ..reference.precision import PRECISIONS
 from .adapter import Adapter
@@ -73,6 +76,81 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
         case "exp" | "log" | "log1p":
             return _array(getattr(torch, function)(tensor))
     return _array(_activation(function, tensor))
+
+
+def plant(case: Case, rules: Rules) -> Observation:
+    """Other rules in a custom `torch.autograd.Function`: its forward and backward are the reference's, on tensors."""
+    import torch
+
+    ar = _arithmetic()(case.dtype)
+    layers = layers_of(case, ar)
+    inputs, targets, objective = (
+        ar.lift(case.inputs),
+        ar.lift(case.targets),
+        Objective(LOSSES[case.loss], case.reduction),
+    )
+    parameters = [p.requires_grad_() for layer in layers for p in (layer.weights, layer.biases) if p is not None]
+
+    class Network(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, *_parameters: Tensor) -> Tensor:
+            context.passed = forward(layers, inputs, ar, rules)
+            loss: Tensor = RULES.error(objective, context.passed.outputs, targets, ar)
+            return loss.reshape(())
+
+        @staticmethod
+        def backward(context: Any, *upstream: Tensor) -> Any:
+            found = backward(layers, inputs, targets, context.passed, objective, ar, rules)
+            pairs = zip(found.weight_gradients, found.bias_gradients, strict=True)
+            return tuple(g * upstream[0] for pair in pairs for g in pair if g is not None)
+
+    with torch.enable_grad():
+        Network.apply(*parameters).backward()
+    with torch.no_grad():
+        gradients = Backward(
+            loss=None,
+            deltas=(),
+            weight_gradients=tuple(layer.weights.grad for layer in layers),
+            bias_gradients=tuple(None if layer.biases is None else layer.biases.grad for layer in layers),
+        )
+        updated = delta_rule(layers, gradients, case.learning_rate or 0.0, ar, rules)
+    flat = [None if b is None else _array(b).reshape(-1) for b in gradients.bias_gradients]
+    return Observation(
+        adapter=ADAPTER.name,
+        version=str(torch.__version__),
+        device=str(inputs.device),
+        precision=case.dtype,
+        weight_gradients=_arrays(gradients.weight_gradients),
+        bias_gradients=tuple(flat),
+        updated_weights=_arrays(layer.weights for layer in updated),
+        updated_biases=tuple(None if x.biases is None else _array(x.biases).reshape(-1) for x in updated),
+    )
+
+
+def _arithmetic() -> type[ArrayArithmetic]:
+    """The reference's arithmetic on tensors; made here, because torch may be absent."""
+    import torch
+
+    class TensorArithmetic(ArrayArithmetic):
+        library = torch
+
+        def type_of(self, dtype: str) -> torch.dtype:
+            found: torch.dtype = getattr(torch, dtype)
+            return found
+
+        def cast(self, array: Tensor, dtype: torch.dtype) -> Tensor:
+            return array.to(dtype)
+
+        def from_numpy(self, array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array)
+
+        def to_numpy(self, array: Tensor) -> np.ndarray:
+            return array.detach().double().numpy()
+
+        def _largest(self, z: Tensor) -> Tensor:
+            return z.amax(dim=1, keepdim=True)
+
+    return TensorArithmetic
 
 
 def _tensor(array: np.ndarray) -> Tensor:
@@ -150,4 +228,5 @@ ADAPTER = Adapter(
     rank=2,
     dtypes=tuple(PRECISIONS),
     evaluate=evaluate,
+    plant=plant,
 )

@@ -1,6 +1,7 @@
-"""The chain rule on NumPy arrays of one format, without bounds: what an implementation in that format computes.
+"""The chain rule on arrays of one format, without bounds: what an implementation in that format computes.
 
-Used to plant faults in real arithmetic, and to see quickly whether numbers are worth a closer look.
+Used to plant faults in real arithmetic, and to see quickly whether numbers are worth a closer look. The arrays are
+NumPy's, or another library's with NumPy's functions: adapters of frameworks pass their own.
 """
 
 from __future__ import annotations
@@ -16,35 +17,41 @@ from .arithmetic import Formula, Rows
 from .observation import numpy_dtype
 from .precision import PRECISIONS, Precision
 
-Array = NDArray[Any]
+Array = Any  # of the library whose functions are used
 
 
 class ArrayFunctions:
-    """Elementary functions on float64 arrays, without bounds: the values that the bounds are put around."""
+    """Elementary functions on float64 arrays, without bounds: the values that the bounds are put around.
 
-    def constant(self, value: float) -> float:
+    library: NumPy, or another module with its functions
+    """
+
+    def __init__(self, library: Any = np) -> None:
+        self.library = library
+
+    def constant(self, value: float) -> Any:
         return value
 
     def exp(self, x: Array) -> Array:
-        return np.exp(x)
+        return self.library.exp(x)
 
     def log(self, x: Array) -> Array:
-        return np.log(x)
+        return self.library.log(x)
 
     def log1p(self, x: Array) -> Array:
-        return np.log1p(x)
+        return self.library.log1p(x)
 
     def tanh(self, x: Array) -> Array:
-        return np.tanh(x)
+        return self.library.tanh(x)
 
     def absolute(self, x: Array) -> Array:
-        return np.abs(x)
+        return self.library.abs(x)
 
     def maximum(self, x: Array, y: Array) -> Array:
-        return np.maximum(x, y)
+        return self.library.maximum(x, y)
 
     def minimum(self, x: Array, y: Array) -> Array:
-        return np.minimum(x, y)
+        return self.library.minimum(x, y)
 
     def step(self, x: Array) -> Array:
         return (x > 0).astype(np.float64)
@@ -54,16 +61,26 @@ class ArrayFunctions:
 
 
 class FormatFunctions(ArrayFunctions):
-    """NumPy's functions, with constants in the format."""
+    """The functions of an `ArrayArithmetic`, with constants in its format."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
+    def __init__(self, arithmetic: ArrayArithmetic) -> None:
+        super().__init__(arithmetic.library)
+        self.arithmetic = arithmetic
 
     def constant(self, value: float) -> Any:
-        return self.dtype.type(value)
+        return self.arithmetic.lift([[value]])
+
+    def maximum(self, x: Array, y: Array) -> Array:
+        return self.library.maximum(*(self._array(v) for v in (x, y)))
+
+    def minimum(self, x: Array, y: Array) -> Array:
+        return self.library.minimum(*(self._array(v) for v in (x, y)))
 
     def step(self, x: Array) -> Array:
-        return (x > 0).astype(self.dtype)
+        return self.arithmetic.cast(x > 0, self.arithmetic.dtype)
+
+    def _array(self, value: Any) -> Array:
+        return self.constant(float(value)) if isinstance(value, (int, float)) else value
 
 
 def narrowed(numbers: NDArray[np.float64], precision: Precision) -> NDArray[np.float64]:
@@ -75,21 +92,40 @@ def narrowed(numbers: NDArray[np.float64], precision: Precision) -> NDArray[np.f
 
 
 class ArrayArithmetic:
-    """Matrices are NumPy arrays of one format. Products and sums of 16-bit numbers are added up in float32."""
+    """Matrices are arrays of one format. Products and sums of 16-bit numbers are added up in float32.
+
+    library: NumPy, or another module with its functions; subclasses say where a framework's arrays differ
+    """
+
+    library: Any = np
 
     def __init__(self, dtype: str) -> None:
-        self.dtype = numpy_dtype(dtype)
-        self.wide = np.dtype(np.float32) if self.dtype.itemsize == 2 else self.dtype
-        self.functions = FormatFunctions(self.dtype)
+        self.dtype: Any = self.type_of(dtype)
+        self.wide: Any = self.type_of("float32") if dtype in ("float16", "bfloat16") else self.dtype
+        self.functions = FormatFunctions(self)
+
+    def type_of(self, dtype: str) -> Any:
+        """The library's type of one of `PRECISIONS`."""
+        return numpy_dtype(dtype)
+
+    def cast(self, array: Array, dtype: Any) -> Array:
+        return array.astype(dtype, copy=False)
+
+    def from_numpy(self, array: NDArray[Any]) -> Array:
+        return array
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        return np.asarray(array)
 
     def lift(self, rows: Rows) -> Array:
-        return np.array(rows, np.float64, ndmin=2).astype(self.dtype)
+        exact = np.array(rows, np.float64, ndmin=2)
+        return self.cast(self.from_numpy(exact), self.dtype)
 
     def around(self, value: Rows, error: Rows) -> Array:
         return self.lift(value)
 
     def ones(self, rows: int, columns: int) -> Array:
-        return np.ones((rows, columns), self.dtype)
+        return self.lift(np.ones((rows, columns)))
 
     def shape(self, matrix: Array) -> tuple[int, int]:
         rows, columns = matrix.shape
@@ -103,40 +139,45 @@ class ArrayArithmetic:
 
     def weighted_sums(self, inputs: Array, weights: Array, biases: Array | None) -> Array:
         sums = self._product(inputs, weights.T)
-        return sums if biases is None else np.asarray(sums + biases)
+        return sums if biases is None else sums + biases
 
     def column_sums(self, matrix: Array) -> Array:
-        return matrix.sum(axis=0, keepdims=True, dtype=self.wide).astype(self.dtype)
+        return self.cast(self.cast(matrix, self.wide).sum(axis=0, keepdims=True), self.dtype)
 
     def elementwise(self, formula: Formula, *matrices: Array) -> Array:
         with np.errstate(all="ignore"):
-            shape = np.broadcast_shapes(*(m.shape for m in matrices))
-            return np.broadcast_to(np.asarray(formula(*matrices, self.functions)), shape).astype(self.dtype)
+            result = formula(*matrices, self.functions)
+            if not hasattr(result, "shape"):
+                result = self.functions.constant(float(result))
+            return self.cast(self.library.broadcast_to(result, self.shape(matrices[0])), self.dtype)
 
     def activate(self, activation: Activation, z: Array) -> Array:
         return self.elementwise(activation.value, z)
 
     def softmax(self, z: Array) -> Array:
-        powers = np.exp(z - z.max(axis=1, keepdims=True))
-        total = powers.sum(axis=1, keepdims=True, dtype=self.wide).astype(self.dtype)
-        return np.asarray(powers / total)
+        powers = self.library.exp(z - self._largest(z))
+        return powers / self._row_sums(powers)
 
     def log_softmax(self, z: Array) -> Array:
-        shifted = z - z.max(axis=1, keepdims=True)
-        total = np.exp(shifted).sum(axis=1, keepdims=True, dtype=self.wide).astype(self.dtype)
-        return np.asarray(shifted - np.log(total))
+        shifted = z - self._largest(z)
+        return shifted - self.library.log(self._row_sums(self.library.exp(shifted)))
 
     def total(self, matrix: Array) -> Array:
-        return np.array([[matrix.sum(dtype=self.wide)]]).astype(self.dtype)
+        return self.cast(self.cast(matrix, self.wide).sum().reshape(1, 1), self.dtype)
 
     def rearranged(self, matrix: Array, positions: Sequence[Sequence[int]]) -> Array:
-        return np.asarray(matrix.reshape(-1)[np.array(positions)])
+        return matrix.reshape(-1)[self.from_numpy(np.array(positions))]
 
     def narrow(self, matrix: Array, precision: Precision, roundings: int = 1) -> Array:
         with np.errstate(all="ignore"):
-            return narrowed(matrix.astype(np.float64), precision).astype(self.dtype)
+            return self.lift(narrowed(self.to_numpy(matrix).astype(np.float64), precision))
+
+    def _largest(self, z: Array) -> Array:
+        return self.library.max(z, axis=1, keepdims=True)
+
+    def _row_sums(self, matrix: Array) -> Array:
+        return self.cast(self.cast(matrix, self.wide).sum(axis=1, keepdims=True), self.dtype)
 
     def _product(self, left: Array, right: Array) -> Array:
         with np.errstate(all="ignore"):
-            wide = left.astype(self.wide, copy=False) @ right.astype(self.wide, copy=False)
-            return np.asarray(wide).astype(self.dtype, copy=False)
+            return self.cast(self.cast(left, self.wide) @ self.cast(right, self.wide), self.dtype)

@@ -84,7 +84,7 @@ def run(case: Case, ar: Arithmetic, rules: Rules = RULES) -> Step:
     """The reference on a case: forward, backward and, with a learning rate, the delta rule."""
     if case.online:
         return run_online(case, ar, lambda sample: rules)
-    return _step(case, _layers(case, ar), ar, rules)
+    return _step(case, layers_of(case, ar), ar, rules)
 
 
 def run_online(case: Case, ar: Arithmetic, rules_for: Callable[[Case], Rules]) -> Step:
@@ -101,14 +101,15 @@ def run_in_turn(cases: Sequence[Case], ar: Arithmetic, rules_for: Callable[[Case
 
     rules_for: rules that remember what they saw are made anew for every step
     """
-    layers = _layers(cases[0], ar)
+    layers = layers_of(cases[0], ar)
     for case in cases:
         step = _step(case, layers, ar, rules_for(case))
         layers = step.updated or layers
     return step
 
 
-def _layers(case: Case, ar: Arithmetic) -> tuple[Layer, ...]:
+def layers_of(case: Case, ar: Arithmetic) -> tuple[Layer, ...]:
+    """The case's layers in an arithmetic's numbers."""
     return tuple(
         Layer(
             weights=ar.lift(layer.weights),

@@ -220,7 +220,7 @@ def selftest(
     if clean:
         failed = _clean(clean, first, adapter, jobs or os.cpu_count() or 1)
     if faults:
-        failed = _faults() or failed
+        failed = _faults(adapter, jobs or os.cpu_count() or 1) or failed
     if power:
         from .power import HEADERS, rows
 
@@ -246,27 +246,39 @@ def _table(rows: list[list[str]], headers: list[str]) -> str:
     return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
 
 
-def _faults() -> bool:
+def _faults(names: list[str] | None, jobs: int) -> bool:
     """Plant the catalogue; whether a visible fault was not seen, or was called by another's name."""
     from collections import Counter
 
-    from ..reference.faults import FAULTS
-    from .fault_trials import NETWORKS, trials
+    from ..adapters.adapter import chosen
+    from .fault_trials import KINDS, NETWORKS, OUTCOMES, trials
 
+    frameworks = [each.name for each in chosen(names or ())]
+    kinds = [(where, dtype) for where, dtype in KINDS if where in frameworks]
     outcomes: Counter[tuple[str, str, str]] = Counter()
-    dtypes = ("float64", "float32", "bfloat16")
-    with _progress(len(FAULTS) * len(NETWORKS) * (1 + len(dtypes))) as done:
-        for trial in trials(dtypes):
+    by_fault: dict[str, Counter[tuple[str, str]]] = {}
+    with _progress(None) as done, _processes(jobs) as executor:
+        for trial in trials(kinds, NETWORKS, executor):
             outcomes[trial.where, trial.dtype, trial.named] += 1
-            done(f"{trial.fault.name} {trial.dtype}")
+            by_fault.setdefault(trial.fault, Counter())[trial.dtype, trial.named] += 1
+            done(f"{trial.where} {trial.dtype}")
             if trial.named in ("not", "otherwise") and trial.dtype != "bfloat16":
-                names = ", ".join(trial.diagnosis.names) if trial.diagnosis else ""
+                found = ", ".join(trial.diagnosis.names) if trial.diagnosis else ""
                 where = f"{trial.where} {trial.dtype}, {'-'.join(map(str, trial.network.sizes))}"
-                typer.echo(f"{trial.named} named: {trial.fault.name} in {where}: {names or 'no explanation'}")
-    kinds = ("alone", "among", "otherwise", "not", "invisible")
-    cells = dict.fromkeys((where, dtype) for where, dtype, _ in outcomes)
-    _show(_table([[w, d, *(str(outcomes[w, d, k]) for k in kinds)] for w, d in cells], ["planted in", "dtype", *kinds]))
-    return any(key[2] == "otherwise" for key in outcomes)
+                typer.echo(f"{trial.named} named: {trial.fault} in {where}: {found or 'no explanation'}")
+    dtypes = list(dict.fromkeys(dtype for _, dtype in kinds))
+    rows = [
+        [fault, *(" / ".join(str(counts[dtype, k]) for k in OUTCOMES) for dtype in dtypes)]
+        for fault, counts in by_fault.items()
+    ]
+    _show(_table(rows, ["fault", *(f"{dtype}: {' / '.join(OUTCOMES)}" for dtype in dtypes)]))
+    _show(
+        _table(
+            [[w, d, *(str(outcomes[w, d, k]) for k in OUTCOMES)] for w, d in kinds],
+            ["planted in", "dtype", *OUTCOMES],
+        )
+    )
+    return any(key[2] in ("otherwise", "undetected") for key in outcomes)
 
 
 def _clean(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
@@ -360,7 +372,7 @@ def _processes(jobs: int) -> Iterator[Executor]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
+def _progress(total: int | None) -> Iterator[Callable[[str], None]]:
     """A bar on stderr where that is a terminal, and nothing elsewhere.
 
     Yields what to call with the name of each part as it is finished.

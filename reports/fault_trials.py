@@ -1,29 +1,31 @@
-"""Every catalogued fault, planted in real arithmetic: is it seen, and is it named?
+"""Every catalogued fault, planted in real frameworks: is it seen, and is it named?
 
-`planted` in plain Python's floats, and in NumPy, in each of the formats. Where a fault changes no number of a network
-(softmax's Jacobian in a net without softmax), it is invisible there and not counted against anyone.
+Adapters plant them as their users would: in plain Python, in NumPy, in a `torch.autograd.Function`, in JAX's
+`custom_vjp`, in each of the formats. Where a fault changes no number of a network (softmax's Jacobian in a net without
+softmax), it is invisible there and not counted against anyone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reference.arithmetic import Arithmetic
-from ..reference.arrays import ArrayArithmetic
+from ..adapters.adapter import chosen, known_adapters
 from ..reference.backprop import RULES, Rules
-from ..reference.case import Case, run
+from ..reference.case import Case
 from ..reference.conventions import Convention, probes
 from ..reference.diagnosis import diagnose
+from ..reference.downcasts import DOWNCASTS
 from ..reference.explanation import Diagnosis
-from ..reference.faults import FAULTS, Fault, faulty_rules
+from ..reference.faults import FAULTS, faulty_rules
 from ..reference.judge import Verdict, judge
 from ..reference.observation import Observation
-from ..reference.plain import PLAIN
+from ..reference.precision import PRECISIONS, PROFILES
 
 Array = NDArray[Any]
 
@@ -47,78 +49,102 @@ NETWORKS = (
 )
 
 
+OUTCOMES = ("alone", "among", "not named", "otherwise", "undetected", "invisible")
+
+
 @dataclass(frozen=True)
 class FaultTrial:
     """One fault in one network: was it seen, and what was it called?
 
-    visible: whether it changes any number by more than the arithmetic may;  diagnosis: None where it was not seen
+    visible: whether it changes any number by more than the arithmetic may;  detected: whether the judge refused it
+    diagnosis: None where it was not seen;  format: the narrower one that explains all numbers, if nothing else does
     """
 
-    fault: Fault
+    fault: str
     network: Network
     where: str
     dtype: str
     visible: bool
+    detected: bool
     diagnosis: Diagnosis | None
+    format: str | None = None
 
     @property
     def named(self) -> str:
-        """ "alone", "among" those that no data tried tells apart, "otherwise", "not", or "invisible"."""
+        """One of `OUTCOMES`; "among" those that no data tried tells apart."""
         if not self.visible:
             return "invisible"
+        if not self.detected:
+            return "undetected"
         if self.diagnosis is None or not self.diagnosis.explanations:
-            return "not"
-        if self.fault.name not in self.diagnosis.names:
+            return "alone" if self.format and self.fault.endswith(f"-in-{self.format}") else "not named"
+        if self.fault not in self.diagnosis.names:
             return "otherwise"
-        return "alone" if self.diagnosis.names == [self.fault.name] else "among"
+        return "alone" if set(self.diagnosis.names) == {self.fault} else "among"
 
 
-def shown_by(step: Any, updates: bool) -> Observation:
+def shown_by(observation: Observation, updates: bool) -> Observation:
     """What an implementation returns: gradients, or updated weights."""
-
-    def arrays(matrices: Any) -> tuple[Array | None, ...]:
-        return tuple(None if m is None else np.asarray(m) for m in matrices)
-
-    def rows(matrices: Any) -> tuple[Array | None, ...]:
-        return tuple(None if m is None else np.asarray(m).reshape(-1) for m in matrices)
-
-    precision = np.asarray(step.backward.weight_gradients[0]).dtype.name
+    bare = Observation("planted", "", "cpu", observation.precision)
     if updates:
-        return Observation(
-            "planted", "", "cpu", precision,
-            updated_weights=arrays(layer.weights for layer in step.updated),
-            updated_biases=rows(layer.biases for layer in step.updated),
-        )  # fmt: skip
-    return Observation(
-        "planted", "", "cpu", precision,
-        weight_gradients=arrays(step.backward.weight_gradients), bias_gradients=rows(step.backward.bias_gradients),
-    )  # fmt: skip
+        return replace(bare, updated_weights=observation.updated_weights, updated_biases=observation.updated_biases)
+    return replace(bare, weight_gradients=observation.weight_gradients, bias_gradients=observation.bias_gradients)
+
+
+# Which framework, and in which formats; plain Python computes in float64 whatever the case's dtype.
+KINDS = tuple(
+    (name, dtype)
+    for name, dtypes in {
+        "plain": ("float64",),
+        "numpy": ("float64", "float32", "bfloat16"),
+        "torch": ("float64", "float32", "bfloat16"),
+        "jax": ("float64", "float32", "bfloat16"),
+    }.items()
+    for dtype in dtypes
+)
 
 
 def trials(
-    dtypes: Sequence[str] = ("float64", "float32"), networks: Sequence[Network] = NETWORKS, plain: bool = True
+    kinds: Sequence[tuple[str, str]] = KINDS,
+    networks: Sequence[Network] = NETWORKS,
+    executor: Executor | None = None,
 ) -> Iterator[FaultTrial]:
-    """Every fault in every network, in NumPy in each dtype, and in plain Python floats."""
-    kinds: list[tuple[str, str, Arithmetic]] = [("plain", "float64", PLAIN)] if plain else []
-    kinds += [("numpy", dtype, ArrayArithmetic(dtype)) for dtype in dtypes]
-    for network in networks:
-        convention = Convention(network.activations, network.loss, "mean")
-        for where, dtype, arithmetic in kinds:
-            cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", dtype, 0)]
-            for fault in FAULTS:
-                yield _trial(fault, network, where, dtype, cases, arithmetic)
+    """Every fault, and every downcast, in every network and kind. Frameworks that are absent are left out."""
+    present = {adapter.name for adapter in chosen() if adapter.plant}
+    batches = [(network, where, dtype) for network in networks for where, dtype in kinds if where in present]
+    results = map(_all_faults, batches) if executor is None else executor.map(_all_faults, batches)
+    for found in results:
+        yield from found
 
 
-def _trial(
-    fault: Fault, network: Network, where: str, dtype: str, cases: Sequence[Case], arithmetic: Arithmetic
-) -> FaultTrial:
+def _all_faults(batch: tuple[Network, str, str]) -> list[FaultTrial]:
+    network, where, dtype = batch
+    convention = Convention(network.activations, network.loss, "mean")
+    cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", dtype, 0)]
+    narrower = [name for name in DOWNCASTS if PROFILES[name].multiply.digits < PROFILES[dtype].multiply.digits]
+    faults = (*FAULTS, *(fault for name in narrower for fault in DOWNCASTS[name]))
+    return [trial(fault.name, network, where, dtype, cases) for fault in faults]
+
+
+def trial(name: str, network: Network, where: str, dtype: str, cases: Sequence[Case]) -> FaultTrial:
+    """One fault, by its name, planted and diagnosed."""
+    fault = CATALOGUE[name]
+    plant = known_adapters()[where].plant
+    assert plant is not None
     changed = [f.name for f in fields(Rules) if getattr(fault.rules(cases[0]), f.name) is not getattr(RULES, f.name)]
     updates = changed == ["update"]
-    evidence = [(case, shown_by(run(case, arithmetic, faulty_rules(fault, case)), updates)) for case in cases]
-    right = [shown_by(run(case, arithmetic), updates) for case in cases]
+    evidence = [(case, shown_by(plant(case, faulty_rules(fault, case)), updates)) for case in cases]
+    right = [shown_by(plant(case, RULES), updates) for case in cases]
     visible = any(not _same(observation, honest) for (_, observation), honest in zip(evidence, right, strict=True))
-    seen = visible and any(judge(case, observation).verdict is Verdict.WRONG for case, observation in evidence)
-    return FaultTrial(fault, network, where, dtype, visible, diagnose(evidence) if seen else None)
+    judgements = [judge(case, observation) for case, observation in evidence] if visible else []
+    detected = any(judgement.verdict is Verdict.WRONG for judgement in judgements)
+    diagnosis = diagnose(evidence).in_words() if detected else None
+    formats = {judgement.explained_by for judgement in judgements} - {dtype}
+    told = None if None in formats or len(formats) != 1 else formats.pop()
+    return FaultTrial(name, network, where, dtype, visible, detected, diagnosis, told)
+
+
+CATALOGUE = {fault.name: fault for fault in (*FAULTS, *(f for kinds in DOWNCASTS.values() for f in kinds))}
 
 
 def _same(one: Observation, other: Observation) -> bool:
@@ -135,6 +161,4 @@ def _same(one: Observation, other: Observation) -> bool:
 
 
 def _roundoff(array: Array) -> float:
-    from ..reference.precision import PRECISIONS
-
     return PRECISIONS[array.dtype.name].unit_roundoff
