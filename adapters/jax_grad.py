@@ -91,7 +91,6 @@ def plant(case: Case, rules: Rules) -> Observation:
         objective = Objective(LOSSES[case.loss], case.reduction)
         parameters: Parameters = [(layer.weights, layer.biases) for layer in layers]
 
-        @jax.custom_vjp
         def network(parameters: Parameters) -> Any:
             return keeping(parameters)[0]
 
@@ -106,8 +105,9 @@ def plant(case: Case, rules: Rules) -> Observation:
             pairs = zip(found.weight_gradients, found.bias_gradients, strict=True)
             return ([(w * upstream, None if b is None else b * upstream) for w, b in pairs],)
 
-        network.defvjp(keeping, gradients_of)
-        found = jax.grad(network)(parameters)
+        custom = jax.custom_vjp(network)
+        custom.defvjp(keeping, gradients_of)
+        found = jax.grad(custom)(parameters)
         gradients = Backward(None, (), tuple(w for w, _ in found), tuple(b for _, b in found))
         updated = delta_rule(layers, gradients, case.learning_rate or 0.0, ar, rules)
         return Observation(

@@ -91,7 +91,9 @@ def plant(case: Case, rules: Rules) -> Observation:
     )
     parameters = [p.requires_grad_() for layer in layers for p in (layer.weights, layer.biases) if p is not None]
 
-    class Network(torch.autograd.Function):
+    function: Any = torch.autograd.Function  # not typed where torch is absent
+
+    class Network(function):  # type: ignore[misc]
         @staticmethod
         def forward(context: Any, *_parameters: Tensor) -> Tensor:
             context.passed = forward(layers, inputs, ar, rules)

@@ -20,13 +20,13 @@ from .backprop import RULES, Rules
 from .bounded import BoundedArithmetic
 from .case import Case, run
 from .conventions import Convention
-from .downcasts import DOWNCASTS
-from .explanation import Diagnosis, Evidence, Explanation, by_rules, reproduces
+from .downcasts import DOWNCASTS, OF_FORMATS
+from .explanation import ROUNDINGS, Diagnosis, Evidence, Explanation, apart, by_rules, distances, reproduces, right
 from .faults import FAULTS, Fault, faulty_rules, touched_layers
 from .judge import Verdict, judge
-from .observation import Observation, computed, observed
+from .observation import Observation, Place, computed, observed
 from .precision import PROFILES
-from .relations import relations
+from .relations import calls, relations
 from .stepwise import as_matrix
 
 
@@ -43,6 +43,13 @@ def diagnose(evidence: Evidence, convention: Convention | None = None, pairs: bo
         if fitting:
             return Diagnosis(_distinct(fitting, evidence), numbers)
     return Diagnosis((), numbers)
+
+
+def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagnosis:
+    """Only whether numbers follow from the calls before, for implementations that never say the same twice."""
+    numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
+    fitting = [e for e in calls(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
+    return Diagnosis(tuple(fitting), numbers)
 
 
 def _single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
@@ -67,35 +74,62 @@ def _rules(fault: Fault, layer: int | None, case: Case) -> Rules:
 
 
 def _downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
-    """Of the finest format that explains anything, what reaches least: one layer, gradients alone.
+    """Narrower formats, in one layer or in all; of those that fit, the ones whose own rounding comes nearest.
 
-    Not where every number is one of that format: then the whole of it is, and that is for the judge to say.
+    Their bounds are no proof of the format: a coarser one holds what a finer one does, and much else. But done in the
+    very format, the reference is about as far from the right numbers as the implementation was.
     """
     case, observation = evidence[0]
     declared = PROFILES[observation.precision]
+    off = distances(right(convention), evidence)
+    fitting: list[tuple[float, Explanation]] = []
     for name, kinds in DOWNCASTS.items():
         if PROFILES[name].multiply.digits >= declared.multiply.digits:
             continue
-        if _in_format(evidence, name):
-            return
+        all_of_it = _in_format(evidence, name)
         for fault in kinds:
-            layers = tuple(k for k in touched_layers(fault, case) if _may_show(evidence, fault, k, name))
-            several = len(touched_layers(fault, case)) > 1
-            for choice in ([*layers], [None] if len(layers) > 1 else []):
-                tried = [_explanation(fault, convention, k, alone=several and k is not None) for k in choice]
-                fitting = [e for e in tried if e.prediction and reproduces(e.prediction, evidence)]
-                fitting = [
-                    e for e in fitting if _steps_agree(evidence, convention, fault, e.layer if several else None)
-                ]
-                if fitting:
-                    yield from fitting
-                    return
+            touched = touched_layers(fault, case)
+            layers = [k for k in touched if _may_show(evidence, fault, k, name)]
+            places = [None] if len(layers) == len(touched) > 1 else []
+            for layer in places if all_of_it else [*layers, *places]:
+                alone = layer is not None and len(touched) > 1
+                e = _explanation(fault, convention, layer, alone)
+                assert e.prediction is not None
+                if (
+                    _as_far(off, apart(e.prediction, right(convention), evidence), declared.storage.unit_roundoff)
+                    and reproduces(e.prediction, evidence)
+                    and _steps_agree(evidence, convention, fault, layer if alone else None)
+                ):
+                    fitting.append((max(distances(e.prediction, evidence).values()), e))
+    nearest = min((far for far, _ in fitting), default=0.0)
+    near = [e for far, e in fitting if far <= NEARLY_AS_NEAR * nearest]
+    everything = [e for e in near if e.names[0].startswith("everything")]
+    in_one_layer = {e.names for e in near if e.layer is not None}
+    yield from everything[:1] or [e for e in near if e.layer is not None or e.names not in in_one_layer]
+
+
+def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundoff: float) -> bool:
+    """Whether every array is about as far from the right numbers as the explanation has it, and is right where that is.
+
+    An implementation may happen to be nearer than the reference; seldom much, of several arrays.
+    """
+    floor = ROUNDINGS * unit_roundoff
+    return all(
+        far <= AS_FAR * predicted[place] + floor and predicted[place] <= AS_FAR**2 * far + floor
+        for place, far in off.items()
+    )
+
+
+# Neither decides about right or wrong: how many times as far off an implementation's roundings may be as the
+# reference's in the same format, and what counts as equally near.
+AS_FAR = 16.0
+NEARLY_AS_NEAR = 3.0
 
 
 def _steps_agree(evidence: Evidence, convention: Convention | None, fault: Fault, layer: int | None) -> bool:
     """Whether every step agrees with the fault in that layer: in the others, as sharply as with the right algorithm.
 
-    Where the fault is in the gradients themselves there is no more to see: steps are judged from gradients.
+    Where gradients themselves are narrower there is no more to see: steps are judged from gradients.
     """
     if "weight_gradient" in _changed(fault.rules(evidence[0][0])):
         return True
@@ -157,7 +191,7 @@ def _distinct(explanations: Sequence[Explanation], evidence: Evidence) -> tuple[
 
     Of updates alone, faults of the update come first: they say the same in fewer steps.
     """
-    everywhere = {e.names for e in explanations if e.layer is None and e.names}
+    everywhere = {e.names for e in explanations if e.layer is None and e.names and e.names[0] not in OF_FORMATS}
     kept = [e for e in explanations if e.layer is None or e.names not in everywhere]
     if all(observation.weight_gradients is None for _, observation in evidence):
         case = evidence[0][0]

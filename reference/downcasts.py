@@ -62,8 +62,8 @@ def _hidden_error(profile: Profile) -> Callable[..., Matrix]:
 def _weight_gradient(profile: Profile) -> Callable[..., Matrix]:
     def rule(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
         often = _roundings(profile, ar.shape(delta)[0])
-        operands = (ar.narrow(m, profile.multiply, often) for m in (delta, inputs))
-        return ar.narrow(RULES.weight_gradient(*operands, ar), profile.storage)
+        deltas, received = (ar.narrow(m, profile.multiply, often) for m in (delta, inputs))
+        return ar.narrow(RULES.weight_gradient(deltas, received, ar), profile.storage)
 
     return rule
 
@@ -82,11 +82,14 @@ def _downcasts(profile: Profile) -> tuple[Fault, ...]:
     weight_gradient = {"weight_gradient": _weight_gradient(profile)}
     gradients = {**weight_gradient, "bias_gradient": _bias_gradient(profile)}
     deltas = {f"{place}_delta": _delta(profile) for place in ("output", "hidden")}
+    backward = {**gradients, **deltas, "hidden_error": _hidden_error(profile)}
+    forward = {"preactivation": _preactivation(profile), "activation": _activation(profile)}
     kinds = {
         "weight-gradient": ("the weight gradient", weight_gradient),
         "gradients": ("gradients", gradients),
-        "forward": ("the forward pass", {"preactivation": _preactivation(profile), "activation": _activation(profile)}),
-        "backward": ("the backward pass", {**gradients, **deltas, "hidden_error": _hidden_error(profile)}),
+        "forward": ("the forward pass", forward),
+        "backward": ("the backward pass", backward),
+        "everything": ("everything", {**forward, **backward}),
     }
     return tuple(
         Fault(f"{kind}-in-{name}", f"computes {what} in {name}", MISTAKE, replacing(**rules))
@@ -96,3 +99,4 @@ def _downcasts(profile: Profile) -> tuple[Fault, ...]:
 
 # By format, the finest first; float64 is no downcast.
 DOWNCASTS = {name: _downcasts(profile) for name, profile in PROFILES.items() if name != "float64"}
+OF_FORMATS = {fault.name for kinds in DOWNCASTS.values() for fault in kinds}

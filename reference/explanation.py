@@ -117,6 +117,37 @@ def reproduces(prediction: Prediction, evidence: Evidence) -> bool:
     return claimed >= min(CASES_NEEDED, len(evidence))
 
 
+def distances(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
+    """How far, at most, a prediction in float64 arrays is from what was observed, in units of each array's largest.
+
+    Nothing is judged by it.
+    """
+    farthest: dict[Place, float] = {}
+    for case, observation in evidence:
+        floats = prediction(case, ARRAYS) or {}
+        for place, array in observed(observation):
+            if place in floats:
+                farthest[place] = max(farthest.get(place, 0.0), _off(as_matrix(place, array), floats[place]))
+    return farthest
+
+
+def apart(one: Prediction, other: Prediction, evidence: Evidence) -> dict[Place, float]:
+    """How far two predictions are from each other, at most, where something was observed."""
+    farthest: dict[Place, float] = {}
+    for case, observation in evidence:
+        first, second = one(case, ARRAYS) or {}, other(case, ARRAYS) or {}
+        for place, _ in observed(observation):
+            if place in first and place in second:
+                farthest[place] = max(farthest.get(place, 0.0), _off(first[place], second[place]))
+    return farthest
+
+
+def _off(got: NDArray[Any], wanted: NDArray[Any]) -> float:
+    with np.errstate(all="ignore"):
+        off = np.abs(got.astype(float) - wanted).max() / max(np.abs(wanted).max(), np.finfo(float).tiny)
+    return float(off) if np.isfinite(off) else np.inf
+
+
 def _near(pairs: Sequence[tuple[NDArray[Any], Array]], unit_roundoff: float) -> bool:
     """Whether each array is near what is wanted; sums that cancel to nothing are compared with the largest of all."""
     if any(got.shape != wanted.shape for got, wanted in pairs):

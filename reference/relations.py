@@ -47,7 +47,7 @@ def relations(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
     yield from _changes(evidence, convention)
     yield from _exchanged_layers(evidence, convention)
     yield from _samples(evidence, convention)
-    yield from _calls(evidence, convention)
+    yield from calls(evidence, convention)
 
 
 # ------------------------------------------------------------------------------ changes of single arrays
@@ -148,7 +148,8 @@ def _factor(got: Array, wanted: Array, alike: Callable[[Array, Array], bool]) ->
     by_unit = wanted.shape[0] == 1  # biases: each element is a unit's
     columns = np.arange(wanted.shape[1]) if by_unit else np.abs(wanted).argmax(axis=1)
     rows = 0 if by_unit else np.arange(wanted.shape[0])
-    factors = [_simple(float(f)) for f in got[rows, columns] / wanted[rows, columns]]
+    with np.errstate(all="ignore"):
+        factors = [_simple(float(f)) for f in got[rows, columns] / wanted[rows, columns]]
     units = np.array([float(f) for f in factors])
     if not units.all() or not alike(got, wanted * (units if by_unit else units[:, None])):
         return None
@@ -181,7 +182,8 @@ def _zeros(got: Array, wanted: Array, alike: Callable[[Array, Array], bool]) -> 
         said = "leaves {} at zero"
     else:
         across = "element" if len(wanted) == 1 else "column"
-        lines = [f"{kind} {_numbers(which)}" for kind, which in (("row", rows), (across, columns)) if which.any()]
+        empty: list[tuple[str, NDArray[np.bool_]]] = [("row", np.asarray(rows)), (across, np.asarray(columns))]
+        lines = [f"{kind} {_numbers(which)}" for kind, which in empty if which.any()]
         said = f"leaves {' and '.join(lines)} of {{}} at zero"
     factors = [[Fraction(int(k)) for k in row] for row in kept]
     return Change(said, lambda matrix, ar: _times(matrix, factors, ar))
@@ -289,7 +291,7 @@ def _weighted(row: int, alone: bool) -> Callable[[Case], Rules]:
     return lambda case: replace(RULES, output_error=output_error)
 
 
-def _calls(seen: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+def calls(seen: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """Another call's gradients, or those added up; one step too many."""
     before = {case.name: earlier for earlier, (case, _) in pairwise(seen)}
     given = right(convention)

@@ -50,9 +50,8 @@ class Call:
         matrices = [np.array(layer.weights) for layer in case.layers]
         vectors = [None if layer.biases is None else np.array(layer.biases) for layer in case.layers]
         if self.column is not None:
-            matrices = [
-                np.insert(w, self.column * w.shape[1], b, axis=1) for w, b in zip(matrices, vectors, strict=True)
-            ]
+            joined = zip(matrices, vectors, strict=True)
+            matrices = [w if b is None else np.insert(w, self.column * w.shape[1], b, axis=1) for w, b in joined]
             vectors = [None] * len(matrices)
         weights = [_given(matrix, case.dtype, self, transpose=True) for matrix in matrices]
         biases = [None if vector is None else _given(vector, case.dtype, self) for vector in vectors]

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from ..reference.case import Case, Dense, InvalidInput, one_of
 from ..reference.conventions import BIASES, Convention, candidates, probes
-from ..reference.diagnosis import diagnose, located
-from ..reference.explanation import ARRAYS, ROUNDINGS, Diagnosis, Evidence, reproduces, right
+from ..reference.diagnosis import diagnose, located, of_calls
+from ..reference.downcasts import OF_FORMATS
+from ..reference.explanation import ARRAYS, Diagnosis, Evidence, reproduces, right
 from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
 from ..reference.observation import Observation, Place
 from ..reference.observation import observed as shown
-from ..reference.precision import PRECISIONS, PROFILES
+from ..reference.precision import PRECISIONS
 from ..reference.stepwise import as_matrix
 from .call import ORIENTATIONS, Call, ModifiedInputs, Unanswered, alternatives, answers, as_array, how_to_call
 
@@ -150,7 +151,7 @@ def verify(
     if call is None:
         return Report("unanswered", None, tuple(problems), None, strict=strict)
     asked = [
-        replace(case, learning_rate=learning_rate or 0.5)
+        replace(case, learning_rate=(learning_rate or 0.5) if returns == "updated" else None)
         for seed, network in enumerate(networks)
         for case in probes(network, batches, call.bias, dtype, seed)
     ]
@@ -237,7 +238,12 @@ def _evidence(convention: Convention, observed: Evidence) -> list[tuple[Case, Ob
 
 def _following(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
     """The first convention under which the right algorithm gives every number, from end to end."""
-    return next((c for c in conventions if reproduces(right(c), _evidence(c, observed))), None)
+    for convention in conventions:
+        if reproduces(right(convention), _evidence(convention, observed[:1])) and reproduces(
+            right(convention), _evidence(convention, observed)
+        ):
+            return convention
+    return None
 
 
 def _judged(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation, Judgement]]:
@@ -291,20 +297,18 @@ def _wrong(
     other = _following(undeclared, observed)
     changing = [finding for finding in findings if "not deterministic" in finding]
     if changing:  # numbers that change from call to call are nobody's, unless they follow from the call before
-        convention, diagnosis = _diagnosed(ranked, observed, pairs=False)
-        if diagnosis.explanations:
+        following = ((c, of_calls(_evidence(c, observed), c)) for c in conventions)
+        convention, diagnosis = next((pair for pair in following if pair[1].explanations), (convention, None))
+        if diagnosis is not None:
             said = [*_because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
     elif other is not None:
         said.insert(0, f"it computes {other}, exactly; that is not what was declared.")
     else:
         convention, diagnosis = _diagnosed(ranked, observed, pairs=False)
-        narrower = None if diagnosis.explanations else _precision(convention, observed)
-        if narrower is not None:
-            said.insert(0, f"its numbers are those of {narrower} arithmetic, not of {observed[0][1].precision}.")
-        elif not diagnosis.explanations:
+        if not diagnosis.explanations:
             convention, diagnosis = _diagnosed(ranked[:1], observed, pairs=True)
         said = [*_because(diagnosis, convention), *said] if diagnosis.explanations else said
-        if not diagnosis.explanations and narrower is None:
+        if not diagnosis.explanations:
             case, observation, _ = next(e for e in _judged(convention, observed) if e[2].wrong)
             said.append(
                 "no known fault, pair of faults, factor or precision gives these numbers. Where they are wrong:"
@@ -337,13 +341,6 @@ def _diagnosed(ranked: Sequence[Convention], observed: Evidence, pairs: bool) ->
             return convention, diagnosis
         tried.append((convention, diagnosis))
     return min(tried, key=lambda entry: len(entry[1].explanations) or math.inf)
-
-
-def _precision(convention: Convention, observed: Evidence) -> str | None:
-    """The finest profile, coarser than the declared one, that explains the numbers of every probe."""
-    explained = [judgement.explained_by for *_, judgement in _judged(convention, observed)]
-    coarsest = max((list(PROFILES).index(name) for name in explained if name), default=0)
-    return None if None in explained else list(PROFILES)[coarsest]
 
 
 def _witness(call: Call, convention: Convention) -> list[str]:
@@ -391,7 +388,12 @@ def _because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
         )
         name = f" (fault {', '.join(f'`{n}`' for n in explanation.names)})" if explanation.names else ""
         lines.append(f"it {explanation.words}{where}{name}. How that comes: {explanation.mistake}.")
-    if diagnosis.proved:
+    if diagnosis.proved and set(diagnosis.names) <= OF_FORMATS and diagnosis.names:
+        lines.append(
+            f"with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds, nearer than with "
+            "any other format or place; the right algorithm does not, and no other known fault does."
+        )
+    elif diagnosis.proved:
         lines.append(
             f"proved: with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds; the right "
             "algorithm does not, and no other known fault does."
@@ -401,16 +403,24 @@ def _because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
     return lines
 
 
-def _explained(convention: Convention, observed: Evidence) -> int:
-    """How many numbers of the first probe the right algorithm gives under the convention, about: it ranks, no more."""
-    case, observation = _evidence(convention, observed)[0]
+def _explained(convention: Convention, observed: Evidence) -> float:
+    """How many digits of each array of the first probe the convention gives, in the mean: it ranks, no more."""
+    ((case, observation),) = _evidence(convention, observed[:1])
     floats = right(convention)(case, ARRAYS) or {}
-    unit = PROFILES[observation.precision].storage.unit_roundoff
-    pairs = [(as_matrix(place, array).astype(float), floats[place]) for place, array in shown(observation)]
     with np.errstate(all="ignore"):
-        return sum(
-            int(np.count_nonzero(np.abs(got - near) <= ROUNDINGS * unit * np.abs(near).max())) for got, near in pairs
-        )
+        errors = []
+        for place, array in shown(observation):
+            moved = np.abs(floats[place] - _before(case, place)).max()  # of updates, what counts is the change
+            errors.append(np.abs(as_matrix(place, array).astype(float) - floats[place]) / moved)
+        return float(sum(np.clip(-np.log10(np.where(np.isnan(e), 1, e)), 0, 16).mean() for e in errors))
+
+
+def _before(case: Case, place: Place) -> Array:
+    """What a weight was before the update; nothing, of gradients."""
+    layer = case.layers[place.layer or 0]
+    if place.quantity == "updated_weights":
+        return np.array(layer.weights, float)
+    return np.array([layer.biases], float) if place.quantity == "updated_biases" else np.zeros(())
 
 
 def _steps(judged: Sequence[tuple[Case, Observation, Judgement]]) -> list[str]:

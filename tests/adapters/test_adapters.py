@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
@@ -11,8 +12,12 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.adapter import Adapter, chosen, known_adapters
+from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.cases import standard_cases
+from backproof.reference.conventions import Convention, probes
+from backproof.reference.diagnosis import diagnose
+from backproof.reference.faults import FAULTS, faulty_rules
 from backproof.reference.judge import Verdict, judge
 from backproof.reference.observation import QUANTITIES, Observation, Place, computed, differences
 from backproof.reference.plain import PLAIN
@@ -145,3 +150,21 @@ def test_a_bad_third_party_is_named(monkeypatch: pytest.MonkeyPatch, name: str, 
     with_entry(monkeypatch, name, value)
     with pytest.raises(InvalidInput, match=message):
         known_adapters()
+
+
+PLANTING = [adapter for adapter in chosen() if adapter.plant]
+
+
+@pytest.mark.parametrize("adapter", PLANTING, ids=attrgetter("name"))
+def test_an_adapter_plants_the_right_rules_and_wrong_ones(adapter: Adapter) -> None:
+    """Through the framework's own mechanism for custom gradients: an autograd.Function, a custom_vjp."""
+    assert adapter.plant is not None
+    convention = Convention(("tanh", "sigmoid"), "half_squared_error", "mean")
+    (probe,) = probes((3, 3, 3), (4,), "separate", "float64", 0)
+    case = convention.applied(probe)
+    honest = adapter.plant(case, RULES)
+    assert judge(case, honest).verdict is Verdict.AGREES
+    fault = next(f for f in FAULTS if f.name == "weights-not-transposed")
+    wrong = adapter.plant(case, faulty_rules(fault, case))
+    assert judge(case, wrong).verdict is Verdict.WRONG
+    assert diagnose([(case, replace(wrong, updated_weights=None, updated_biases=None))]).names == [fault.name]

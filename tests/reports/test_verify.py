@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,75 @@ def test_a_convention_is_an_answer_and_not_a_failure(function: Callable[..., Any
     assert report.ok
     assert report.conventions is not None
     assert words in report.conventions
+
+
+def online(W: Any, B: Any, x: Any, t: Any, rate: float, forgets_biases: bool = False) -> Any:
+    """A loop over samples, each of which moves the weights."""
+    W, B = list(W), list(B)
+    for i in range(len(x)):
+        found = gradients(W, B, x[i : i + 1], t[i : i + 1])
+        for arrays, steps in zip((W,) if forgets_biases else (W, B), found, strict=False):
+            arrays[:] = [array - rate * step for array, step in zip(arrays, steps, strict=True)]
+    return W, B
+
+
+def test_weights_may_be_updated_sample_by_sample() -> None:
+    report = verify(online, returns="updated")
+    assert report.ok
+    assert "squared error with ½, updated sample by sample" in str(report)
+    declared = verify(online, returns="updated", updates="batch")
+    assert declared.verdict == "wrong"
+    assert "it computes squared error with ½, updated sample by sample" in declared.findings[0]
+    wrong = verify(partial(online, forgets_biases=True), returns="updated")
+    assert wrong.diagnosis is not None
+    assert "biases-not-updated" in wrong.diagnosis.names
+
+
+def biases_in_weights(W: Any, x: Any, t: Any, last: bool, bug: bool) -> Any:
+    """Every layer puts a 1 before or behind what it receives; there are no separate biases."""
+    a, received = x, []
+    for w in W:
+        ones = np.ones((len(a), 1))
+        received.append(np.hstack([a, ones] if last else [ones, a]))
+        a = sigmoid(received[-1] @ w.T)
+    delta = (a - t) * a * (1 - a)
+    found: list[Any] = []
+    for k in reversed(range(len(W))):
+        found.insert(0, delta.T @ received[k])
+        below = received[k][:, :-1] if last else received[k][:, 1:]
+        error = delta @ (W[k][:, :-1] if last else W[k][:, 1:])
+        delta = error if bug else error * below * (1 - below)
+    return found, None
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_biases_may_be_a_column_of_the_weights(last: bool) -> None:
+    report = verify(lambda W, B, x, t: biases_in_weights(W, x, t, last, bug=False))
+    assert report.ok
+    assert f"bias: weights-{'last' if last else 'first'}" in str(report)
+    wrong = verify(lambda W, B, x, t: biases_in_weights(W, x, t, last, bug=True))
+    assert wrong.diagnosis is not None
+    assert wrong.diagnosis.names == ["hidden-delta-without-derivative"]
+    assert f"bias: weights-{'last' if last else 'first'}" in str(wrong)
+
+
+def test_gradients_that_are_not_set_to_zero_are_told_from_chance() -> None:
+    before: list[Any] = []
+
+    def accumulating(W: Any, B: Any, x: Any, t: Any) -> Any:
+        found = gradients(W, B, x, t)
+        if before and before[0].shape == found[0][0].shape:
+            weights, biases = (
+                [a + b for a, b in zip(found[0], before[:2], strict=True)],
+                [a + b for a, b in zip(found[1], before[2:], strict=True)],
+            )
+            found = weights, biases
+        before[:] = [*found[0], *found[1]]
+        return found
+
+    report = verify(accumulating)
+    assert report.verdict == "wrong"
+    assert report.findings[0].startswith("it adds its gradients to those of the call before.")
 
 
 def test_what_is_declared_is_enforced() -> None:
@@ -153,7 +223,7 @@ def test_a_forgotten_downcast_is_said_to_be_float32() -> None:
 
     report = verify(narrow)
     assert report.verdict == "wrong"
-    assert report.findings[0] == "its numbers are those of float32 arithmetic, not of float64."
+    assert report.findings[0].startswith("it computes everything in float32 (fault `everything-in-float32`).")
 
 
 def test_what_nothing_explains_is_mapped_and_not_given_a_name() -> None:
@@ -242,7 +312,7 @@ def test_one_probe_that_fails_does_not_cost_the_others() -> None:
         ({"activations": ["sigmoid"]}, "activations: expected 2, one per layer; got 1."),
         ({"activations": "sigmod"}, "activations[0]: expected one of "),
         ({"sizes": [2]}, "sizes: expected at least two positive whole numbers"),
-        ({"bias": "columns"}, "bias: expected one of separate, none, hidden, column-first, column-last; got 'columns'."),
+        ({"bias": "columns"}, "bias: expected one of separate, none, hidden, column-first, column-last, weights-first, weights-last; got 'columns'."),
         ({"loss": "binary_cross_entropy", "activations": "tanh"}, "loss binary_cross_entropy does not go with activation 'tanh'"),
     ],
 )  # fmt: skip
