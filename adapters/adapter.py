@@ -20,6 +20,10 @@ from ..reference.observation import Observation
 ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "log", "log1p")
 
 
+class Unanswered(Exception):
+    """An implementation gave no usable answer; the message says why."""
+
+
 @dataclass(frozen=True)
 class Adapter:
     """One way to run a case.

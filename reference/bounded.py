@@ -341,7 +341,7 @@ class BoundedArithmetic:
 
     def activate(self, activation: Activation, z: Bounded) -> Bounded:
         with np.errstate(all="ignore"):
-            return self._in_blocks(lambda part: self._activated(activation, part), z)
+            return self._in_blocks(lambda part: self.activated(activation, part), z)
 
     def _in_blocks(self, compute: Callable[..., Bounded], *matrices: Bounded) -> Bounded:
         """An elementwise computation, some rows at a time, so that the work stays in the processor's cache."""
@@ -354,7 +354,7 @@ class BoundedArithmetic:
         errors = [np.broadcast_to(part.errors, (*shape[:1], *part.value.shape)) for part in parts]
         return Bounded(np.concatenate([part.value for part in parts]), np.concatenate(errors, axis=1), self.model)
 
-    def _activated(self, activation: Activation, z: Bounded) -> Bounded:
+    def activated(self, activation: Activation, z: Bounded) -> Bounded:
         """f(z): how far f moves while z moves within its bound, and the activation's own ulps.
 
         Two bounds on the first, each valid, the smaller taken: the largest slope in reach times the error of z, and, f

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..adapters.adapter import Unanswered
 from ..reference.case import Case
 from ..reference.conventions import probes
 from ..reference.observation import Observation, numpy_dtype
@@ -23,10 +24,6 @@ from .time_limit import TimeUp, time_limit
 Array = NDArray[Any]
 
 ORIENTATIONS = ("units_by_inputs", "inputs_by_units")
-
-
-class Unanswered(Exception):
-    """The function gave no usable answer to a probe; the message says why."""
 
 
 @dataclass(frozen=True)

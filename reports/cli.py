@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..adapters.adapter import Adapter
     from ..reference.case import Case
+    from .report import Report
     from .results import Results
 
 AGREES, WRONG, BAD_INPUT, UNANSWERED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -154,7 +155,15 @@ def list_adapters(
 
 @app.command()
 def verify(
-    target: Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="Such as mynet.backprop:gradients.")],
+    target: Annotated[
+        str | None, typer.Argument(metavar="[MODULE:FUNCTION]", help="Such as mynet.backprop:gradients.")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option(help="Instead: a program in any language that speaks protocol 1 (docs/protocol.md).")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead: a file of answers to the published test vectors.")
+    ] = None,
     returns: Annotated[str, typer.Option(help="gradients, updated or outputs: see backproof.verify.")] = "gradients",
     sizes: Annotated[str | None, typer.Option(help="Units per layer, the inputs first, such as 2,3,1.")] = None,
     activations: Annotated[str | None, typer.Option(help="One for all layers, or one per layer, by commas.")] = None,
@@ -170,25 +179,52 @@ def verify(
     batch: Annotated[int | None, typer.Option(min=1, help="Samples per probe.")] = None,
     dtype: Annotated[str, typer.Option(help="float64, float32, float16 or bfloat16.")] = "float64",
     learning_rate: Annotated[float | None, typer.Option(help="For --returns updated.")] = None,
-    cases: Annotated[str, typer.Option(help="few, standard or many probes.")] = "standard",
-    timeout: Annotated[float | None, typer.Option(min=0.01, help="Seconds per call.")] = 60.0,
+    cases: Annotated[str, typer.Option(help="few, standard or many probes; for a command also a number.")] = "standard",
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds per call or answer.")] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="Start the command anew for every case.")] = False,
+    hello: Annotated[bool, typer.Option("--hello", help="Ask the command first what it can do.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes of the command at a time.")] = 1,
     strict: Annotated[
         bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
     ] = False,
     format: Annotated[Format, typer.Option(help="terminal or json.")] = Format.terminal,
 ) -> None:
     """Judge somebody's backpropagation, and name its bug. The function runs in a process of its own."""
-    from .isolated import verify_by_name
+    from ..reference.case import InvalidInput
 
+    if (target is not None) + (command is not None) + (answers is not None) != 1:
+        raise InvalidInput("verify: expected one of MODULE:FUNCTION, --command and --answers.")
     names = activations.split(",") if activations and "," in activations else activations
     options = {
         "returns": returns, "sizes": _whole_numbers(sizes), "activations": names, "loss": loss,
         "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
         "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
     }  # fmt: skip
-    report = verify_by_name(target, options)
+    try:
+        report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
+    except KeyboardInterrupt:
+        typer.echo("interrupted.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     _show((report.to_json() if format is Format.json else str(report)) + "\n", plain=format is Format.json)
     raise typer.Exit(WRONG if strict and report.verdict == "suspect" else EXIT_CODES[report.verdict])
+
+
+def _verified(
+    target: str | None, command: str | None, answers: Path | None, options: dict[str, Any], process: dict[str, Any]
+) -> Report:
+    if target is not None:
+        from .isolated import verify_by_name
+
+        return verify_by_name(target, options)
+    if answers is not None:
+        from .vectors import verify_answers
+
+        return verify_answers(answers, strict=options["strict"])
+    from .verify_process import verify_command
+
+    assert command is not None
+    of_functions = ("returns", "orientation", "updates")
+    return verify_command(command, **{k: v for k, v in options.items() if k not in of_functions}, **process)
 
 
 def _whole_numbers(text: str | None) -> list[int] | None:

@@ -1,0 +1,261 @@
+"""From an implementation's answers to a report: is anything wrong, under which convention, and why?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..adapters.adapter import Unanswered
+from ..reference.case import Case, InvalidInput
+from ..reference.conventions import Convention, candidates, probes
+from ..reference.diagnosis import diagnose, located, of_calls
+from ..reference.downcasts import OF_FORMATS
+from ..reference.explanation import ARRAYS, Diagnosis, Evidence, reproduces, right
+from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
+from ..reference.observation import Observation, Place
+from ..reference.observation import observed as shown
+from ..reference.stepwise import as_matrix
+from .report import Report
+
+Array = NDArray[Any]
+
+CANDIDATES_DIAGNOSED = 6  # conventions that a wrong answer is diagnosed under
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The implementation, as far as a report speaks of it.
+
+    returns: gradients, updated or outputs, or several of them by "any";  stored: how it stores its parameters, in words
+    bias: a form that `probes` knows;  observe: to ask it once more, which may raise Unanswered; None if it cannot be
+    """
+
+    returns: str
+    stored: str
+    bias: str | Sequence[bool] = "separate"
+    observe: Callable[[Case], Observation] | None = None
+
+
+def assess(
+    observed: Evidence, conventions: Sequence[Convention], subject: Subject, findings: Sequence[str], strict: bool
+) -> Report:
+    """The report on answers to probes: under the first convention that they follow, or a diagnosis.
+
+    conventions: those that may be followed, which is what was declared
+    """
+    found = _following(conventions, observed)
+    if found is None:
+        return _wrong(conventions, observed, subject, list(findings), strict)
+    return _right(found, observed, subject, list(findings), strict)
+
+
+def _evidence(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation]]:
+    return [(convention.applied(case), observation) for case, observation in observed]
+
+
+def _following(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
+    """The first convention under which the right algorithm gives every number, from end to end."""
+    for convention in conventions:
+        if reproduces(right(convention), _evidence(convention, observed[:1])) and reproduces(
+            right(convention), _evidence(convention, observed)
+        ):
+            return convention
+    return None
+
+
+def _judged(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation, Judgement]]:
+    judged = []
+    for case, observation in _evidence(convention, observed):
+        try:
+            judged.append((case, observation, judge(case, observation, rules=convention.rules())))
+        except UnusableAnswer as error:
+            raise InvalidInput(str(error)) from error
+    return judged
+
+
+def _right(convention: Convention, observed: Evidence, subject: Subject, findings: list[str], strict: bool) -> Report:
+    judged = _judged(convention, observed)
+    verdicts = {judgement.verdict for *_, judgement in judged}
+    order = (Verdict.WRONG, Verdict.SUSPECT, Verdict.AGREES, Verdict.UNDECIDED)
+    verdict = next(v for v in order if v in verdicts)
+    digits: dict[Place, float] = {}  # each array's best probe counts, and of those the weakest
+    for *_, judgement in judged:
+        for c in judgement.comparisons:
+            digits[c.place] = max(digits.get(c.place, 0.0), c.digits or 0.0)
+    details = steps(judged) if verdict in (Verdict.WRONG, Verdict.SUSPECT) else []
+    if verdict is Verdict.AGREES and findings:
+        verdict = Verdict.WRONG if any("state" in f or "not deterministic" in f for f in findings) else verdict
+    numbers = sum(c.elements for *_, judgement in judged for c in judgement.comparisons)
+    said = f"{numbers} numbers on {len(judged)} probes, {subject.stored}."
+    weakest = min(digits.values(), default=None)
+    words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
+    return Report(verdict.value, words, (*findings, said), weakest, None, strict, tuple(details), _verdicts(judged))
+
+
+def _verdicts(judged: Sequence[tuple[Case, Observation, Judgement]]) -> tuple[tuple[str, str], ...]:
+    return tuple((case.name, judgement.verdict.value) for case, _, judgement in judged)
+
+
+def _wrong(
+    conventions: Sequence[Convention], observed: Evidence, subject: Subject, findings: list[str], strict: bool
+) -> Report:
+    """What is known of wrong numbers, the surest first: an undeclared convention, a fault, a precision, two faults."""
+    ranked = sorted(conventions, key=lambda c: -_explained(c, observed))[:CANDIDATES_DIAGNOSED]
+    convention, diagnosis, said = ranked[0], None, list(findings)
+    signs = (False, True) if subject.returns in ("gradients", "any") else (False,)
+    online = (False, True) if subject.returns == "updated" else (False,)
+    every = candidates(observed[0][0].sizes, negative=signs, online=online)
+    undeclared = [c for c in every if c not in conventions]
+    other = _following(undeclared, observed)
+    changing = [finding for finding in findings if "not deterministic" in finding]
+    if changing:  # numbers that change from call to call are nobody's, unless they follow from the call before
+        following = ((c, of_calls(_evidence(c, observed), c)) for c in conventions)
+        convention, diagnosis = next((pair for pair in following if pair[1].explanations), (convention, None))
+        if diagnosis is not None:
+            said = [*because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
+    elif other is not None:
+        said.insert(0, f"it computes {other}, exactly; that is not what was declared.")
+    else:
+        convention, diagnosis = _diagnosed(ranked, observed, pairs=False)
+        if not diagnosis.explanations:
+            convention, diagnosis = _diagnosed(ranked[:1], observed, pairs=True)
+        said = [*because(diagnosis, convention), *said] if diagnosis.explanations else said
+        if not diagnosis.explanations:
+            case, observation, _ = next(e for e in _judged(convention, observed) if e[2].wrong)
+            said.append(
+                "no known fault, pair of faults, factor or precision gives these numbers. Where they are wrong:"
+            )
+            said.append(located(case, observation, convention))
+            said += _peculiar(observed)
+    words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
+    said.append(f"assumed: {words}; {subject.stored}.")
+    judged = _judged(convention, observed)
+    details = (*steps(judged), *_witness(subject, convention))
+    return Report("wrong", None, tuple(said), None, diagnosis, strict, details, _verdicts(judged))
+
+
+def _peculiar(observed: Evidence) -> list[str]:
+    """What can be said of numbers that nothing explains."""
+    numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
+    if not np.isfinite(numbers).all():
+        return [f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite."]
+    if (numbers == np.rint(numbers)).all():
+        return ["all numbers are whole: integer division, or an integer array, is on the way."]
+    return []
+
+
+def _diagnosed(ranked: Sequence[Convention], observed: Evidence, pairs: bool) -> tuple[Convention, Diagnosis]:
+    """The convention under which fewest explanations remain, and those."""
+    tried = []
+    for convention in ranked:
+        diagnosis = diagnose(_evidence(convention, observed), convention, pairs)
+        if diagnosis.proved:
+            return convention, diagnosis
+        tried.append((convention, diagnosis))
+    return min(tried, key=lambda entry: len(entry[1].explanations) or math.inf)
+
+
+def _witness(subject: Subject, convention: Convention) -> list[str]:
+    """The smallest network and data, in quarters, on which the function is wrong too: to be checked by hand."""
+    layers = len(convention.activations)
+    if subject.observe is None:
+        return []
+    for units, batch in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        sizes = (units,) * layers + (1 if convention.activations[-1] != "softmax" else 2,)
+        (probe,) = probes(sizes, (batch,), subject.bias, "float64", 7)
+        case = _in_quarters(convention.applied(replace(probe, learning_rate=0.5)))
+        try:
+            observation = subject.observe(replace(case, loss="half_squared_error"))
+            wrong = judge(case, observation, rules=convention.rules()).wrong
+        except (Unanswered, UnusableAnswer):
+            return []
+        if wrong:
+            worst = wrong[0].worst[0]
+            parts = [f"    weights = {[np.array(layer.weights).tolist() for layer in case.layers]!r}"]
+            parts.append(f"    biases = {[None if x.biases is None else list(x.biases) for x in case.layers]!r}")
+            parts.append(
+                f"    inputs, targets = {np.array(case.inputs).tolist()!r}, {np.array(case.targets).tolist()!r}"
+            )
+            said = f"expected {worst.expected!r}, got {worst.got!r}"
+            return ["smallest network that shows it:", *parts, f"    {wrong[0].place}{list(worst.index)}: {said}"]
+    return []
+
+
+def _in_quarters(case: Case) -> Case:
+    def rounded(row: Sequence[float]) -> tuple[float, ...]:
+        return tuple((round(4 * x) or (1 if x > 0 else -1)) / 4 for x in row)
+
+    layers = tuple(
+        replace(x, weights=tuple(map(rounded, x.weights)), biases=None if x.biases is None else rounded(x.biases))
+        for x in case.layers
+    )
+    return replace(case, layers=layers, inputs=tuple(map(rounded, case.inputs)))
+
+
+def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
+    """What a diagnosis says: each explanation, how one comes to write that, and how sure it is."""
+    lines = []
+    for explanation in diagnosis.explanations[:4]:
+        where = (
+            ""
+            if explanation.layer is None or len(convention.activations) < 2
+            else f", in layer {explanation.layer + 1}"
+        )
+        name = f" (fault {', '.join(f'`{n}`' for n in explanation.names)})" if explanation.names else ""
+        lines.append(f"it {explanation.words}{where}{name}. How that comes: {explanation.mistake}.")
+    if diagnosis.proved and set(diagnosis.names) <= OF_FORMATS and diagnosis.names:
+        lines.append(
+            f"with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds, nearer than with "
+            "any other format or place; the right algorithm does not, and no other known fault does."
+        )
+    elif diagnosis.proved:
+        lines.append(
+            f"proved: with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds; the right "
+            "algorithm does not, and no other known fault does."
+        )
+    else:
+        lines.append(f"each of these reproduces all {diagnosis.numbers} numbers: on this network they are the same.")
+    return lines
+
+
+def _explained(convention: Convention, observed: Evidence) -> float:
+    """How many digits of each array of the first probe the convention gives, in the mean: it ranks, no more."""
+    ((case, observation),) = _evidence(convention, observed[:1])
+    floats = right(convention)(case, ARRAYS) or {}
+    with np.errstate(all="ignore"):
+        errors = []
+        for place, array in shown(observation):
+            moved = np.abs(floats[place] - _before(case, place)).max()  # of updates, what counts is the change
+            errors.append(np.abs(as_matrix(place, array).astype(float) - floats[place]) / moved)
+        return float(sum(np.clip(-np.log10(np.where(np.isnan(e), 1, e)), 0, 16).mean() for e in errors))
+
+
+def _before(case: Case, place: Place) -> Array:
+    """What a weight was before the update; nothing, of gradients."""
+    layer = case.layers[place.layer or 0]
+    if place.quantity == "updated_weights":
+        return np.array(layer.weights, float)
+    return np.array([layer.biases], float) if place.quantity == "updated_biases" else np.zeros(())
+
+
+def steps(judged: Sequence[tuple[Case, Observation, Judgement]]) -> list[str]:
+    """The first step outside its bounds, with its worst numbers."""
+    for case, _, judgement in judged:
+        comparisons = judgement.wrong or judgement.suspect
+        if not comparisons:
+            continue
+        first = comparisons[0]
+        sizes = "-".join(str(n) for n in case.sizes)
+        lines = [f"first step outside its bound: {first.place}, on {sizes} with {case.batch} samples"]
+        lines += [
+            f"{list(e.index)}  expected {e.expected!r}  got {e.got!r}  tolerance {e.tolerance:.3g}"
+            for e in first.worst[:3]
+        ]
+        lines += [f"{a.direction}: {a.ratio:.3g} × what roundings add up to" for a in first.aggregates]
+        return lines
+    return []

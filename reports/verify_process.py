@@ -1,0 +1,248 @@
+"""A process in any language, or a file of its answers, judged: `backproof verify --command` and `--answers`.
+
+A request says which loss, reduction and activations are meant, so nothing has to be found out: a process that follows
+another convention is wrong, and is told which one it follows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from typing import Any
+
+from ..adapters.adapter import Unanswered
+from ..adapters.child_process import capabilities, observations, words_of
+from ..adapters.protocol import printable
+from ..reference.case import Case, InvalidInput, one_of
+from ..reference.conventions import Convention, candidates, probes
+from ..reference.judge import SEVERITY, UnusableAnswer, Verdict, judge
+from ..reference.observation import Observation
+from ..reference.precision import PRECISIONS
+from ..reference.side_by_side import alike, within
+from .assess import Subject, assess
+from .report import Report
+from .verify import BATCHES, CASES, checked_sizes
+
+ONE_BY_ONE = 64  # cases of one network that are judged step by step; of more, only what is not inside its bounds
+DIAGNOSED = 8  # cases that a diagnosis is made from
+MOST_CASES = 10**6
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A case that is sent, and the convention that it states."""
+
+    case: Case
+    convention: Convention
+
+
+def verify_command(
+    command: str,
+    *,
+    sizes: Sequence[int] | None = None,
+    activations: Sequence[str] | str | None = None,
+    loss: str | None = None,
+    reduction: str | None = None,
+    bias: str | Sequence[bool] | None = None,
+    batch: int | None = None,
+    dtype: str = "float64",
+    learning_rate: float | None = None,
+    cases: str = "standard",
+    timeout: float = 60.0,
+    strict: bool = False,
+    once: bool = False,
+    jobs: int = 1,
+    hello: bool = False,
+) -> Report:
+    """Judge a process that speaks protocol 1.
+
+    command: a program and its arguments; no shell is used.  timeout: seconds for one answer
+    activations, loss, reduction: what the requests state; sigmoid, half_squared_error and sum if None
+    cases: "few", "standard", "many", or a number of them
+    once: a process for every case;  jobs: processes at a time
+    hello: ask first what it can do, and then for every activation and loss that it names
+
+    Raises InvalidInput for a command that cannot be started, or a declaration that makes no sense.
+    """
+    words_of(command)
+    one_of("dtype", dtype, PRECISIONS)
+    networks = [checked_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
+    try:
+        conventions = _stated(command, networks[0], activations, loss, reduction, dtype, timeout, hello)
+    except Unanswered as error:
+        return Report("unanswered", None, (str(error),), None, strict=strict)
+    asked = [
+        Asked(replace(convention.applied(probe), learning_rate=learning_rate or 0.5), convention)
+        for convention in conventions
+        for probe in _probes(networks, cases, batch, bias or "separate", dtype)
+    ]
+    started = time.perf_counter()
+    outcomes = _outcomes(command, [a.case for a in asked], timeout, once, jobs)
+    seconds = time.perf_counter() - started
+
+    def again(case: Case) -> Observation:
+        _, outcome = next(iter(observations(command, [case], timeout, once=True)))
+        if isinstance(outcome, Unanswered):
+            raise outcome
+        return outcome
+
+    subject = Subject("any", "by protocol 1", bias or "separate", again)
+    report = judged(asked, outcomes, subject, strict)
+    rate = f"{len(asked)} requests in {seconds:.3g} s, {len(asked) / seconds:,.0f} per second"
+    return replace(report, findings=(*report.findings, rate))
+
+
+def _stated(
+    command: str,
+    sizes: Sequence[int],
+    activations: Sequence[str] | str | None,
+    loss: str | None,
+    reduction: str | None,
+    dtype: str,
+    timeout: float,
+    hello: bool,
+) -> list[Convention]:
+    """The conventions that requests state. Raises Unanswered where the handshake fails."""
+    names, losses = [activations or "sigmoid"], [loss or "half_squared_error"]
+    if hello:
+        known = capabilities(command, timeout)
+        if dtype not in known.dtypes:
+            raise InvalidInput(
+                f"dtype: {known.name} says that it computes in {', '.join(known.dtypes)}; got {dtype!r}."
+            )
+        names = [activations] if activations else [*known.activations]
+        losses = [loss] if loss else known.losses
+    found = [
+        convention
+        for name, of_loss in product(names, losses)
+        for convention in candidates(sizes, _for_layers(name, len(sizes) - 1), of_loss, reduction or "sum", (False,))
+    ]
+    if not found:
+        raise InvalidInput(f"loss {losses[0]} does not go with activation {names[0]!r} at the output.")
+    return found
+
+
+def _for_layers(name: Sequence[str] | str, layers: int) -> Sequence[str] | str:
+    """Softmax is for the output; hidden layers are then tanh."""
+    return ("tanh",) * (layers - 1) + ("softmax",) if name == "softmax" else name
+
+
+def _probes(
+    networks: Sequence[tuple[int, ...]], cases: str, batch: int | None, bias: str | Sequence[bool], dtype: str
+) -> list[Case]:
+    if cases.isdecimal():
+        count = int(cases)
+        if not 1 <= count <= MOST_CASES:
+            raise InvalidInput(f"--cases: expected few, standard, many, or from 1 to {MOST_CASES}; got {cases}.")
+        return list(probes(networks[0], (batch or 4,) * count, bias, dtype, 0))
+    one_of("cases", cases, CASES)
+    batches = BATCHES[cases] if batch is None else (batch,) * len(BATCHES[cases])
+    return [probe for seed, network in enumerate(networks) for probe in probes(network, batches, bias, dtype, seed)]
+
+
+def _outcomes(
+    command: str, cases: Sequence[Case], timeout: float, once: bool, jobs: int
+) -> list[Observation | Unanswered]:
+    """What came of each case, asked by so many processes at a time."""
+    shares = [range(k, len(cases), jobs) for k in range(min(jobs, len(cases)))]
+    outcomes: dict[int, Observation | Unanswered] = {}
+
+    def ask(share: range) -> None:
+        for k, outcome in observations(command, [cases[number] for number in share], timeout, once):
+            outcomes[share[k]] = outcome
+
+    if len(shares) == 1:
+        ask(shares[0])
+    else:
+        with ThreadPoolExecutor(len(shares)) as executor:
+            list(executor.map(ask, shares))
+    return [outcomes[k] for k in range(len(cases))]
+
+
+# ------------------------------------------------------------------------------------------ judging
+
+
+def judged(
+    asked: Sequence[Asked], outcomes: Sequence[Observation | Unanswered], subject: Subject, strict: bool
+) -> Report:
+    """One report on all answers: convention by convention, the worst said first."""
+    pairs = sorted(zip(asked, outcomes, strict=True), key=lambda pair: str(pair[0].convention))
+    reports: list[Report] = []
+    failures: list[str] = []
+    for _, group in groupby(pairs, key=lambda pair: str(pair[0].convention)):
+        members = list(group)
+        failures += [str(outcome) for _, outcome in members if isinstance(outcome, Unanswered)]
+        answered = [(a, o) for a, o in members if isinstance(o, Observation)]
+        if answered:
+            reports.append(_of_convention(answered, subject, strict))
+    said = tuple(f"{failures.count(m)} of {len(asked)} cases: {m}" for m in dict.fromkeys(failures))
+    if not reports:
+        return Report("unanswered", None, said, None, strict=strict)
+    order = [v.value for v in SEVERITY]
+    reports.sort(key=lambda report: order.index(report.verdict))
+    first = reports[0]
+    if first.verdict in ("wrong", "suspect"):
+        others = tuple(f"{r.verdict}: {r.conventions or r.findings[0]}" for r in reports[1:])
+        return replace(first, findings=(*first.findings, *others, *said))
+    if failures:
+        agreed = sum(len(report.probes) for report in reports if report.verdict == "agrees")
+        return Report("unanswered", None, (*said, f"{agreed} of {len(asked)} cases agree."), None, strict=strict)
+    if len(reports) == 1:
+        return first
+    digits = min((report.digits for report in reports if report.digits is not None), default=None)
+    findings = tuple(f"{r.verdict}: {r.conventions}" for r in reports)
+    names = tuple(name for report in reports for name in report.probes)
+    return Report(first.verdict, f"{len(reports)} losses and activations", findings, digits, None, strict, (), names)
+
+
+def _of_convention(answered: Sequence[tuple[Asked, Observation]], subject: Subject, strict: bool) -> Report:
+    """The report on one convention's cases; of many, those inside their bounds are not looked at step by step."""
+    convention = answered[0][0].convention
+    evidence = [(a.case, o) for a, o in answered]
+    if len(evidence) <= ONE_BY_ONE:
+        return assess(evidence, [convention], subject, (), strict)
+    inside: list[tuple[Case, float]] = []
+    outside: list[tuple[Case, Observation]] = []
+    for case, observation, digits in _screened(evidence, convention):
+        if digits is None:
+            outside.append((case, observation))
+        else:
+            inside.append((case, digits))
+    wrong = [pair for pair in outside if _verdict(*pair, convention) is Verdict.WRONG]
+    if wrong:
+        chosen = [*wrong, *(pair for pair in evidence if not any(pair is w for w in wrong))][:DIAGNOSED]
+        report = assess(chosen, [convention], subject, (), strict)
+        return replace(report, findings=(*report.findings, f"{len(wrong)} of {len(evidence)} cases are wrong."))
+    rest = assess(outside or evidence[:DIAGNOSED], [convention], subject, (), strict)
+    numbers = sum(1 for _ in evidence)
+    weakest = min([digits for _, digits in inside], default=rest.digits)
+    said = f"{numbers} cases, {len(inside)} of them judged from end to end, {subject.stored}."
+    names = tuple((case.name, "agrees") for case, _ in inside)
+    return replace(rest, findings=(said,), digits=weakest, probes=(*rest.probes, *names) if outside else names)
+
+
+def _screened(
+    evidence: Sequence[tuple[Case, Observation]], convention: Convention
+) -> Iterator[tuple[Case, Observation, float | None]]:
+    """Every case with the digits that it was checked to from end to end; None where that says nothing."""
+    shapes: dict[Any, list[tuple[Case, Observation]]] = {}
+    for pair in evidence:
+        shapes.setdefault(alike(*pair), []).append(pair)
+    for pairs in shapes.values():
+        for k in range(0, len(pairs), BLOCK):
+            block = pairs[k : k + BLOCK]
+            digits = within([case for case, _ in block], [o for _, o in block], convention)
+            yield from ((case, o, d) for (case, o), d in zip(block, digits, strict=True))
+
+
+BLOCK = 1000  # cases that are looked at together
+
+
+def _verdict(case: Case, observation: Observation, convention: Convention) -> Verdict:
+    try:
+        return judge(case, observation, rules=convention.rules()).verdict
+    except UnusableAnswer as error:
+        raise InvalidInput(str(error)) from error

@@ -1,0 +1,171 @@
+"""Real processes that misbehave: each ends in its own message, in time, with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("msgspec")
+if sys.platform == "win32":
+    pytest.skip("process groups are POSIX's", allow_module_level=True)
+
+from backproof.adapters.adapter import Unanswered
+from backproof.adapters.child_process import Child, capabilities, observations
+from backproof.reference.case import Case, InvalidInput
+from backproof.reference.conventions import Convention, probes
+from backproof.reference.judge import Verdict, judge
+from backproof.reference.observation import Observation
+
+CHILDREN = Path(__file__).parent / "children"
+NETWORK = Convention(("sigmoid", "sigmoid"), "half_squared_error")
+CASES = [NETWORK.applied(case) for case in probes((3, 4, 2), (2, 1, 2, 1), "separate", "float64", 0)]
+LIMIT = 1.0
+TOKEN = f"9{os.getpid()}0815"
+
+
+def command(name: str, *arguments: str) -> str:
+    return " ".join([sys.executable, str(CHILDREN / name), *arguments])
+
+
+def descendants() -> set[str]:
+    """What still runs of the processes that this test process has started."""
+    listed = subprocess.run(["ps", "-eo", "ppid,stat,args"], capture_output=True, text=True, check=True).stdout
+    zombies = {line for line in listed.splitlines() if line.split()[0] == str(os.getpid()) and "Z" in line.split()[1]}
+    return zombies | {line for line in listed.splitlines() if TOKEN in line}
+
+
+def asked(way: str, when: int, cases: list[Case] = CASES) -> tuple[list[Observation | Unanswered], float]:
+    started = time.monotonic()
+    outcomes = [outcome for _, outcome in observations(command("hostile.py", way, str(when), TOKEN), cases, LIMIT)]
+    return outcomes, time.monotonic() - started
+
+
+# What is said of the case at which it shows.
+MESSAGES = {
+    "wrong-json": "not JSON: ",
+    "half-a-line": 'it ended with exit code 0, without an answer, after half a line: {"id": 3, "outputs": [[0.',
+    "wrong-id": "id: expected 2, the request's; got 4711",
+    "flood": "its answer is longer than ",
+    "silent": "it did not answer within 1 s",
+    "crash": "it was ended by signal SIGSEGV",
+    "exit-early": "it ended with exit code 0, without an answer",
+    "raise": "it ended with exit code 3, without an answer; its stderr ends: \\x1b[31mTraceback\\x1b[0m: no such layer \\x07",
+    "endless-loop": "it did not answer within 1 s",
+    "fork": "it ended with exit code 0, without an answer",
+    "ignores-sigterm": "it did not answer within 1 s",
+    "nan": 'NaN is not JSON; a number that is not finite is written as the string "NaN"',
+    "infinity": 'Infinity is not JSON; a number that is not finite is written as the string "Infinity"',
+    "duplicate-keys": 'the key "loss" stands there twice',
+    "deep": "the JSON is nested too deeply",
+    "wrong-shape": "gradients[0].weights: expected 4 × 3 (units × inputs), got 3 × 4",
+    "nothing": "expected at least one of outputs, loss, gradients and updated; got none of them",
+    "text-for-number": 'outputs[0][0]: expected a number, got "<script>alert(1)</script>\\x1b[2J"',
+    "binary": "expected UTF-8 text, got the byte 0xff at 0",
+    "refuses": "it says: I only know \\x1b[1mtanh\\x1b[0m",
+    "null": "expected a JSON object, got null",
+}
+
+
+@pytest.mark.parametrize("way", MESSAGES)
+def test_a_process_that_misbehaves_gets_its_own_message_and_the_other_cases_are_judged(way: str) -> None:
+    outcomes, seconds = asked(way, 2)
+    message = MESSAGES[way]
+    assert isinstance(outcomes[1], Unanswered)
+    assert str(outcomes[1]).startswith(message), str(outcomes[1])
+    assert str(outcomes[1]).isprintable()
+    assert seconds < (LIMIT + 2) * 2  # a restarted process misbehaves at its second request again
+    for k in (0, 2):
+        outcome = outcomes[k]
+        assert isinstance(outcome, Observation)
+        assert judge(CASES[k], outcome).verdict is Verdict.AGREES
+    assert not descendants()
+
+
+def test_a_process_that_never_answers_ends_within_the_limit() -> None:
+    for way in ("silent", "endless-loop", "ignores-sigterm"):
+        outcomes, seconds = asked(way, 1)
+        assert seconds < LIMIT + 2
+        assert str(outcomes[0]).startswith("it did not answer within 1 s")
+        assert {str(outcome) for outcome in outcomes[1:]} == {"not asked: it did not answer the one before"}
+
+
+def test_a_process_that_fails_again_and_again_is_given_up() -> None:
+    outcomes, _ = asked("exit-early", 1)
+    assert [str(o).split(",")[0] for o in outcomes[:3]] == ["it ended with exit code 0"] * 3
+    assert str(outcomes[3]) == "not asked: it failed 3 times in a row"
+
+
+@pytest.mark.parametrize("way", ["thousand-digits", "noisy"])
+def test_what_is_odd_but_right_is_judged(way: str) -> None:
+    outcomes, _ = asked(way, 2)
+    assert isinstance(outcomes[1], Observation)
+
+
+def test_a_number_beyond_every_format_is_wrong_and_not_an_error() -> None:
+    outcomes, _ = asked("thousand-digit-integer", 2)
+    assert isinstance(outcomes[1], Observation)
+    assert judge(CASES[1], outcomes[1]).verdict is Verdict.WRONG
+
+
+def test_memory_stays_bounded_while_a_process_floods_its_output() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    asked("flood", 1, CASES[:1])
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * 1024 < 64 * 2**20
+
+
+def test_one_process_per_case() -> None:
+    outcomes = [o for _, o in observations(command("honest.py"), CASES, 10, once=True)]
+    assert all(
+        isinstance(o, Observation) and judge(c, o).verdict is Verdict.AGREES
+        for c, o in zip(CASES, outcomes, strict=True)
+    )
+    hostile = [o for _, o in observations(command("hostile.py", "silent", "1", TOKEN), CASES[:1], LIMIT, once=True)]
+    assert str(hostile[0]).startswith("it did not answer within 1 s")
+
+
+def test_the_handshake() -> None:
+    known = capabilities(command("honest.py"), 10)
+    assert (known.name, known.activations, known.losses, known.dtypes) == (
+        "honest", ["sigmoid"], ["half_squared_error"], ["float64"],
+    )  # fmt: skip
+    with pytest.raises(Unanswered, match="^to the handshake, it did not answer within 1 s"):
+        capabilities(command("hostile.py", "silent", "1", TOKEN), LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "--command: expected a program and its arguments"),
+        ("/no/such/program --x", "--command: there is no program '/no/such/program'. No shell is used: give its path."),
+        ("'unclosed", '--command: "\'unclosed" cannot be split into words: No closing quotation.'),
+    ],
+)
+def test_a_command_that_cannot_be_started_is_refused(given: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match="^") as refused:
+        list(observations(given, CASES, 1))
+    assert str(refused.value).startswith(message)
+
+
+def test_a_directory_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("not a program")
+    (tmp_path / "text").chmod(0o755)
+    with pytest.raises(InvalidInput, match="cannot be started: Exec format error"), Child(str(tmp_path / "text")):
+        pass
+
+
+def test_a_process_that_does_not_read_is_no_deadlock() -> None:
+    """Requests larger than the pipe; it answers nothing and reads nothing."""
+    large = [NETWORK.applied(case) for case in probes((200, 100, 2), (4,) * 8, "separate", "float64", 0)]
+    started = time.monotonic()
+    outcomes = [o for _, o in observations(f"sleep 3600.{TOKEN}", large, LIMIT)]
+    assert time.monotonic() - started < LIMIT + 2
+    assert all(isinstance(o, Unanswered) for o in outcomes)
+    assert not descendants()
