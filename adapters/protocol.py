@@ -106,10 +106,10 @@ def line_of(message: Any) -> bytes:
 def case_of(asked: Request, name: str) -> Case:
     """A request as a case. Raises InvalidInput where it makes none."""
 
-    def row(numbers: list[float] | None) -> Any:
-        return None if numbers is None else array_of([numbers], asked.dtype)[0]
-
-    layers = tuple(Dense(array_of(x.weights, asked.dtype), row(x.biases), x.activation) for x in asked.layers)
+    layers = tuple(
+        Dense(array_of(x.weights, asked.dtype), None if x.biases is None else tuple(x.biases), x.activation)
+        for x in asked.layers
+    )
     inputs, targets = array_of(asked.inputs, asked.dtype), array_of(asked.targets, asked.dtype)
     return Case(name, layers, inputs, targets, asked.loss, asked.reduction, asked.learning_rate, asked.dtype)
 

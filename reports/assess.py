@@ -61,10 +61,12 @@ def _evidence(convention: Convention, observed: Evidence) -> list[tuple[Case, Ob
 def _following(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
     """The first convention under which the right algorithm gives every number, from end to end."""
     for convention in conventions:
-        if reproduces(right(convention), _evidence(convention, observed[:1])) and reproduces(
-            right(convention), _evidence(convention, observed)
-        ):
-            return convention
+        try:
+            first = reproduces(right(convention), _evidence(convention, observed[:1]))
+            if first and reproduces(right(convention), _evidence(convention, observed)):
+                return convention
+        except InvalidInput:  # a loss that these targets do not suit
+            continue
     return None
 
 

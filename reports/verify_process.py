@@ -15,7 +15,6 @@ from typing import Any
 
 from ..adapters.adapter import Unanswered
 from ..adapters.child_process import capabilities, observations, words_of
-from ..adapters.protocol import printable
 from ..reference.case import Case, InvalidInput, one_of
 from ..reference.conventions import Convention, candidates, probes
 from ..reference.judge import SEVERITY, UnusableAnswer, Verdict, judge
@@ -169,10 +168,10 @@ def judged(
     asked: Sequence[Asked], outcomes: Sequence[Observation | Unanswered], subject: Subject, strict: bool
 ) -> Report:
     """One report on all answers: convention by convention, the worst said first."""
-    pairs = sorted(zip(asked, outcomes, strict=True), key=lambda pair: str(pair[0].convention))
+    pairs = sorted(zip(asked, outcomes, strict=True), key=lambda pair: repr(pair[0].convention))
     reports: list[Report] = []
     failures: list[str] = []
-    for _, group in groupby(pairs, key=lambda pair: str(pair[0].convention)):
+    for _, group in groupby(pairs, key=lambda pair: repr(pair[0].convention)):
         members = list(group)
         failures += [str(outcome) for _, outcome in members if isinstance(outcome, Unanswered)]
         answered = [(a, o) for a, o in members if isinstance(o, Observation)]
@@ -185,8 +184,7 @@ def judged(
     reports.sort(key=lambda report: order.index(report.verdict))
     first = reports[0]
     if first.verdict in ("wrong", "suspect"):
-        others = tuple(f"{r.verdict}: {r.conventions or r.findings[0]}" for r in reports[1:])
-        return replace(first, findings=(*first.findings, *others, *said))
+        return replace(first, findings=(*_in_common(reports), *first.findings, *_others(reports[1:]), *said))
     if failures:
         agreed = sum(len(report.probes) for report in reports if report.verdict == "agrees")
         return Report("unanswered", None, (*said, f"{agreed} of {len(asked)} cases agree."), None, strict=strict)
@@ -196,6 +194,28 @@ def judged(
     findings = tuple(f"{r.verdict}: {r.conventions}" for r in reports)
     names = tuple(name for report in reports for name in report.probes)
     return Report(first.verdict, f"{len(reports)} losses and activations", findings, digits, None, strict, (), names)
+
+
+def _in_common(reports: Sequence[Report]) -> list[str]:
+    """The fault that explains what is wrong under every convention, if there is one and several are wrong."""
+    wrong = [report for report in reports if report.verdict == "wrong"]
+    named = [set(report.diagnosis.names) if report.diagnosis else set() for report in wrong]
+    if len(wrong) < 2 or len(common := set.intersection(*named)) != 1:
+        return []
+    return [f"fault `{common.pop()}` alone explains all {len(wrong)} wrong losses and activations; the first of them:"]
+
+
+def _others(reports: Sequence[Report]) -> Iterator[str]:
+    """The other conventions in a line each; those that agree in one."""
+    for report in reports:
+        if report.verdict != "agrees":
+            names = ", ".join(report.diagnosis.names) if report.diagnosis else ""
+            assumed = next((f for f in report.findings if f.startswith("assumed: ")), report.conventions or "")
+            where = assumed.removeprefix("assumed: ").rpartition("; ")[0] or assumed
+            yield f"also {report.verdict}: {where}: {names or 'no known fault'}"
+    agreeing = [report for report in reports if report.verdict == "agrees"]
+    if agreeing:
+        yield f"{len(agreeing)} other losses and activations agree."
 
 
 def _of_convention(answered: Sequence[tuple[Asked, Observation]], subject: Subject, strict: bool) -> Report:

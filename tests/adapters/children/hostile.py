@@ -64,7 +64,7 @@ def misbehave(line: str) -> None:  # noqa: PLR0912, PLR0915 — one way after th
         case "infinity":
             say(json.dumps({**right, "loss": float("inf")}))
         case "thousand-digits":
-            say(re.sub(r'("loss": 0[.][0-9]+)', r"\1" + "0" * 1000, json.dumps(right)))
+            say(re.sub(r'"loss": 0[.][0-9]+', lambda m: m[0] + "0" * 1000, json.dumps(right)))
         case "thousand-digit-integer":
             say(json.dumps({**right, "loss": 1}).replace('"loss": 1', '"loss": ' + "9" * 1000))
         case "duplicate-keys":

@@ -1,0 +1,1 @@
+"""The published test vectors: data only. `backproof.reports.vectors` makes and reads them."""
