@@ -243,10 +243,9 @@ def observations(
         with Child(command) as child:
             for number, outcome in _exchange(child, batch, timeout, once):
                 done += 1
-                fatal = isinstance(outcome, Unanswered) and isinstance(outcome.__cause__, Stopped)
-                if fatal:
-                    stopped = str(outcome.__cause__)
-                failures = failures + 1 if fatal else 0
+                cause = outcome.__cause__ if isinstance(outcome, Unanswered) else None
+                stopped = str(cause) if isinstance(cause, Stopped) else ""
+                failures = failures + 1 if stopped else 0
                 answered = answered or not isinstance(outcome, Unanswered)
                 yield number, outcome
         if not once:

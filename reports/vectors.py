@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -300,10 +301,10 @@ def vector_files() -> dict[str, VectorFile]:
     every = [vector(number, case) for number, case in enumerate(cases(), start=1)]
     by_file: dict[tuple[str, str], list[Vector]] = {}
     for test in every:
-        name = next(where for start, where in FILES.items() if test.comment.startswith(start))
-        by_file.setdefault(name, []).append(test)
+        file = next(where for start, where in FILES.items() if test.comment.startswith(start))
+        by_file.setdefault(file, []).append(test)
     descriptions = {fault.name: fault.description for fault in FAULTS}
-    made = {}
+    made: dict[str, VectorFile] = {}
     for (name, comment), tests in by_file.items():
         named = {n for test in tests for fault in test.faults for n in fault.names}
         flags = {flag for test in tests for flag in test.flags}
@@ -393,6 +394,7 @@ def read(folder: Path) -> Iterator[tuple[str, VectorFile]]:
             raise InvalidInput(f"{path}: no file of test vectors: {printable(str(error))}") from error
 
 
+@cache
 def numbered(folder: Path | None = None) -> dict[int, Vector]:
     """All tests by their numbers."""
     files_ = published() if folder is None else read(folder)
@@ -434,8 +436,8 @@ def _places(expected: Expected) -> Iterator[tuple[Place, Numbers]]:
 def _disproved(numbers: Numbers, exact: list[list[arb]], worst: Any) -> Iterator[tuple[str, str]]:
     for i, row in enumerate(exact):
         for j, x in enumerate(row):
-            lo, hi, decimal, tolerance = (part[i][j] for part in
-                                          (numbers.lo, numbers.hi, numbers.decimal, numbers.tolerance))  # fmt: skip
+            lo, hi = numbers.lo[i][j], numbers.hi[i][j]
+            decimal, tolerance = numbers.decimal[i][j], numbers.tolerance[i][j]
             where = f"[{i}][{j}]"
             if not (arb(lo) <= x <= arb(hi)):
                 yield where, "the exact result is not surely between lo and hi"
@@ -515,6 +517,8 @@ def verify_answers(path: Path, strict: bool = False) -> Report:
             lost.append(f"{where}: {answer}")
             continue
         number = answer.get("id") if isinstance(answer, dict) else None
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
         if type(number) is not int or number not in known:
             lost.append(f"{where}: id: expected a test's number, 1 to {max(known)}; got {printable(repr(number), 60)}")
             continue
