@@ -93,7 +93,7 @@ BUILDS = (build_perl, build_c, build_javascript, build_java, build_rust)
 def test_an_example_agrees_and_its_planted_bug_is_named(
     build: Callable[[Path], Built], tmp_path: Path, sampled: Callable[[int, int], None]
 ) -> None:
-    sampled(BUILDS.index(build), len(BUILDS))
+    sampled(1, 2)
     speaks, runs_vectors = build(tmp_path)
     honest = run(str(COMMAND), "verify", "--hello", "--command", " ".join(speaks))
     assert honest.returncode == 0, honest.stdout + honest.stderr

@@ -27,7 +27,8 @@ FOLDER = Path(__file__).parents[2] / "vectors"
 COMMAND = Path(sys.executable).with_name("backproof")
 
 
-def test_they_are_rebuilt_byte_for_byte(tmp_path: Path) -> None:
+def test_they_are_rebuilt_byte_for_byte(tmp_path: Path, sampled: Callable[[int, int], None]) -> None:
+    sampled(1, 2)
     for path in generate(tmp_path):
         assert path.read_bytes() == (FOLDER / path.name).read_bytes(), path.name
 
@@ -126,7 +127,7 @@ def test_a_file_of_right_answers_agrees(tmp_path: Path) -> None:
 
 def test_a_file_of_wrong_answers_is_diagnosed_over_all_of_them(tmp_path: Path) -> None:
     path = written(
-        tmp_path, [answer(n, case, "hidden-delta-without-derivative") for n, case in FLOAT64.items() if n < 30]
+        tmp_path, [answer(n, case, "hidden-delta-without-derivative") for n, case in FLOAT64.items() if n < 15]
     )
     report = verify_answers(path)
     assert report.verdict == "wrong"

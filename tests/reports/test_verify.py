@@ -110,7 +110,8 @@ def biases_in_weights(W: Any, x: Any, t: Any, last: bool, bug: bool) -> Any:
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_biases_may_be_a_column_of_the_weights(last: bool) -> None:
+def test_biases_may_be_a_column_of_the_weights(last: bool, sampled: Callable[[int, int], None]) -> None:
+    sampled(last, 2)
     report = verify(lambda W, B, x, t: biases_in_weights(W, x, t, last, bug=False))
     assert report.ok
     assert f"bias: weights-{'last' if last else 'first'}" in str(report)

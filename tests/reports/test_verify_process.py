@@ -70,14 +70,14 @@ def test_several_processes_at_a_time_and_one_for_every_case() -> None:
 
 
 def test_thousands_of_cases_are_judged_side_by_side_and_a_bug_is_found_among_them() -> None:
-    report = verify_command(HONEST, cases="300", sizes=(2, 2, 1))
+    report = verify_command(HONEST, cases="100", sizes=(2, 2, 1))
     assert report.ok
-    assert "300 cases, 300 of them judged from end to end" in report.findings[0]
-    wrong = verify_command(f"{HONEST} --bug", cases="300", sizes=(2, 2, 1))
+    assert "100 cases, 100 of them judged from end to end" in report.findings[0]
+    wrong = verify_command(f"{HONEST} --bug", cases="100", sizes=(2, 2, 1))
     assert wrong.verdict == "wrong"
     assert wrong.diagnosis is not None
     assert wrong.diagnosis.names == ["hidden-delta-without-derivative"]
-    assert "300 of 300 cases are wrong." in wrong.findings
+    assert "100 of 100 cases are wrong." in wrong.findings
 
 
 def test_one_unusable_answer_is_exit_3_and_the_others_are_judged() -> None:
