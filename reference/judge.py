@@ -85,6 +85,7 @@ class Comparison:
     largest_ulps: the largest error from the certified truth of the whole case, in ulps of the array's largest element
         (so that cancelled elements do not drown the rest); None where truth was not asked for or is a set (a kink)
     largest_ratio: the largest error / tolerance of this step among decided elements; None if there is none
+    largest_error: the largest error of this step among them, in units of the array's largest element
     digits: how many decimal digits the check could see, of the array's largest element, at its weakest decided element
     scale_error: the smallest relative error of the array as a whole that the aggregate tests see; None without them
     worst: the wrong elements (or the suspect ones, if none is wrong), the furthest out first, at most `SHOWN` of them
@@ -99,6 +100,7 @@ class Comparison:
     suspect: int
     largest_ulps: float | None
     largest_ratio: float | None
+    largest_error: float | None
     digits: float | None
     scale_error: float | None
     worst: tuple[Element, ...]
@@ -270,7 +272,7 @@ def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure
     """One array, a block of rows after the other so that the work stays in the processor's cache."""
     scale = _largest_finite(may_be.value)
     undecided = wrong = suspect = 0
-    ratio = tolerance = -1.0
+    ratio = error = tolerance = -1.0
     outside: list[tuple[float, tuple[int, ...]]] = []
     reasons: dict[str, None] = {}
     rows = max(1, BLOCK // got.shape[1])
@@ -280,7 +282,9 @@ def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure
         undecided += block.undecided
         wrong += block.wrong
         suspect += block.suspect
-        ratio, tolerance = max(ratio, block.ratio), max(tolerance, block.tolerance)
+        ratio, error, tolerance = (
+            max(ratio, block.ratio), max(error, block.error), max(tolerance, block.tolerance)
+        )  # fmt: skip
         outside += [(r, (index[0] + start, *index[1:])) for r, index in block.outside]
         reasons.update(dict.fromkeys(block.reasons))
     projected = _aggregates(place, got, may_be, scale)
@@ -295,6 +299,7 @@ def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure
         suspect=suspect,
         largest_ulps=_largest_ulps(got, truth),
         largest_ratio=ratio if ratio >= 0 else None,
+        largest_error=error / scale if error >= 0 and scale else None,
         digits=_digits(tolerance, scale),
         scale_error=next((a.resolution for a in projected if a.resolution is not None), None),
         worst=tuple(_element(place, index, got, may_be) for _, index in outside[:SHOWN]),
@@ -308,12 +313,13 @@ BLOCK = 2**15  # elements
 
 @dataclass(frozen=True)
 class _Block:
-    """What some rows of an array come to. ratio, tolerance: the largest, −1 if there is none; outside: the worst."""
+    """What some rows of an array come to. ratio, error, tolerance: the largest, −1 for none; outside: the worst."""
 
     undecided: int
     wrong: int
     suspect: int
     ratio: float
+    error: float
     tolerance: float
     outside: list[tuple[float, tuple[int, ...]]]
     reasons: tuple[str, ...] = ()
@@ -328,7 +334,8 @@ def _block(got: Array, may_be: Expected, scale: float) -> _Block:
         # the exact result is one number, not a set
         single = np.broadcast_to(may_be.uncertainty <= CERTAIN * tolerance, tolerance.shape)
         if decided.all() and single.all() and bool((errors <= may_be.likely).all()):
-            return _Block(0, 0, 0, float(np.nan_to_num(ratios).max()), float(tolerance.max()), [])
+            ratio = float(np.nan_to_num(ratios).max())
+            return _Block(0, 0, 0, ratio, float(errors.max()), float(tolerance.max()), [])
         ratios = np.where(np.isnan(ratios), np.where(errors == 0, 0.0, np.inf), ratios)  # 0 / 0 is no error, NaN is
         wrong = decided & (ratios > 1)
         suspect = decided & ~wrong & ~(errors <= may_be.likely)
@@ -341,6 +348,7 @@ def _block(got: Array, may_be: Expected, scale: float) -> _Block:
         wrong=int(np.count_nonzero(wrong)),
         suspect=int(np.count_nonzero(suspect)),
         ratio=float(counted.max(initial=-1.0)),
+        error=float(errors[decided & (wrong | single) & np.isfinite(errors)].max(initial=-1.0)),
         tolerance=float(tolerance[decided].max(initial=-1.0)),
         outside=[(float(flat[index]), index) for index in indices if flat[index] >= 0],
         reasons=_reasons(tolerance[~decided], single[~decided]),

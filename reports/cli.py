@@ -32,6 +32,8 @@ class Format(StrEnum):
 
     terminal = "terminal"
     markdown = "markdown"
+    html = "html"
+    junit = "junit"
     json = "json"
 
 
@@ -88,9 +90,7 @@ def compare(
         list[str] | None, typer.Option(help="Only cases of this name or pattern, such as 'xor-*'; may be repeated.")
     ] = None,
     format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write report.txt, report.md and results.json there.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
     ] = False,
@@ -117,6 +117,25 @@ def compare(
             typer.echo(f"wrote {path}", err=True)
     _show(render(results), plain=format is not Format.terminal)
     raise typer.Exit(WRONG if strict and results.verdict == "suspect" else EXIT_CODES[results.verdict])
+
+
+@app.command("report")
+def render_again(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.JSON", help="As `compare --out` writes it.")],
+    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
+) -> None:
+    """Render an old run again, without running anything."""
+    from .render import FORMATS, prepare, write
+    from .results import decoded
+
+    document = decoded(results)
+    if out is not None:
+        prepare(out)
+        for path in write(document, out):
+            typer.echo(f"wrote {path}", err=True)
+    render, _ = FORMATS[format.value]
+    _show(render(document), plain=format is not Format.terminal)
 
 
 @app.command("adapters")

@@ -1,4 +1,4 @@
-"""Views of the results document: terminal, Markdown, JSON. All tables by tabulate, pages by jinja2."""
+"""Views of the results document: terminal, Markdown, HTML, JUnit, JSON. All tables by tabulate, pages by jinja2."""
 
 from __future__ import annotations
 
@@ -7,29 +7,53 @@ import tempfile
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from jinja2 import Environment, StrictUndefined
 from tabulate import tabulate
 
 from ..reference.case import InvalidInput
-from .results import Results, encoded
+from .html import html
+from .junit import junit
+from .results import Results, encoded, made_safe
 from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, summary, unanswered
 
 
 def terminal(results: Results) -> str:
     """Text for a terminal or a log."""
-    return _page(results, "report.txt", "simple_outline")
+    return _page(made_safe(results), "report.txt", "simple_outline")
 
 
 def markdown(results: Results) -> str:
     """A Markdown page, such as a pull request's comment takes."""
-    return _page(results, "report.md", "github")
+    return _page(_for_markdown(made_safe(results)), "report.md", "github")
+
+
+SPECIAL = frozenset("&<|")
+MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|"})
+
+
+def _for_markdown(results: Results) -> Results:
+    """Texts in which nothing is taken for HTML or for a table's edge."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.translate(MARKDOWN) if not SPECIAL.isdisjoint(value) else value
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    escaped: Results = msgspec.convert(plain(msgspec.to_builtins(results)), Results)
+    return escaped
 
 
 # Format by name: how to render it, and the file that --out writes.
 FORMATS: dict[str, tuple[Callable[[Results], str], str]] = {
     "terminal": (terminal, "report.txt"),
     "markdown": (markdown, "report.md"),
+    "html": (html, "report.html"),
+    "junit": (junit, "junit.xml"),
     "json": (encoded, "results.json"),
 }
 

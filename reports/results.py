@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from ..reference.case import Case
+from ..adapters.protocol import printable
+from ..reference.case import Case, InvalidInput
 from ..reference.judge import Comparison, Element, Judgement
 
-SCHEMA = "backproof-results/1"
+SCHEMA = "backproof-results/2"
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
 
@@ -57,6 +58,9 @@ class ComparisonResult(msgspec.Struct, frozen=True):
     largest_ratio: Annotated[
         float | None,
         Meta(description="largest error / tolerance of the step; null if none was decided, or it is not finite"),
+    ]
+    largest_error: Annotated[
+        float | None, Meta(description="largest error of the step, in units of the array's largest element")
     ]
     digits: Annotated[
         float | None, Meta(description="the check's power: decimal digits seen at its weakest decided element")
@@ -168,6 +172,7 @@ def _comparison(comparison: Comparison) -> ComparisonResult:
         suspect=comparison.suspect,
         largest_ulps=comparison.largest_ulps,
         largest_ratio=_finite(comparison.largest_ratio),
+        largest_error=_finite(comparison.largest_error),
         digits=_finite(comparison.digits),
         scale_error=comparison.scale_error,
         worst=[_element(element) for element in comparison.worst],
@@ -187,6 +192,36 @@ def _element(element: Element) -> ElementResult:
 
 def _finite(ratio: float | None) -> float | None:
     return ratio if ratio is not None and math.isfinite(ratio) else None
+
+
+def decoded(path: Path) -> Results:
+    """The document in a file. Raises InvalidInput, with what is wrong, where there is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Results)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}.") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        said = printable(str(error))
+        raise InvalidInput(
+            f"{path}: expected a results document ({SCHEMA}), as `backproof compare --out` writes; {said}"
+        ) from error
+
+
+def made_safe(results: Results) -> Results:
+    """The document with every text printable and of bearable length: names and messages come from anywhere."""
+    safe: Results = msgspec.convert(_safe(msgspec.to_builtins(results)), Results)
+    return safe
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isprintable() and len(value) <= LONGEST_TEXT else printable(value, LONGEST_TEXT)
+    if isinstance(value, list):
+        return [_safe(item) for item in value]
+    return {key: _safe(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+LONGEST_TEXT = 400  # characters
 
 
 def encoded(results: Results) -> str:

@@ -137,6 +137,15 @@ class Failure:
     verdict: str
     title: str
     comparisons: tuple[tuple[str, tuple[str, ...]], ...]  # a headline, and a line per element
+    key: tuple[str, str, str]  # case, dtype, adapter
+
+    @property
+    def text(self) -> str:
+        """All of it in lines."""
+        lines = [f"{self.verdict}: {self.title}"]
+        for headline, elements in self.comparisons:
+            lines += [headline, *(f"  {element}" for element in elements)]
+        return "\n".join(lines)
 
 
 def failures(results: Results) -> list[Failure]:
@@ -152,7 +161,7 @@ def _failure(run: RunResult, case: CaseResult) -> Failure:
     if run.explained_by not in (None, run.precision):
         title += f" · explained by computing in {run.explained_by}"
     comparisons = tuple(_comparison(comparison, case, first=k == 0) for k, comparison in enumerate(wrong))
-    return Failure(run.verdict, title, comparisons)
+    return Failure(run.verdict, title, comparisons, (run.case, run.dtype, run.adapter))
 
 
 def _comparison(comparison: ComparisonResult, case: CaseResult, first: bool) -> tuple[str, tuple[str, ...]]:

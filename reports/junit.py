@@ -1,0 +1,45 @@
+"""The results document as JUnit XML, which CI servers show: a suite per adapter and dtype, a test per case."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET  # it writes here, and reads nothing
+
+from .results import Results, RunResult, made_safe
+from .tables import failures
+
+
+def junit(results: Results) -> str:
+    """Wrong is a failure, unanswered an error, undecided skipped; suspect passes, and says so."""
+    results = made_safe(results)
+    details = {failure.key: failure for failure in failures(results)}
+    root = ET.Element("testsuites", name="backproof")
+    suites: dict[tuple[str, str], list[RunResult]] = {}
+    for run in results.runs:
+        suites.setdefault((run.adapter, run.dtype), []).append(run)
+    for (adapter, dtype), runs in suites.items():
+        verdicts = [run.verdict for run in runs]
+        suite = ET.SubElement(
+            root,
+            "testsuite",
+            name=f"{adapter} {dtype}",
+            tests=str(len(runs)),
+            failures=str(verdicts.count("wrong")),
+            errors=str(verdicts.count("unanswered")),
+            skipped=str(verdicts.count("undecided")),
+            timestamp=results.environment.created[:19],
+        )
+        for run in runs:
+            test = ET.SubElement(suite, "testcase", name=run.case, classname=f"backproof.{adapter}.{dtype}", time="0")
+            failure = details.get((run.case, run.dtype, run.adapter))
+            text = "" if failure is None else failure.text
+            match run.verdict:
+                case "wrong":
+                    ET.SubElement(test, "failure", type="wrong", message=text.partition("\n")[0]).text = text
+                case "unanswered":
+                    ET.SubElement(test, "error", type="unanswered", message=run.message or "")
+                case "undecided":
+                    ET.SubElement(test, "skipped", message="the bounds are too wide to decide any number")
+                case "suspect":
+                    ET.SubElement(test, "system-out").text = "suspect: " + text
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

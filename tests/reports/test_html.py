@@ -1,0 +1,194 @@
+"""The HTML page and JUnit's XML: right, safe, small, quick, and usable; the last in a real browser, where there is one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.adapters.adapter import known_adapters
+from backproof.reference.case import InvalidInput
+from backproof.reports.figures import Point, error_against_bound, networks
+from backproof.reports.html import html
+from backproof.reports.junit import junit
+from backproof.reports.matrix import compare
+from backproof.reports.render import FORMATS, markdown, terminal
+from backproof.reports.results import Results, decoded, encoded
+
+from .test_compare import CASES, NUMPY, doubled, planted, raises
+
+HOSTILE = '<script>alert("x")</script>\x1b[2J\x07|' + "long" * 200
+
+
+def everything() -> Results:
+    """What agrees, what is wrong, what gave no answer, and names that are out to do harm."""
+    names = ("plain", "numpy")
+    adapters = [known_adapters()[name] for name in names] + [planted("doubled", doubled), planted("raises", raises)]
+    results = compare(CASES, adapters, [known_adapters()["jax"]])
+    runs = [
+        msgspec.structs.replace(run, adapter=HOSTILE, message=HOSTILE) if run.adapter == "raises" else run
+        for run in results.runs
+    ]
+    return msgspec.structs.replace(results, runs=runs)
+
+
+EVERYTHING = everything()
+
+
+def test_the_page_says_everything_and_loads_nothing() -> None:
+    page = html(EVERYTHING)
+    for text in ("wrong: ", "Error against bound", "Digits agreed, by layer", "What the checks could see", "unanswered",
+                 "unit 0, input 0", "softplus in float64", "Forward, signs restored", "python -m pip install jax"):  # fmt: skip
+        assert text in page or text.replace(": ", "</span>:") in page, text
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
+    assert "@import" not in page
+    assert "url(http" not in page
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_hostile_names_are_harmless_in_every_view(name: str) -> None:
+    render, _ = FORMATS[name]
+    text = render(EVERYTHING)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    if name in ("html", "junit", "markdown"):
+        assert "<script>alert" not in text
+
+
+def test_texts_are_cut_to_a_bearable_length() -> None:
+    assert max(map(len, terminal(EVERYTHING).splitlines())) < 1000
+    assert "long" * 150 not in markdown(EVERYTHING)
+
+
+def test_every_point_says_what_it_is() -> None:
+    svg = error_against_bound(
+        [Point(1e-15, 1e-16, "xor: loss <1>", "agrees"), Point(1e-3, 1e-2, "y", "wrong")], "t", "p"
+    )
+    assert "<title>xor: loss &lt;1&gt;</title>" in svg
+    assert svg.count("<title>") == 2
+    assert "currentColor" in svg
+    assert "#0" not in re.sub(r'"url\(#[^)]*\)"|href="#[^"]*"', "", svg)  # no colour of its own
+
+
+def test_ids_are_unique_in_the_page() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', html(EVERYTHING))
+    assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)[:5]
+
+
+def test_the_worked_example_is_drawn_in_both_readings() -> None:
+    drawn = {title: forward + backward for title, forward, backward in networks()}
+    assert set(drawn) == {"as printed", "signs restored"}
+    assert "0.5065" in drawn["signs restored"]
+    assert "0.4803" in drawn["as printed"]
+
+
+def test_junit_is_what_ci_servers_read() -> None:
+    root = ET.fromstring(junit(EVERYTHING))  # noqa: S314 — our own
+    assert root.tag == "testsuites"
+    cases = root.findall("testsuite/testcase")
+    assert len(cases) == len(EVERYTHING.runs)
+    assert len(root.findall(".//failure")) == sum(run.verdict == "wrong" for run in EVERYTHING.runs)
+    assert len(root.findall(".//error")) == sum(run.verdict == "unanswered" for run in EVERYTHING.runs)
+    for suite in root.findall("testsuite"):
+        assert int(suite.get("tests", "0")) == len(suite.findall("testcase"))
+        assert int(suite.get("failures", "0")) == len(suite.findall("testcase/failure"))
+    assert all((failure.text or "").startswith("wrong: doubled") for failure in root.findall(".//failure"))
+
+
+def test_a_document_is_rendered_again_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(encoded(EVERYTHING), encoding="utf-8")
+    again = decoded(path)
+    assert all(render(again) == render(EVERYTHING) for render, _ in FORMATS.values())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}', "null", "\x00", "[" * 10_000])
+def test_a_truncated_or_foreign_document_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match="expected a results document"):
+        decoded(path)
+    path.write_text(encoded(EVERYTHING)[:-40])
+    with pytest.raises(InvalidInput, match="expected a results document"):
+        decoded(path)
+    with pytest.raises(InvalidInput, match="cannot be read: No such file"):
+        decoded(tmp_path / "none.json")
+
+
+def test_a_large_document_makes_a_bearable_page(quick: bool) -> None:
+    """100,000 comparisons; how long it takes is for `bench` to say, that the page does not grow is for this."""
+    results = compare(CASES, [NUMPY])
+    times = (2_000 if quick else 100_000) // sum(len(run.comparisons) for run in results.runs)
+    large = msgspec.structs.replace(results, runs=results.runs * times)
+    page = html(large)
+    assert len(page.encode()) < 5 * 2**20
+
+
+# -------------------------------------------------------------------------------------- in a real browser
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+AXE = [Path(folder) / "axe-core" / "axe.min.js" for folder in ("node_modules", "build/node_modules")]
+
+
+def axe_core() -> str:
+    """The text of axe-core, fetched by npm into build/ if it is not there."""
+    root = Path(__file__).parents[2]
+    for path in AXE:
+        if (root / path).exists():
+            return (root / path).read_text(encoding="utf-8")
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, to bring axe-core")
+    (root / "build").mkdir(exist_ok=True)
+    fetched = subprocess.run(["npm", "install", "--silent", "--no-save", "--prefix", str(root / "build"), "axe-core@4"],
+                             capture_output=True, text=True, check=False, timeout=120)  # fmt: skip
+    if fetched.returncode or not (root / AXE[1]).exists():
+        pytest.skip("axe-core cannot be fetched")
+    return (root / AXE[1]).read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
+def test_the_page_is_accessible_in_a_real_browser(scheme: int, width: int, tmp_path: Path) -> None:
+    """Contrast, names, structure, keyboard: axe-core's rules for WCAG 2 A and AA, in Chromium."""
+    source = axe_core()
+    report = """<script>window.addEventListener("load", async () => {
+      for (const part of document.querySelectorAll("details")) part.open = true;
+      const found = await axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]});
+      const said = found.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120)).join(" | "));
+      const overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+      document.body.innerHTML = "<pre>" + JSON.stringify({said, overflow, passes: found.passes.length}).replaceAll("<", "‹") + "</pre>";
+    });</script>"""
+    page = html(EVERYTHING).replace("</body>", f"<script>{source}</script>{report}</body>")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    assert CHROMIUM is not None
+    seen = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={max(width, 500)},900", f"--user-data-dir={tmp_path / 'profile'}",
+         f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=60000", "--dump-dom", f"file://{tmp_path / 'page.html'}"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    matched = re.search(r"<pre>(\{.*?\})</pre>", seen.stdout, re.DOTALL)
+    assert matched, seen.stderr[-2000:]
+    found = json.loads(matched[1].replace("&amp;", "&").replace("&gt;", ">"))
+    assert found["said"] == []
+    assert found["passes"] > 15
+    assert found["overflow"] <= 0  # nothing sticks out of the page
+
+
+def test_rendering_is_quick_enough_to_be_used() -> None:
+    """A page of a few cases, not a benchmark: an order of magnitude."""
+    started = time.perf_counter()
+    html(EVERYTHING)
+    assert time.perf_counter() - started < 30
