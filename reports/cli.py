@@ -95,11 +95,17 @@ def compare(
         bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
     ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RESULTS.JSON", help="Also say what changed since that run.")
+    ] = None,
 ) -> None:
     """Run every standard case on every adapter and judge every number."""
     from ..adapters.adapter import chosen, known_adapters
+    from .changes import changes
     from .render import FORMATS, prepare, write
+    from .results import decoded
 
+    old = None if against is None else decoded(against)
     present = chosen(adapter or ())
     cases = _chosen_cases(case or [], dtype or [])
     _check_dtypes(present, {case.dtype for case in cases})
@@ -116,6 +122,9 @@ def compare(
         for path in write(results, out):
             typer.echo(f"wrote {path}", err=True)
     _show(render(results), plain=format is not Format.terminal)
+    if old is not None:
+        said = changes(old, results, "github" if format is Format.markdown else "simple_outline")
+        typer.echo("\n" + said, nl=False, err=format not in (Format.terminal, Format.markdown))
     raise typer.Exit(WRONG if strict and results.verdict == "suspect" else EXIT_CODES[results.verdict])
 
 
