@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..reference.backprop import Rules
-from ..reference.case import Case, InvalidInput, one_of
+from ..reference.case import Case, Dense, InvalidInput, one_of
 from ..reference.observation import Observation
 
 # What the atlas measures: the activations that are not exact, and what losses are made of.
@@ -22,6 +22,14 @@ ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "log", "log1p"
 
 class Unanswered(Exception):
     """An implementation gave no usable answer; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """What training did. losses: before each update; layers: what it arrived at"""
+
+    losses: tuple[float, ...]
+    layers: tuple[Dense, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Adapter:
     evaluate: one elementary function of the framework on an array, elementwise, for the accuracy atlas; functions have
         the names of `ELEMENTARY`
     plant: a case with other rules, wrong ones, in the way in which users of the framework write their own gradients
+    train: so many updates by one of `UPDATE_RULES`, by the framework's own optimizer where it has one
     """
 
     name: str
@@ -46,6 +55,7 @@ class Adapter:
     dtypes: tuple[str, ...] = ("float64", "float32")
     evaluate: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
     plant: Callable[[Case, Rules], Observation] | None = None
+    train: Callable[[Case, str, int], Trajectory] | None = None
 
     @property
     def present(self) -> bool:

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..reference.arrays import ArrayArithmetic
 from ..reference.backprop import RULES, Backward, Forward, Objective, Rules, backward, delta_rule, forward
-from ..reference.case import Case, layers_of
+from ..reference.case import Case, Dense, layers_of
 from ..reference.losses import LOSSES
 from ..reference.observation import Observation, Received, array_of
 from ..reference.precision import PRECISIONS
-from .adapter import Adapter
+from ..reference.update_rules import UPDATE_RULES
+from .adapter import Adapter, Trajectory
 
 Parameters = list[tuple[Any, Any]]  # weights and biases (or None) of every layer
 
@@ -66,6 +67,47 @@ def observe(case: Case) -> Observation:
             updated_weights=None if updated is None else _weights(updated),
             updated_biases=None if updated is None else _biases(updated),
         )
+
+
+def train(case: Case, rule: str, updates: int) -> Trajectory:
+    """Gradients by `value_and_grad`, updates by the reference's rules (JAX has no optimizers), under jit."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        ar, chosen = _arithmetic()(case.dtype), UPDATE_RULES[rule]
+        rate = case.learning_rate or chosen.usual_rate
+        parameters: Parameters = [(layer.weights, layer.biases) for layer in layers_of(case, ar)]
+        inputs, targets = ar.lift(case.inputs), ar.lift(case.targets)
+        taps = [jnp.zeros((case.batch, units), ar.dtype) for units in case.sizes[1:]]
+        memories = jax.tree.map(lambda p: tuple(jnp.zeros_like(p) for _ in range(chosen.remembers)), parameters)
+
+        def step(parameters: Parameters, memories: Any, number: Any) -> Any:
+            objective = partial(_objective, case)
+            (loss, _), gradients = jax.value_and_grad(objective, has_aux=True)(parameters, taps, inputs, targets)
+            pairs = [
+                tuple(
+                    (None, ()) if old is None else chosen.step(old, g, memory, rate, number, ar)
+                    for old, g, memory in zip(layer, of, remembered, strict=True)
+                )
+                for layer, of, remembered in zip(parameters, gradients, memories, strict=True)
+            ]
+            moved = [(w[0], b[0]) for w, b in pairs]
+            return loss, moved, [(w[1], b[1]) for w, b in pairs]
+
+        compiled = jax.jit(step)
+        memories = [
+            (memory[0], () if p[1] is None else memory[1]) for p, memory in zip(parameters, memories, strict=True)
+        ]
+        losses = []
+        for number in range(1, updates + 1):
+            loss, parameters, memories = compiled(parameters, memories, jnp.asarray(number, ar.dtype))
+            losses.append(float(loss))
+        layers = tuple(
+            Dense(np.asarray(w), None if b is None else np.asarray(b).reshape(-1).tolist(), x.activation)
+            for x, (w, b) in zip(case.layers, parameters, strict=True)
+        )
+        return Trajectory(tuple(losses), layers)
 
 
 def evaluate(function: str, x: np.ndarray) -> np.ndarray:
@@ -213,4 +255,5 @@ ADAPTER = Adapter(
     dtypes=tuple(PRECISIONS),
     evaluate=evaluate,
     plant=plant,
+    train=train,
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import platform
+from itertools import islice
 
 import numpy as np
 
 from ..reference.activations import ACTIVATIONS
 from ..reference.backprop import RULES, Rules
-from ..reference.case import Case, run
+from ..reference.case import Case, Dense, run
 from ..reference.observation import Observation, Received
 from ..reference.plain import PLAIN, PlainMatrix
 from ..reference.precision import PRECISIONS
-from .adapter import Adapter
+from ..reference.training import train as train_by_rules
+from .adapter import Adapter, Trajectory
 
 
 def observe(case: Case, rules: Rules = RULES) -> Observation:
@@ -41,6 +43,16 @@ def observe(case: Case, rules: Rules = RULES) -> Observation:
     )
 
 
+def train(case: Case, rule: str, updates: int) -> Trajectory:
+    """The reference's own training."""
+    epochs = list(islice(train_by_rules(case, rule), updates))
+    layers = tuple(
+        Dense(x.weights, None if x.biases is None else x.biases[0], old.activation)
+        for x, old in zip(epochs[-1].layers, case.layers, strict=True)
+    )
+    return Trajectory(tuple(epoch.loss[0][0] for epoch in epochs), layers)
+
+
 def evaluate(function: str, x: np.ndarray) -> np.ndarray:
     """A function of the reference, on floats."""
     functions = PLAIN.functions
@@ -67,4 +79,5 @@ ADAPTER = Adapter(
     dtypes=tuple(PRECISIONS),
     evaluate=evaluate,
     plant=observe,
+    train=train,
 )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..reference.arrays import ArrayArithmetic
 from ..reference.backprop import RULES, Backward, Objective, Rules, backward, delta_rule, forward
-from ..reference.case import Case, layers_of
+from ..reference.case import Case, Dense, layers_of
 from ..reference.losses import LOSSES
 from ..reference.observation import Observation, Received, array_of, numpy_dtype
 from ..reference.precision import PRECISIONS
-from .adapter import Adapter
+from ..reference.update_rules import UPDATE_RULES
+from .adapter import Adapter, Trajectory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +67,44 @@ def observe(case: Case) -> Observation:
 
     torch.optim.SGD(parameters, lr=case.learning_rate).step()
     return replace(observation, updated_weights=_arrays(weights), updated_biases=_arrays(biases))
+
+
+def train(case: Case, rule: str, updates: int) -> Trajectory:
+    """By autograd and torch.optim, one update per pass over the batch."""
+    import torch
+
+    rate = case.learning_rate or UPDATE_RULES[rule].usual_rate
+    weights = [_tensor(array_of(x.weights, case.dtype)).requires_grad_() for x in case.layers]
+    biases = [
+        None if x.biases is None else _tensor(array_of(x.biases, case.dtype)).requires_grad_() for x in case.layers
+    ]
+    inputs, targets = _tensor(array_of(case.inputs, case.dtype)), _tensor(array_of(case.targets, case.dtype))
+    parameters = weights + [b for b in biases if b is not None]
+    optimizers: dict[str, Any] = {
+        "delta rule": partial(torch.optim.SGD),
+        "momentum": partial(torch.optim.SGD, momentum=0.9),
+        "nesterov": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+        "adagrad": torch.optim.Adagrad,
+        "rmsprop": torch.optim.RMSprop,
+        "adam": torch.optim.Adam,
+    }
+    optimizer = optimizers[rule](parameters, lr=rate)
+    losses = []
+    for _ in range(updates):
+        optimizer.zero_grad()
+        a = inputs
+        for layer, w, b in zip(case.layers, weights, biases, strict=True):
+            a = _activation(layer.activation, torch.nn.functional.linear(a, w, b))
+        loss = _loss(case.loss, a, targets)
+        loss = loss / case.batch if case.reduction == "mean" else loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    layers = tuple(
+        Dense(_array(w), None if b is None else _array(b).tolist(), x.activation)
+        for x, w, b in zip(case.layers, weights, biases, strict=True)
+    )
+    return Trajectory(tuple(losses), layers)
 
 
 def evaluate(function: str, x: np.ndarray) -> np.ndarray:
@@ -231,4 +271,5 @@ ADAPTER = Adapter(
     dtypes=tuple(PRECISIONS),
     evaluate=evaluate,
     plant=plant,
+    train=train,
 )

@@ -44,6 +44,9 @@ class ArrayFunctions:
     def tanh(self, x: Array) -> Array:
         return self.library.tanh(x)
 
+    def sqrt(self, x: Array) -> Array:
+        return self.library.sqrt(x)
+
     def absolute(self, x: Array) -> Array:
         return self.library.abs(x)
 

@@ -212,6 +212,11 @@ class BoundedFunctions:
             np.tanh(x.value), x.errors / np.cosh(nearest_zero) ** 2, roundings=0, ulps=self.model.ulps("tanh")
         )
 
+    def sqrt(self, x: Bounded) -> Bounded:
+        """|√a − √b| = |a − b| / (√a + √b), which is at most √|a − b| too. IEEE 754 rounds it correctly."""
+        value = np.sqrt(x.value)
+        return x.rounded(value, np.fmin(x.errors / value, np.sqrt(x.errors)))
+
     def absolute(self, x: Bounded) -> Bounded:
         return Bounded(np.abs(x.value), x.errors, x.model)
 

@@ -49,6 +49,9 @@ class BallFunctions:
     def tanh(self, x: arb) -> arb:
         return x.tanh()
 
+    def sqrt(self, x: arb) -> arb:
+        return x.sqrt()
+
     def absolute(self, x: arb) -> arb:
         return abs(x)
 

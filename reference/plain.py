@@ -45,6 +45,9 @@ class FloatFunctions:
     def tanh(self, x: float) -> float:
         return math.tanh(x)
 
+    def sqrt(self, x: float) -> float:
+        return math.sqrt(x) if x >= 0 else math.nan
+
     def absolute(self, x: float) -> float:
         return abs(x)
 
