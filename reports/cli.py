@@ -303,6 +303,104 @@ def show(number: Annotated[int, typer.Argument(help="Of the test.")]) -> None:
     _show(shown(number))
 
 
+class LedgerFormat(StrEnum):
+    """How the ledger is printed."""
+
+    terminal = "terminal"
+    markdown = "markdown"
+    html = "html"
+    json = "json"
+
+
+@app.command()
+def claims(
+    adapter: AdapterNames = None,
+    format: Annotated[LedgerFormat, typer.Option(help="What is printed.")] = LedgerFormat.terminal,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write claims.md, .html and .json there.")
+    ] = None,
+) -> None:
+    """Run the chapter's claims, one by one: what holds, what holds with a limit, what is too strong."""
+    from ..adapters.adapter import chosen
+    from . import ledger
+    from .render import prepare, replace_file
+
+    if out is not None:
+        prepare(out)
+    taking_part = [each for each in chosen(adapter or ()) if each.train]
+    if not taking_part:
+        from ..reference.case import InvalidInput
+
+        raise InvalidInput("--adapter: none of these can train; plain, torch and jax can.")
+    names = [each.name for each in taking_part]
+    with _progress(len(ledger.CHECKS)) as done:
+        entries = ledger.ledger(taking_part, done)
+    views = {
+        "terminal": ledger.terminal(entries), "markdown": ledger.markdown(entries),
+        "html": ledger.html(entries, names), "json": ledger.as_json(entries),
+    }  # fmt: skip
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, view in (("claims.md", "markdown"), ("claims.html", "html"), ("claims.json", "json")):
+            replace_file(out / name, views[view])
+            typer.echo(f"wrote {out / name}", err=True)
+    _show(views[format.value], plain=format is not LedgerFormat.terminal)
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Rows of inputs, then targets; XOR by default.")
+    ] = None,
+    sizes: Annotated[str, typer.Option(help="Units per layer, the inputs first.")] = "2,2,1",
+    activation: Annotated[str, typer.Option(help="Of all layers.")] = "sigmoid",
+    bias: Annotated[str, typer.Option(help="separate, hidden (none at the output) or none.")] = "hidden",
+    loss: Annotated[
+        str, typer.Option(help="Such as half_squared_error or binary_cross_entropy.")
+    ] = "half_squared_error",
+    optimizer: Annotated[
+        str, typer.Option(help="delta rule, momentum, nesterov, adagrad, rmsprop or adam.")
+    ] = "delta rule",
+    rate: Annotated[float | None, typer.Option(help="Learning rate; a usual one for the optimizer by default.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Updates, each by all samples.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Of the random start; many starts are unlucky.")] = 10,
+    adapter: Annotated[str, typer.Option(help="plain, torch or jax.")] = "plain",
+    load: Annotated[Path | None, typer.Option(metavar="JSON", help="Start from these weights.")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="JSON", help="Write the weights there.")] = None,
+) -> None:
+    """Train the chapter's net, or a given one, and print what it has learned."""
+    from ..adapters.adapter import chosen
+    from ..reference.case import Case, InvalidInput, one_of
+    from ..reference.update_rules import UPDATE_RULES
+    from . import train as training
+    from .render import prepare, replace_file
+
+    one_of("--optimizer", optimizer, UPDATE_RULES)
+    (by,) = chosen([adapter])
+    if by.train is None:
+        raise InvalidInput(f"--adapter: {adapter} cannot train; plain, torch and jax can.")
+    layers = training.loaded(load) if load else training.network(_whole_numbers(sizes) or [], activation, seed, bias)
+    inputs, targets = training.samples(data, len(layers[0].weights[0]), len(layers[-1].weights))
+    case = Case("train", layers, inputs, targets, loss=loss, learning_rate=rate)
+    if save is not None:
+        prepare(save.parent)
+    try:
+        with _progress(epochs) as done:
+            losses, learned = training.learn(
+                case, optimizer, epochs, by, lambda epoch, of: done(f"{optimizer}, loss {of:.6f}")
+            )
+    except KeyboardInterrupt:
+        typer.echo("interrupted; nothing was written.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if save is not None:
+        replace_file(save, training.saved(learned))
+        typer.echo(f"wrote {save}", err=True)
+    _show(
+        f"loss {losses[0]:.6g} before, {len(losses)} updates by {optimizer}, {adapter}\n"
+        + training.truth_table(case, learned)
+    )
+
+
 @app.command()
 def selftest(
     clean: Annotated[int, typer.Option(min=0, help="So many random correct implementations: none may be accused.")] = 0,

@@ -74,6 +74,30 @@ def error_against_bound(points: Sequence[Point], title: str, prefix: str) -> str
     return re.sub(rf'<g id="{_slug(title)}-{prefix}-(\d+)">', titled, svg)
 
 
+def curves(
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], title: str, axes_names: tuple[str, str]
+) -> str:
+    """Lines of positive y over x, log–log where x spans decades; dashes tell them apart where colours cannot."""
+    figure, axes = _figure(7.0, 3.6)
+    dashes = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (5, 1, 1, 1)), (0, (3, 4)))
+    for k, (name, xs, ys) in enumerate(lines):
+        axes.plot(
+            xs,
+            ys,
+            color=list(COLOURS.values())[k % len(COLOURS)],
+            linestyle=dashes[k % len(dashes)],
+            linewidth=1.4,
+            label=name,
+        )
+    axes.set_yscale("log")
+    if lines and min(lines[0][1]) > 0 and max(lines[0][1]) / min(lines[0][1]) > 100:
+        axes.set_xscale("log")
+    axes.set_xlabel(axes_names[0], color=INK, fontsize=8)
+    axes.set_ylabel(axes_names[1], color=INK, fontsize=8)
+    axes.legend(fontsize=7, labelcolor=INK, facecolor=PAGE, edgecolor=FAINT)
+    return _svg(figure, title)
+
+
 def _decade(x: float) -> int:
     from math import floor, log10
 
@@ -164,7 +188,6 @@ def _svg(figure: Figure, title: str) -> str:
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
     unique = _slug(title)
-    parts = "p|m|figure_|axes_|patch_|line2d_|text_|matplotlib|xtick_|ytick_"
-    svg = re.sub(rf'(id="|url\(#|href="#)({parts})', rf"\1{unique}-\2", svg)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{unique}-", svg)
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'width="100%"', svg, count=1)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)

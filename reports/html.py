@@ -25,33 +25,41 @@ DEEPEST = 7  # layers below the output that are shown
 def html(results: Results) -> str:
     """One self-contained page."""
     results = made_safe(results)
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    source = files(__package__).joinpath("templates", "report.html.jinja").read_text(encoding="utf-8")
     failed = failures(results)
-    return environment.from_string(source).render(
+    return page(
+        "report.html.jinja",
         results=results,
         summary=summary(results),
-        matrix=_table(matrix_rows(results), [header.replace("\n", " ") for header in MATRIX_HEADERS]),
-        power=_table(power_rows(results), POWER_HEADERS),
-        plots=[(title, _drawn(svg)) for title, svg in _plots(results)],
+        matrix=table(matrix_rows(results), [header.replace("\n", " ") for header in MATRIX_HEADERS]),
+        power=table(power_rows(results), POWER_HEADERS),
+        plots=[(title, drawn(svg)) for title, svg in _plots(results)],
         heat=_heat(results),
         failures=failed[:SHOWN_FAILURES],
         more_failures=max(0, len(failed) - SHOWN_FAILURES),
         unanswered=unanswered(results),
         findings=_findings(),
-        networks=[(title, _drawn(forward), _drawn(backward)) for title, forward, backward in networks()],
+        networks=[(title, drawn(forward), drawn(backward)) for title, forward, backward in networks()],
     )
 
 
-def _table(rows: list[list[str]], headers: Iterable[str]) -> Markup:
+def page(template: str, **parts: Any) -> str:
+    """A template with its parts, all text escaped, and the style that all pages share."""
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    templates = files(__package__).joinpath("templates")
+    style = Markup(templates.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 — our own file
+    source = templates.joinpath(template).read_text(encoding="utf-8")
+    return environment.from_string(source).render(style=style, **parts)
+
+
+def table(rows: list[list[str]], headers: Iterable[str]) -> Markup:
     """tabulate's own HTML, which escapes what is in the cells."""
-    table = tabulate(rows, list(headers), "html", disable_numparse=True)
-    return Markup(table)  # noqa: S704 — escaped by tabulate
+    return Markup(tabulate(rows, list(headers), "html", disable_numparse=True))  # noqa: S704 — escaped by tabulate
 
 
-def _drawn(svg: str) -> Markup:
+def drawn(svg: str) -> Markup:
+    """A figure as part of a page."""
     return Markup(svg)  # noqa: S704 — figures.py escapes what it is given
 
 

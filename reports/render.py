@@ -102,13 +102,13 @@ def write(results: Results, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, page in pages.items():
-            _replace(path, page)
+            replace_file(path, page)
     except OSError as error:
         raise _unwritable(out, error) from error
     return list(pages)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Write beside the old file and put it in its place in one step."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
