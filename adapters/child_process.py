@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from threading import Event
 from types import TracebackType
 
 from ..reference.case import Case, InvalidInput
@@ -39,10 +40,11 @@ class Stopped(Exception):
 class Child:
     """One running process. Use it in a `with`: it is gone afterwards, with all that it started.
 
-    Raises InvalidInput where the command cannot be started.
+    stop: when it is set, waiting ends.  Raises InvalidInput where the command cannot be started.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, stop: Event | None = None) -> None:
+        self.stop = stop or Event()
         self.command = words_of(command)
         try:
             self.process = subprocess.Popen(
@@ -104,6 +106,8 @@ class Child:
             if len(self.received) > longest:
                 raise Stopped(f"its answer is longer than {longest:,} bytes, without a line's end; it was killed")
             now = time.monotonic()
+            if self.stop.is_set():
+                raise Stopped(INTERRUPTED)
             if not self.open or (exited is not None and now > exited + AFTER_EXIT):
                 raise Stopped(self._ending())
             if now > deadline:
@@ -190,7 +194,7 @@ class Child:
                 pipe.close()
 
 
-TIME_UP = "time"
+TIME_UP, INTERRUPTED = "time", "interrupted"
 
 
 def words_of(command: str) -> list[str]:
@@ -227,11 +231,12 @@ def _reason(stopped: Stopped, timeout: float) -> str:
 
 
 def observations(
-    command: str, cases: Sequence[Case], timeout: float, once: bool = False
+    command: str, cases: Sequence[Case], timeout: float, once: bool = False, stop: Event | None = None
 ) -> Iterator[tuple[int, Observation | Unanswered]]:
     """A process's answers to cases: the number of each, and what was observed or why nothing was.
 
     timeout: seconds that the process may take for one answer;  once: a process for every case
+    stop: when it is set, by another thread, nothing more is asked
     A process that stops is started again for the rest, unless it has not answered anything yet when its time is up, or
     has failed three times in a row.
     """
@@ -240,7 +245,7 @@ def observations(
     while queue:
         batch = [queue.popleft()] if once else list(queue)
         done, stopped = 0, ""
-        with Child(command) as child:
+        with Child(command, stop) as child:
             for number, outcome in _exchange(child, batch, timeout, once):
                 done += 1
                 cause = outcome.__cause__ if isinstance(outcome, Unanswered) else None
@@ -251,6 +256,8 @@ def observations(
         if not once:
             for _ in range(done):
                 queue.popleft()
+        if stopped == INTERRUPTED:
+            return
         if stopped and (failures >= FAILURES_IN_A_ROW or (stopped == TIME_UP and not answered)):
             said = "not asked: it did not answer the one before" if failures < FAILURES_IN_A_ROW else (
                 f"not asked: it failed {failures} times in a row"

@@ -48,6 +48,7 @@ def relations(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
     yield from _exchanged_layers(evidence, convention)
     yield from _samples(evidence, convention)
     yield from calls(evidence, convention)
+    yield from _sample_factors(evidence, convention)
 
 
 # ------------------------------------------------------------------------------ changes of single arrays
@@ -275,6 +276,42 @@ def _samples(seen: Evidence, convention: Convention | None) -> Iterator[Explanat
         yield Explanation(
             (), f"leaves sample {row + 1} out", "an index", None, by_rules(_weighted(row, alone=False), convention)
         )
+
+
+def _sample_factors(seen: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+    """Each sample's gradients times a factor of its own, read off by least squares, case by case."""
+    factors: dict[str, list[Fraction]] = {}
+    for case, observation in seen:
+        got = _gradients(case, observation)
+        alone = [_wanted_of(case, convention, row, list(got)) for row in range(case.batch)]
+        whole = np.concatenate([array.ravel() for array in got.values()])
+        if not (np.isfinite(whole).all() and all(np.isfinite(a).all() for a in alone)):
+            return
+        found, *_ = np.linalg.lstsq(np.stack(alone, axis=1), whole, rcond=None)
+        factors[case.name] = [_simple(float(f)) for f in found]
+    first = max(seen, key=lambda pair: pair[0].batch)[0]
+    own = factors[first.name]
+    if all(f == 1 for f in own) or (set(own) == {0, 1} and 1 in (own.count(Fraction(0)), own.count(Fraction(1)))):
+        return  # nothing, or one sample alone or left out, which is said as such
+
+    def rules(case: Case) -> Rules:
+        own = factors[case.name]
+
+        def output_error(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
+            error = RULES.output_error(objective, outputs, targets, ar)
+            return _times(error, [[f] * ar.shape(error)[1] for f in own], ar)
+
+        return replace(RULES, output_error=output_error)
+
+    listed = ", ".join(str(f) for f in factors[first.name][:LISTED])
+    yield Explanation((), f"weights samples by {listed}", "sample weights", None, by_rules(rules, convention))
+
+
+def _wanted_of(case: Case, convention: Convention | None, row: int, places: Sequence[Place]) -> Array:
+    """One sample's part of the gradients, as a vector."""
+    given = by_rules(_weighted(row, alone=True) if case.batch > 1 else lambda c: RULES, convention)(case, ARRAYS)
+    assert given is not None
+    return np.concatenate([np.array(given[place], float).ravel() for place in places])
 
 
 def _weighted(row: int, alone: bool) -> Callable[[Case], Rules]:

@@ -22,14 +22,16 @@ from msgspec import Meta
 
 from ..adapters.adapter import Unanswered
 from ..adapters.protocol import Request, case_of, observation_from, parsed, printable, request
+from ..reference.activations import ACTIVATIONS
 from ..reference.backprop import RULES, Rules
 from ..reference.bounded import BoundedArithmetic
 from ..reference.case import Case, InvalidInput, run
 from ..reference.cases import standard_cases
 from ..reference.certified import CertifiedArithmetic, certified
-from ..reference.conventions import Convention
+from ..reference.conventions import Convention, probes
 from ..reference.expectations import expectations
 from ..reference.faults import FAULTS, faulty_rules
+from ..reference.losses import LOSSES
 from ..reference.observation import Observation, Place, computed
 from ..reference.precision import PRECISIONS
 from .assess import Subject
@@ -42,6 +44,7 @@ DTYPES = ("float64", "float32")
 LARGEST = 110  # parameters of a network
 BITS, DIGITS = 512, 40
 NEARBY = {"float64": 1e-6, "float32": 1e-3}
+NAMING_DIGITS = {"float64": 7, "float32": 5}  # of what a fault gives
 
 FLAGS = {
     "SignsRestored": "The chapter's worked example with the minus signs that its print lost.",
@@ -75,6 +78,7 @@ FILES = {
     "biases-": ("batches", "Batches, sizes and forms of bias"),
     "no-biases": ("batches", "Batches, sizes and forms of bias"),
     "single-unit": ("batches", "Batches, sizes and forms of bias"),
+    "each-": ("pairs", "Each activation in the hidden layer with each loss"),
     "": ("losses", "Each loss, summed and averaged; regressions without a hidden layer"),
 }
 
@@ -112,7 +116,7 @@ class LayerRows(msgspec.Struct, frozen=True):
 
 
 class FaultNumbers(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an implementation with a known fault gives, to eight digits: for naming, not for judging."""
+    """What an implementation with a known fault gives, to seven digits (float32: five): for naming, not for judging."""
 
     names: Annotated[list[str], Meta(description="of faults that give the same numbers here")]
     gradients: list[LayerRows] | None = None
@@ -156,8 +160,21 @@ class VectorFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cases() -> list[Case]:
-    """The standard cases that are small enough, in the order of their numbers: from 1, float64 first."""
-    return [case for case in standard_cases(DTYPES) if _parameters(case) <= LARGEST]
+    """In the order of their numbers, from 1: the standard cases that are small enough, then each activation × loss."""
+    standard = [case for case in standard_cases(DTYPES) if _parameters(case) <= LARGEST]
+    return standard + [case for dtype in DTYPES for case in _each_activation_and_loss(dtype)]
+
+
+def _each_activation_and_loss(dtype: str) -> Iterator[Case]:
+    """2-2-2 with every hidden activation and every loss, its output activation with it; two samples."""
+    for k, name in enumerate(ACTIVATIONS):
+        for loss in LOSSES.values():
+            convention = Convention((name, loss.output_activation or name), loss.name, "sum")
+            if loss.output_activation is None and loss.name not in ("half_squared_error", "squared_error"):
+                convention = replace(convention, activations=(name, "softmax" if "softmax" in loss.name else "sigmoid"))
+            (probe,) = probes((2, 2, 2), (2,), "separate", dtype, 100 + k)
+            note = f"{name}, {loss.name.replace('_', ' ')}"
+            yield replace(convention.applied(probe), name=f"each-{name}-{loss.name}", learning_rate=0.5, note=note)
 
 
 def _parameters(case: Case) -> int:
@@ -265,7 +282,7 @@ def _faults(case: Case, exact: Mapping[Place, list[list[arb]]], tolerances: Mapp
         places = [place for place in wrong if place.quantity in kinds]
         if not places or not _tells(places, wrong, exact, tolerances):
             continue
-        rows = [_layer_rows(k, kinds, wrong) for k in range(len(case.layers))]
+        rows = [_layer_rows(k, kinds, wrong, NAMING_DIGITS[case.dtype]) for k in range(len(case.layers))]
         numbers = FaultNumbers([fault.name], **{"updated" if of_update else "gradients": rows})
         key = msgspec.json.encode((numbers.gradients, numbers.updated))
         if key in found:
@@ -288,9 +305,9 @@ def _tells(places: Sequence[Place], wrong: Any, exact: Any, tolerances: Any) -> 
     return outside
 
 
-def _layer_rows(k: int, kinds: tuple[str, str], wrong: Any) -> LayerRows:
+def _layer_rows(k: int, kinds: tuple[str, str], wrong: Any, digits: int) -> LayerRows:
     def rows(place: Place) -> list[list[float]]:
-        return [[float(f"{float(x.mid()):.8g}") for x in row] for row in wrong[place]]
+        return [[float(f"{float(x.mid()):.{digits}g}") for x in row] for row in wrong[place]]
 
     weights, biases = Place(kinds[0], k), Place(kinds[1], k)
     return LayerRows(rows(weights), rows(biases)[0] if biases in wrong else None)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby, product
+from threading import Event
 from typing import Any
 
 from ..adapters.adapter import Unanswered
@@ -149,15 +150,21 @@ def _outcomes(
     shares = [range(k, len(cases), jobs) for k in range(min(jobs, len(cases)))]
     outcomes: dict[int, Observation | Unanswered] = {}
 
+    stop = Event()
+
     def ask(share: range) -> None:
-        for k, outcome in observations(command, [cases[number] for number in share], timeout, once):
+        for k, outcome in observations(command, [cases[number] for number in share], timeout, once, stop):
             outcomes[share[k]] = outcome
 
     if len(shares) == 1:
         ask(shares[0])
     else:
         with ThreadPoolExecutor(len(shares)) as executor:
-            list(executor.map(ask, shares))
+            try:
+                list(executor.map(ask, shares))
+            except BaseException:  # Ctrl-C among them: every thread ends its process
+                stop.set()
+                raise
     return [outcomes[k] for k in range(len(cases))]
 
 

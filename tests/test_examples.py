@@ -104,7 +104,7 @@ def test_an_example_agrees_and_its_planted_bug_is_named(
     if runs_vectors is None:
         return
     honest = run(*(word for word in runs_vectors if word != "{bug}"))
-    assert (honest.returncode, honest.stdout.splitlines()[0]) == (0, "53 passed, 0 failed"), honest
+    assert (honest.returncode, honest.stdout.splitlines()[0]) == (0, "89 passed, 0 failed"), honest
     wrong = run(*(word.replace("{bug}", "--bug") for word in runs_vectors))
     assert wrong.returncode == 1
     assert "all of it is explained by: hidden-delta-without-derivative" in wrong.stdout

@@ -104,6 +104,9 @@ class ComplexFunctions:
     def tanh(self, x: complex) -> complex:
         return cmath.tanh(x)
 
+    def sqrt(self, x: complex) -> complex:
+        return cmath.sqrt(x)
+
     def log(self, x: complex) -> complex:
         return cmath.log(x)
 

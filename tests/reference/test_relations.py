@@ -127,3 +127,17 @@ def test_two_steps_for_one() -> None:
         )
         evidence.append((case, shown_by(twice, updates=True)))
     assert [e.words for e in diagnose(evidence).explanations] == ["takes two steps instead of one"]
+
+
+def test_samples_with_weights_of_their_own() -> None:
+    weights = (1.0, 0.5, 2.0, 0.0)
+    evidence = []
+    for case in cases():
+        total = None
+        for k in range(case.batch):
+            alone = replace(case, inputs=case.inputs[k : k + 1], targets=case.targets[k : k + 1])
+            part = [w * weights[k] / case.batch for side in right(alone) for w in side]
+            total = part if total is None else [a + b for a, b in zip(total, part, strict=True)]
+        assert total is not None
+        evidence.append((case, shown((total[:2], total[2:]))))
+    assert said(evidence) == ["weights samples by 1, 1/2, 2, 0"]

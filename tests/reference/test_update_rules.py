@@ -45,6 +45,7 @@ def test_every_rule_agrees_with_the_framework_s_inside_its_bounds(rule: str, ada
     for layer, bounds in zip(got.layers, epochs[-1].layers, strict=True):
         assert bounds.weights.holds(np.asarray(layer.weights)).all()
         assert bounds.weights.error.max() < 1e-6
+        assert bounds.biases is not None
         assert bounds.biases.holds(np.array([layer.biases])).all()
 
 
@@ -75,7 +76,7 @@ def test_every_rule_agrees_with_optax(rule: str) -> None:
     rate = UPDATE_RULES[rule].usual_rate
     rng = np.random.default_rng(0)
     weights, gradients = rng.standard_normal((3, 4)), rng.standard_normal((STEPS, 3, 4))
-    bounds, memory = BoundedArithmetic(PROFILES["float64"]), ()
+    bounds = BoundedArithmetic(PROFILES["float64"])
     ours = bounds.lift(weights)
     memory = tuple(bounds.lift(np.zeros((3, 4))) for _ in range(UPDATE_RULES[rule].remembers))
     with jax.enable_x64(True):

@@ -12,7 +12,7 @@ from backproof.reports.changes import changes
 from backproof.reports.matrix import compare
 from backproof.reports.results import Results
 
-from .test_compare import CASES, NUMPY, doubled, planted
+from .test_compare import CASES, NUMPY, doubled, planted  # type: ignore[import-not-found]
 
 OLD = compare(CASES, [NUMPY])
 

@@ -98,7 +98,13 @@ def test_json_on_stdout_follows_the_schema(tmp_path: Path) -> None:
     finished = backproof("compare", "--adapter", "numpy", "--case", "xor-none", "--format", "json", "--out", str(out))
     document: dict[str, Any] = json.loads(finished.stdout)
     jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()))
-    assert sorted(path.name for path in out.iterdir()) == ["report.md", "report.txt", "results.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "junit.xml",
+        "report.html",
+        "report.md",
+        "report.txt",
+        "results.json",
+    ]
     assert json.loads((out / "results.json").read_text(encoding="utf-8")) == document
 
 

@@ -25,7 +25,7 @@ from backproof.reports.matrix import compare
 from backproof.reports.render import FORMATS, markdown, terminal
 from backproof.reports.results import Results, decoded, encoded
 
-from .test_compare import CASES, NUMPY, doubled, planted, raises
+from .test_compare import CASES, NUMPY, doubled, planted, raises  # type: ignore[import-not-found]
 
 HOSTILE = '<script>alert("x")</script>\x1b[2J\x07|' + "long" * 200
 

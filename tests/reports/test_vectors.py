@@ -87,7 +87,7 @@ def test_one_is_shown_for_a_person() -> None:
     text = show(2)
     assert "0.5065094829653211985076937167415848926583" in text
     assert "SignsRestored" in text
-    with pytest.raises(InvalidInput, match="there are tests 1 to 106"):
+    with pytest.raises(InvalidInput, match="there are tests 1 to 178"):
         show(4711)
 
 
@@ -142,7 +142,7 @@ def test_a_json_array_will_do_and_unusable_lines_are_said(tmp_path: Path) -> Non
     assert report.verdict == "unanswered"
     text = str(report)
     assert "line 2: not JSON" in text
-    assert "line 3: id: expected a test's number, 1 to 106; got 4711" in text
+    assert "line 3: id: expected a test's number, 1 to 178; got 4711" in text
     assert "test 2: expected at least one of outputs" in text
     assert "test 2: outputs: expected 1 × 1 (samples × outputs), got 1 × 2" in text
 

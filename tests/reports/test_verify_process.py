@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -114,6 +116,31 @@ def test_bad_usage_is_exit_2_and_one_line(arguments: list[str], message: str) ->
     assert finished.returncode == 2
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_ctrl_c_ends_the_process_and_all_its_children_at_once(jobs: int) -> None:
+    token = f"7{os.getpid()}{jobs}4711"
+    running = subprocess.Popen(
+        [str(COMMAND), "verify", "--command", f"{HOSTILE} fork-and-wait 1 {token}", "--jobs", str(jobs)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+    def alive() -> list[str]:
+        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        return [line for line in listed.splitlines() if f"3600.{token}" in line]
+
+    deadline = time.monotonic() + 20
+    while len(alive()) < jobs and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(alive()) == jobs
+    started = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=20)
+    assert time.monotonic() - started < 3
+    assert running.returncode == 130
+    assert said == "interrupted.\n"
+    assert alive() == []
 
 
 # ---------------------------------------------------------------------------------------- side by side

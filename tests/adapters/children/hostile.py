@@ -56,6 +56,8 @@ def misbehave(line: str) -> None:  # noqa: PLR0912, PLR0915 — one way after th
         case "fork":
             subprocess.Popen(["sleep", f"3600.{sys.argv[3]}"])
             os._exit(0)
+        case "fork-and-wait":
+            subprocess.run(["sleep", f"3600.{sys.argv[3]}"], check=False)
         case "ignores-sigterm":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(3600)
