@@ -201,7 +201,7 @@ def vector(number: int, case: Case) -> Vector:
     updated = None if case.learning_rate is None else by_layer("updated_weights", "updated_biases")
     expected = Expected(outputs, loss, by_layer("weight_gradients", "bias_gradients"), updated)
     return Vector(number, f"{case.name}: {case.note or '-'.join(map(str, case.sizes))}", _flags(case, expected),
-                  request(case, number), expected, _faults(case, exact, tolerances))  # fmt: skip
+                  request(case, number), expected, _faults(case, expected, exact, tolerances))  # fmt: skip
 
 
 def _exact(case: Case, rules: Rules = RULES) -> dict[Place, list[list[arb]]]:
@@ -268,7 +268,9 @@ def _flags(case: Case, expected: Expected) -> list[str]:
     return found
 
 
-def _faults(case: Case, exact: Mapping[Place, list[list[arb]]], tolerances: Mapping[Place, Any]) -> list[FaultNumbers]:
+def _faults(
+    case: Case, expected: Expected, exact: Mapping[Place, list[list[arb]]], tolerances: Mapping[Place, Any]
+) -> list[FaultNumbers]:
     """What each fault gives that this test can tell from right."""
     found: dict[bytes, FaultNumbers] = {}
     for fault in FAULTS:
@@ -282,8 +284,11 @@ def _faults(case: Case, exact: Mapping[Place, list[list[arb]]], tolerances: Mapp
         places = [place for place in wrong if place.quantity in kinds]
         if not places or not _tells(places, wrong, exact, tolerances):
             continue
-        rows = [_layer_rows(k, kinds, wrong, NAMING_DIGITS[case.dtype]) for k in range(len(case.layers))]
-        numbers = FaultNumbers([fault.name], **{"updated" if of_update else "gradients": rows})
+        for digits in (NAMING_DIGITS[case.dtype], 17):  # all of them where fewer would make it right
+            rows = [_layer_rows(k, kinds, wrong, digits) for k in range(len(case.layers))]
+            numbers = FaultNumbers([fault.name], **{"updated" if of_update else "gradients": rows})
+            if any(_outside(expected, numbers)):
+                break
         key = msgspec.json.encode((numbers.gradients, numbers.updated))
         if key in found:
             found[key].names.append(fault.name)
