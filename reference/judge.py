@@ -16,7 +16,7 @@ by the bounds of the steps in between.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -167,15 +167,16 @@ def judge(
     judgement = Judgement(comparisons, observation.precision, observation.precision)
     if not judgement.wrong:
         return judgement
-    return replace(judgement, explained_by=_explaining(case, observation, rules))
+    return replace(judgement, explained_by=_explaining(case, observation, rules, [c.place for c in judgement.wrong]))
 
 
-def _explaining(case: Case, observation: Observation, rules: Rules) -> str | None:
-    """The finest profile coarser than the declared one under which nothing is wrong and something is decided."""
+def _explaining(case: Case, observation: Observation, rules: Rules, wrong: Sequence[Place]) -> str | None:
+    """The finest profile coarser than the declared one under which nothing is wrong, and what was wrong is decided."""
     names = list(PROFILES)
     for name in names[names.index(observation.precision) + 1 :]:
-        verdict = Judgement(_compared(case, observation, PROFILES[name], None, rules), name, name).verdict
-        if verdict in (Verdict.AGREES, Verdict.SUSPECT):
+        compared = _compared(case, observation, PROFILES[name], None, rules)
+        verdicts = {comparison.place: comparison.verdict for comparison in compared}
+        if Verdict.WRONG not in verdicts.values() and all(verdicts[p] is not Verdict.UNDECIDED for p in wrong):
             return name
     return None
 

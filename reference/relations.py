@@ -68,7 +68,7 @@ def _changes(seen: Evidence, convention: Convention | None) -> Iterator[Explanat
         wrong = [(place, change) for place, change in known.items() if change is not SAME]
         if wrong:
             words = " and ".join(change.words.format(where) for where, change in _named(wrong, known))
-            yield Explanation((), words, "the rest is right", None, prediction)
+            yield Explanation((), words, "", None, prediction)
             return
 
 

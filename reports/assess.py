@@ -209,7 +209,8 @@ def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
             else f", in layer {explanation.layer + 1}"
         )
         name = f" (fault {', '.join(f'`{n}`' for n in explanation.names)})" if explanation.names else ""
-        lines.append(f"it {explanation.words}{where}{name}. How that comes: {explanation.mistake}.")
+        how = f" How that comes: {explanation.mistake}." if explanation.mistake else ""
+        lines.append(f"it {explanation.words}{where}{name}.{how}")
     if diagnosis.proved and set(diagnosis.names) <= OF_FORMATS and diagnosis.names:
         lines.append(
             f"with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds, nearer than with "

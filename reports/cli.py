@@ -573,7 +573,7 @@ def _processes(jobs: int) -> Iterator[Executor]:
 
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr where that is a terminal, and nothing elsewhere.
+    """On stderr, a bar where that is a terminal; elsewhere a line now and then, for a log.
 
     Yields what to call with the name of each part as it is finished.
     """
@@ -582,12 +582,42 @@ def _progress(total: int | None) -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda what: None
+        yield _lines(total)
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+    )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=total)
-        yield lambda what: bar.update(task, advance=1, description=what)
+        task = bar.add_task("starting", total=total, rate="")
+
+        def done(what: str) -> None:
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=1, description=what, rate=f"{speed:.3g}/s" if speed else "")
+
+        yield done
+
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def _lines(total: int | None) -> Callable[[str], None]:
+    """A line every ten seconds: how many, how fast, how long yet."""
+    from time import monotonic
+
+    started = last = monotonic()
+    count = 0
+
+    def done(what: str) -> None:
+        nonlocal last, count
+        count += 1
+        now = monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last, rate = now, count / (now - started)
+            left = "" if total is None else f" of {total}, {(total - count) / rate:.0f} s left"
+            typer.echo(f"{count}{left}, {rate:.3g} per second: {what}", err=True)
+
+    return done
 
 
 def _prepare_worker() -> None:

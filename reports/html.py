@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from tabulate import tabulate
 
 from ..reference.atlas import ATLAS_FILE, GROSS
@@ -92,7 +92,7 @@ def _thinned(points: list[Point]) -> list[Point]:
     return bad + good[::step]
 
 
-def _heat(results: Results) -> dict[str, Any]:
+def _heat(results: Results) -> Markup:
     """Per adapter and dtype, and per layer: the decimal digits to which weight gradients agree, in the median."""
     depths = {(case.name, case.dtype): len(case.sizes) - 1 for case in results.cases}
     digits: dict[tuple[str, str], dict[int, list[float]]] = {}
@@ -106,22 +106,25 @@ def _heat(results: Results) -> dict[str, Any]:
                 of = digits.setdefault((run.adapter, run.dtype), {}).setdefault(above, [])
                 of.append(_digits(c.largest_error))
     columns = list(range(min(deepest, DEEPEST), -1, -1))
-    names = ["output layer" if above == 0 else f"{above} below" for above in columns]
-    rows = []
-    for (adapter, dtype), layers in digits.items():
-        cells = [median(layers[above]) if above in layers else None for above in columns]
-        rows.append((f"{adapter}, {dtype}", [(None if d is None else f"{d:.1f}", _shade(d)) for d in cells]))
-    return {"columns": names, "rows": rows}
+    headers = ["adapter, dtype", *("output layer" if above == 0 else f"{above} below" for above in columns)]
+    rows = [
+        [escape(f"{adapter}, {dtype}"), *(_cell(layers.get(above)) for above in columns)]
+        for (adapter, dtype), layers in digits.items()
+    ]
+    return Markup(tabulate(rows, headers, "unsafehtml", disable_numparse=True))  # noqa: S704 — names are escaped above
+
+
+def _cell(digits: list[float] | None) -> str:
+    if not digits:
+        return "–"
+    middle = median(digits)
+    return f'<span class="shade s{min(9, int(middle / 17 * 10))}">{middle:.1f}</span>'
 
 
 def _digits(error: float) -> float:
     from math import log10
 
     return 17.0 if error <= 1e-17 else max(0.0, -log10(error))
-
-
-def _shade(digits: float | None) -> int:
-    return 0 if digits is None else min(9, int(digits / 17 * 10))
 
 
 def _findings() -> list[str]:

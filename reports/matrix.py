@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from ..adapters.adapter import Adapter
 from ..reference.case import Case
+from ..reference.conventions import Convention
+from ..reference.diagnosis import diagnose
 from ..reference.expectations import truth_of
 from ..reference.judge import UnusableAnswer, judge
+from ..reference.observation import Observation
 from ..reference.precision import PROFILES
+from .assess import because
 from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
@@ -93,8 +98,28 @@ def _run(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult
         verdict=judgement.verdict.value,
         explained_by=judgement.explained_by,
         message=None,
+        diagnosis=_diagnosis(case, observation) if judgement.wrong else [],
         comparisons=comparison_results(judgement),
     )
+
+
+def _diagnosis(case: Case, observation: Observation) -> list[str]:
+    """What explains wrong numbers: of gradients, or of whatever else is shown if there are none."""
+    names = tuple(layer.activation for layer in case.layers)
+    convention = Convention(names, case.loss, case.reduction)
+    shown = replace(
+        observation,
+        pre_activations=None,
+        activations=None,
+        loss=None,
+        deltas=None,
+        updated_weights=None,
+        updated_biases=None,
+    )
+    if shown.weight_gradients is None:
+        shown = observation
+    diagnosis = diagnose([(case, shown)], convention)
+    return because(diagnosis, convention) if diagnosis.explanations else []
 
 
 def _unanswered(case: Case, adapter: Adapter, message: str) -> RunResult:
@@ -109,5 +134,6 @@ def _unanswered(case: Case, adapter: Adapter, message: str) -> RunResult:
         verdict="unanswered",
         explained_by=None,
         message=message,
+        diagnosis=[],
         comparisons=[],
     )

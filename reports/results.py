@@ -87,6 +87,7 @@ class RunResult(msgspec.Struct, frozen=True):
         Meta(description="the finest profile, from that one on, under which nothing is wrong; null if there is none"),
     ]
     message: Annotated[str | None, Meta(description="why there is no usable answer")]
+    diagnosis: Annotated[list[str], Meta(description="of a wrong run: what explains it, in sentences")]
     comparisons: list[ComparisonResult]
 
 

@@ -138,11 +138,12 @@ class Failure:
     title: str
     comparisons: tuple[tuple[str, tuple[str, ...]], ...]  # a headline, and a line per element
     key: tuple[str, str, str]  # case, dtype, adapter
+    diagnosis: tuple[str, ...]
 
     @property
     def text(self) -> str:
         """All of it in lines."""
-        lines = [f"{self.verdict}: {self.title}"]
+        lines = [f"{self.verdict}: {self.title}", *self.diagnosis]
         for headline, elements in self.comparisons:
             lines += [headline, *(f"  {element}" for element in elements)]
         return "\n".join(lines)
@@ -161,7 +162,7 @@ def _failure(run: RunResult, case: CaseResult) -> Failure:
     if run.explained_by not in (None, run.precision):
         title += f" · explained by computing in {run.explained_by}"
     comparisons = tuple(_comparison(comparison, case, first=k == 0) for k, comparison in enumerate(wrong))
-    return Failure(run.verdict, title, comparisons, (run.case, run.dtype, run.adapter))
+    return Failure(run.verdict, title, comparisons, (run.case, run.dtype, run.adapter), tuple(run.diagnosis))
 
 
 def _comparison(comparison: ComparisonResult, case: CaseResult, first: bool) -> tuple[str, tuple[str, ...]]:
