@@ -283,6 +283,8 @@ def _sample_factors(seen: Evidence, convention: Convention | None) -> Iterator[E
     factors: dict[str, list[Fraction]] = {}
     for case, observation in seen:
         got = _gradients(case, observation)
+        if not got:
+            return
         alone = [_wanted_of(case, convention, row, list(got)) for row in range(case.batch)]
         whole = np.concatenate([array.ravel() for array in got.values()])
         if not (np.isfinite(whole).all() and all(np.isfinite(a).all() for a in alone)):
@@ -291,8 +293,8 @@ def _sample_factors(seen: Evidence, convention: Convention | None) -> Iterator[E
         factors[case.name] = [_simple(float(f)) for f in found]
     first = max(seen, key=lambda pair: pair[0].batch)[0]
     own = factors[first.name]
-    if all(f == 1 for f in own) or (set(own) == {0, 1} and 1 in (own.count(Fraction(0)), own.count(Fraction(1)))):
-        return  # nothing, or one sample alone or left out, which is said as such
+    if len(set(own)) == 1 or (set(own) == {0, 1} and 1 in (own.count(Fraction(0)), own.count(Fraction(1)))):
+        return  # one factor for all; or one sample alone, or left out, which is said as such
 
     def rules(case: Case) -> Rules:
         own = factors[case.name]

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ..adapters.numpy_vectorised import observe
@@ -107,6 +108,7 @@ def bench(large: bool = True) -> Iterator[list[str]]:
 
     for width in (4, 8, 16, 32):
         yield from _finite_differences(width)
+    yield from _rendering()
 
 
 def _row(what: str, seconds: float, unit: float) -> list[str]:
@@ -122,6 +124,22 @@ def _memory(case: Case, observation: Observation) -> float:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak / own
+
+
+def _rendering() -> Iterator[list[str]]:
+    """The HTML page of 100,000 comparisons, against the matrix that it shows."""
+    from ..adapters.adapter import known_adapters
+    from ..reference.cases import standard_cases
+    from .html import html
+    from .matrix import compare
+
+    start = time.perf_counter()
+    results = compare(standard_cases(("float64",)), [known_adapters()["numpy"]])
+    unit = time.perf_counter() - start
+    times = 100_000 // sum(len(run.comparisons) for run in results.runs) + 1
+    large = msgspec.structs.replace(results, runs=results.runs * times)
+    yield _row("61 cases on NumPy, judged", unit, unit)
+    yield _row("the HTML page of 100,000 comparisons", median_seconds(partial(html, large), 3), unit)
 
 
 def _finite_differences(width: int) -> Iterator[list[str]]:

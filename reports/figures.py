@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,7 @@ def _decade(x: float) -> int:
     return max(-18, floor(log10(x))) if x > 0 else -18
 
 
+@cache
 def networks() -> list[tuple[str, str, str]]:
     """The worked example's net, in both readings: a title, forward, backward."""
     drawn = []

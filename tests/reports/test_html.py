@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -161,8 +161,11 @@ def axe_core() -> str:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
-def test_the_page_is_accessible_in_a_real_browser(scheme: int, width: int, tmp_path: Path) -> None:
+def test_the_page_is_accessible_in_a_real_browser(
+    scheme: int, width: int, tmp_path: Path, sampled: Callable[[int, int], None]
+) -> None:
     """Contrast, names, structure, keyboard: axe-core's rules for WCAG 2 A and AA, in Chromium."""
+    sampled(2 * scheme + (width == 390), 4)
     source = axe_core()
     report = """<script>window.addEventListener("load", async () => {
       for (const part of document.querySelectorAll("details")) part.open = true;
@@ -185,10 +188,3 @@ def test_the_page_is_accessible_in_a_real_browser(scheme: int, width: int, tmp_p
     assert found["said"] == []
     assert found["passes"] > 15
     assert found["overflow"] <= 0  # nothing sticks out of the page
-
-
-def test_rendering_is_quick_enough_to_be_used() -> None:
-    """A page of a few cases, not a benchmark: an order of magnitude."""
-    started = time.perf_counter()
-    html(EVERYTHING)
-    assert time.perf_counter() - started < 30

@@ -162,7 +162,8 @@ def test_a_file_that_is_no_vectors_is_refused(text: str, tmp_path: Path) -> None
         list(read(tmp_path))
 
 
-def test_the_command_line(tmp_path: Path) -> None:
+def test_the_command_line(tmp_path: Path, sampled: Callable[[int, int], None]) -> None:
+    sampled(1, 2)
     path = written(tmp_path, [answer(1, FLOAT64[1])])
     for arguments, code in ((["verify", "--answers", str(path)], 0), (["vectors", "check"], 0), (["vectors", "show", "1"], 0),
                             (["vectors", "show", "0"], 2), (["vectors", "check", str(tmp_path)], 2)):  # fmt: skip
