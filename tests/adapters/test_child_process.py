@@ -78,7 +78,7 @@ MESSAGES = {
 def test_a_process_that_misbehaves_gets_its_own_message_and_the_other_cases_are_judged(
     way: str, sampled: Callable[[int, int], None]
 ) -> None:
-    sampled(list(MESSAGES).index(way), 4)
+    sampled(list(MESSAGES).index(way), 7)
     outcomes, seconds = asked(way, 2)
     message = MESSAGES[way]
     assert isinstance(outcomes[1], Unanswered)

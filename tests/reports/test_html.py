@@ -105,11 +105,12 @@ def test_junit_is_what_ci_servers_read() -> None:
     assert all((failure.text or "").startswith("wrong: doubled") for failure in root.findall(".//failure"))
 
 
-def test_a_document_is_rendered_again_from_its_file(tmp_path: Path) -> None:
+def test_a_document_is_rendered_again_from_its_file(tmp_path: Path, quick: bool) -> None:
     path = tmp_path / "results.json"
     path.write_text(encoded(EVERYTHING), encoding="utf-8")
     again = decoded(path)
-    assert all(render(again) == render(EVERYTHING) for render, _ in FORMATS.values())
+    views = [render for name, (render, _) in FORMATS.items() if not (quick and name == "html")]
+    assert all(render(again) == render(EVERYTHING) for render in views)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}', "null", "\x00", "[" * 10_000])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -157,8 +158,11 @@ def test_ctrl_c_ends_the_process_and_all_its_children_at_once(jobs: int) -> None
     ids=str,
 )
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_side_by_side_the_bounds_are_those_of_one_case(convention: Convention, dtype: str) -> None:
+def test_side_by_side_the_bounds_are_those_of_one_case(
+    convention: Convention, dtype: str, sampled: Callable[[int, int], None]
+) -> None:
     """As wide as the judge's own, within a hundredth, and the exact result is never outside."""
+    sampled(("relu" in convention.activations) + (dtype == "float32"), 2)
     cases = [convention.applied(c) for seed in range(3) for c in probes((3, 4, 2), (4, 4), "separate", dtype, seed)]
     expected = computed(_run(cases, SideBySide(PROFILES[dtype]), convention))
     for k, case in enumerate(cases):
