@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .terminal import processes, progress, show_report, table_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Executor
+    from collections.abc import Sequence
 
     from ..adapters.adapter import Adapter
     from ..reference.case import Case
@@ -74,7 +74,7 @@ def example(adapter: AdapterNames = None) -> None:
 
     present = chosen(adapter or ())
     report, agrees = example(present)
-    _show(report)
+    show_report(report)
     if not adapter:
         for absent in known_adapters().values():
             if not absent.present:
@@ -121,7 +121,7 @@ def compare(
     if out is not None:
         for path in write(results, out):
             typer.echo(f"wrote {path}", err=True)
-    _show(render(results), plain=format is not Format.terminal)
+    show_report(render(results), plain=format is not Format.terminal)
     if old is not None:
         said = changes(old, results, "github" if format is Format.markdown else "simple_outline")
         typer.echo("\n" + said, nl=False, err=format not in (Format.terminal, Format.markdown))
@@ -144,7 +144,7 @@ def render_again(
         for path in write(document, out):
             typer.echo(f"wrote {path}", err=True)
     render, _ = FORMATS[format.value]
-    _show(render(document), plain=format is not Format.terminal)
+    show_report(render(document), plain=format is not Format.terminal)
 
 
 @app.command("adapters")
@@ -162,7 +162,9 @@ def list_adapters(
 
         measured = measure(chosen(adapter or ()))
         dtypes = list(dict.fromkeys(m.precision for m in measured))
-        _show(_table(rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)]))
+        show_report(
+            table_of(rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)])
+        )
         for finding in findings(measured):
             typer.echo(f"finding: {finding}")
         return
@@ -178,7 +180,7 @@ def list_adapters(
         ]
         for each in named
     ]
-    _show(_table(rows_, ["adapter", "what it is", "dtypes", "version", "installed"]))
+    show_report(table_of(rows_, ["adapter", "what it is", "dtypes", "version", "installed"]))
 
 
 @app.command()
@@ -233,7 +235,7 @@ def verify(
     except KeyboardInterrupt:
         typer.echo("interrupted.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    _show((report.to_json() if format is Format.json else str(report)) + "\n", plain=format is Format.json)
+    show_report((report.to_json() if format is Format.json else str(report)) + "\n", plain=format is Format.json)
     raise typer.Exit(WRONG if strict and report.verdict == "suspect" else EXIT_CODES[report.verdict])
 
 
@@ -276,7 +278,7 @@ def generate(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write them.")],
 ) -> None:
     """Make the vectors, their schema and their README."""
-    from .vectors import generate as made
+    from .vectors_making import generate as made
 
     for path in made(folder):
         typer.echo(f"wrote {path}", err=True)
@@ -300,7 +302,7 @@ def show(number: Annotated[int, typer.Argument(help="Of the test.")]) -> None:
     """Print one test for a person."""
     from .vectors import show as shown
 
-    _show(shown(number))
+    show_report(shown(number))
 
 
 class LedgerFormat(StrEnum):
@@ -333,7 +335,7 @@ def claims(
 
         raise InvalidInput("--adapter: none of these can train; plain, torch and jax can.")
     names = [each.name for each in taking_part]
-    with _progress(len(ledger.CHECKS)) as done:
+    with progress(len(ledger.CHECKS)) as done:
         entries = ledger.ledger(taking_part, done)
     views = {
         "terminal": ledger.terminal(entries), "markdown": ledger.markdown(entries),
@@ -344,7 +346,7 @@ def claims(
         for name, view in (("claims.md", "markdown"), ("claims.html", "html"), ("claims.json", "json")):
             replace_file(out / name, views[view])
             typer.echo(f"wrote {out / name}", err=True)
-    _show(views[format.value], plain=format is not LedgerFormat.terminal)
+    show_report(views[format.value], plain=format is not LedgerFormat.terminal)
 
 
 @app.command()
@@ -385,7 +387,7 @@ def train(
     if save is not None:
         prepare(save.parent)
     try:
-        with _progress(epochs) as done:
+        with progress(epochs) as done:
             losses, learned = training.learn(
                 case, optimizer, epochs, by, lambda epoch, of: done(f"{optimizer}, loss {of:.6f}")
             )
@@ -395,7 +397,7 @@ def train(
     if save is not None:
         replace_file(save, training.saved(learned))
         typer.echo(f"wrote {save}", err=True)
-    _show(
+    show_report(
         f"loss {losses[0]:.6g} before, {len(losses)} updates by {optimizer}, {adapter}\n"
         + training.truth_table(case, learned)
     )
@@ -415,16 +417,18 @@ def selftest(
     """backproof on trial: correct implementations must not be accused, small errors must be seen."""
     if not clean and not power and not faults:
         raise typer.BadParameter("name a trial: --clean N, --power or --faults")
+    from . import trials
+
     failed = False
     if clean:
-        failed = _clean(clean, first, adapter, jobs or os.cpu_count() or 1)
+        failed = trials.clean(clean, first, adapter, jobs or os.cpu_count() or 1)
     if faults:
-        failed = _faults(adapter, jobs or os.cpu_count() or 1) or failed
+        failed = trials.faults(adapter, jobs or os.cpu_count() or 1) or failed
     if power:
         from .power import HEADERS, rows
 
         table = rows()
-        _show(_table(table, list(HEADERS)))
+        show_report(table_of(table, list(HEADERS)))
         failed = failed or any(row[-1] == "NO" for row in table)
     raise typer.Exit(WRONG if failed else AGREES)
 
@@ -436,73 +440,7 @@ def bench(
     """How long judging takes, in units of one backpropagation."""
     from .bench import bench as measurements
 
-    _show(_table(list(measurements(large=not small)), ["what", "median", "ratio"]))
-
-
-def _table(rows: list[list[str]], headers: list[str]) -> str:
-    from tabulate import tabulate
-
-    return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
-
-
-def _faults(names: list[str] | None, jobs: int) -> bool:
-    """Plant the catalogue; whether a visible fault was not seen, or was called by another's name."""
-    from collections import Counter
-
-    from ..adapters.adapter import chosen
-    from .fault_trials import KINDS, NETWORKS, OUTCOMES, trials
-
-    frameworks = [each.name for each in chosen(names or ())]
-    kinds = [(where, dtype) for where, dtype in KINDS if where in frameworks]
-    outcomes: Counter[tuple[str, str, str]] = Counter()
-    by_fault: dict[str, Counter[tuple[str, str]]] = {}
-    with _progress(None) as done, _processes(jobs) as executor:
-        for trial in trials(kinds, NETWORKS, executor):
-            outcomes[trial.where, trial.dtype, trial.named] += 1
-            by_fault.setdefault(trial.fault, Counter())[trial.dtype, trial.named] += 1
-            done(f"{trial.where} {trial.dtype}")
-            if trial.named in ("not", "otherwise") and trial.dtype != "bfloat16":
-                found = ", ".join(trial.diagnosis.names) if trial.diagnosis else ""
-                where = f"{trial.where} {trial.dtype}, {'-'.join(map(str, trial.network.sizes))}"
-                typer.echo(f"{trial.named} named: {trial.fault} in {where}: {found or 'no explanation'}")
-    dtypes = list(dict.fromkeys(dtype for _, dtype in kinds))
-    rows = [
-        [fault, *(" / ".join(str(counts[dtype, k]) for k in OUTCOMES) for dtype in dtypes)]
-        for fault, counts in by_fault.items()
-    ]
-    _show(_table(rows, ["fault", *(f"{dtype}: {' / '.join(OUTCOMES)}" for dtype in dtypes)]))
-    _show(
-        _table(
-            [[w, d, *(str(outcomes[w, d, k]) for k in OUTCOMES)] for w, d in kinds],
-            ["planted in", "dtype", *OUTCOMES],
-        )
-    )
-    # bfloat16's bounds do not see everything: what they cannot see is counted, and no failure
-    return any(k == "otherwise" or (k == "undetected" and d != "bfloat16") for _, d, k in outcomes)
-
-
-def _clean(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
-    """Run the trial of correct implementations; whether one was called wrong, or did not answer."""
-    from collections import Counter
-
-    from ..adapters.adapter import chosen
-    from .selftest import clean
-
-    frameworks = [each.name for each in chosen(names or ())]
-    verdicts: Counter[tuple[str, str, str]] = Counter()
-    with _progress(count) as done, _processes(jobs) as executor:
-        for trial in clean(count, first, executor, frameworks):
-            verdicts[trial.framework, trial.dtype, trial.verdict] += 1
-            done(f"{trial.framework} {trial.dtype}")
-            if trial.alarm:
-                a = trial.alarm
-                typer.echo(f"{a.verdict}   configuration {a.number}: {a.configuration}\n        {a.places}")
-    kinds = ("agrees", "undecided", "suspect", "wrong", "unanswered")
-    cells = dict.fromkeys((framework, dtype) for framework, dtype, _ in sorted(verdicts))
-    rows = [[f, d, *(str(verdicts[f, d, kind]) for kind in kinds)] for f, d in cells]
-    rows.append(["all", "", *(str(sum(n for key, n in verdicts.items() if key[2] == kind)) for kind in kinds)])
-    _show(_table(rows, ["framework", "dtype", *kinds]))
-    return any(key[2] in ("suspect", "wrong", "unanswered") for key in verdicts)
+    show_report(table_of(list(measurements(large=not small)), ["what", "median", "ratio"]))
 
 
 def _chosen_cases(patterns: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
@@ -538,115 +476,15 @@ def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequenc
     """The matrix, in this process or, for many cases, in several."""
     from .matrix import compare
 
-    with _progress(len(cases)) as advance:
+    with progress(len(cases)) as advance:
 
         def done(case: Case) -> None:
             advance(f"{case.name} {case.dtype}")
 
         if jobs == 1 or len(cases) <= FEW_CASES:
             return compare(cases, present, absent, progress=done)
-        with _processes(jobs) as executor:
+        with processes(jobs) as executor:
             return compare(cases, present, absent, executor, done)
-
-
-@contextmanager
-def _processes(jobs: int) -> Iterator[Executor]:
-    """A pool of processes that an interrupt ends at once and without a word, even while they start."""
-    import signal
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import active_children, get_context
-
-    # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare_worker) as executor:
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the processes inherit
-        try:
-            executor.submit(int)  # starts them all
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        try:
-            yield executor
-        except KeyboardInterrupt:
-            for child in active_children():
-                child.terminate()
-            raise
-
-
-@contextmanager
-def _progress(total: int | None) -> Iterator[Callable[[str], None]]:
-    """On stderr, a bar where that is a terminal; elsewhere a line now and then, for a log.
-
-    Yields what to call with the name of each part as it is finished.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(total)
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=total, rate="")
-
-        def done(what: str) -> None:
-            speed = bar.tasks[task].speed
-            bar.update(task, advance=1, description=what, rate=f"{speed:.3g}/s" if speed else "")
-
-        yield done
-
-
-SECONDS_BETWEEN_LINES = 10.0
-
-
-def _lines(total: int | None) -> Callable[[str], None]:
-    """A line every ten seconds: how many, how fast, how long yet."""
-    from time import monotonic
-
-    started = last = monotonic()
-    count = 0
-
-    def done(what: str) -> None:
-        nonlocal last, count
-        count += 1
-        now = monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES:
-            last, rate = now, count / (now - started)
-            left = "" if total is None else f" of {total}, {(total - count) / rate:.0f} s left"
-            typer.echo(f"{count}{left}, {rate:.3g} per second: {what}", err=True)
-
-    return done
-
-
-def _prepare_worker() -> None:
-    """One thread each: the processes share the cores."""
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
-
-_COLOURS = {
-    "agrees": "green",
-    "undecided": "yellow",
-    "suspect": "bold yellow",
-    "unanswered": "magenta",
-    "wrong": "bold red",
-}
-
-
-def _show(report: str, plain: bool = False) -> None:
-    """The report on stdout; on a terminal that wants them, with the verdicts in colour."""
-    if plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
-        typer.echo(report, nl=False)
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    text = Text(report.removesuffix("\n"))
-    for verdict, style in _COLOURS.items():
-        text.highlight_words([verdict], style)
-    Console().print(text, soft_wrap=True)
 
 
 def main() -> None:

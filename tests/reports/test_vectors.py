@@ -19,7 +19,8 @@ from backproof.adapters.protocol import case_of
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.faults import FAULTS, faulty_rules
 from backproof.reports import vectors
-from backproof.reports.vectors import check, generate, numbered, read, show, verify_answers
+from backproof.reports.vectors import check, numbered, read, show, verify_answers
+from backproof.reports.vectors_making import generate
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,0 +1,121 @@
+"""What commands share: showing a report, progress, and processes that an interrupt ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
+
+
+def table_of(rows: list[list[str]], headers: list[str]) -> str:
+    """A table for a terminal."""
+    from tabulate import tabulate
+
+    return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Executor]:
+    """A pool of processes that an interrupt ends at once and without a word, even while they start."""
+    import signal
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import active_children, get_context
+
+    # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=prepare_worker) as executor:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the processes inherit
+        try:
+            executor.submit(int)  # starts them all
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        try:
+            yield executor
+        except KeyboardInterrupt:
+            for child in active_children():
+                child.terminate()
+            raise
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Callable[[str], None]]:
+    """On stderr, a bar where that is a terminal; elsewhere a line now and then, for a log.
+
+    Yields what to call with the name of each part as it is finished.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(total)
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=total, rate="")
+
+        def done(what: str) -> None:
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=1, description=what, rate=f"{speed:.3g}/s" if speed else "")
+
+        yield done
+
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def _lines(total: int | None) -> Callable[[str], None]:
+    """A line every ten seconds: how many, how fast, how long yet."""
+    from time import monotonic
+
+    started = last = monotonic()
+    count = 0
+
+    def done(what: str) -> None:
+        nonlocal last, count
+        count += 1
+        now = monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last, rate = now, count / (now - started)
+            left = "" if total is None else f" of {total}, {(total - count) / rate:.0f} s left"
+            typer.echo(f"{count}{left}, {rate:.3g} per second: {what}", err=True)
+
+    return done
+
+
+def prepare_worker() -> None:
+    """One thread each: the processes share the cores."""
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+_COLOURS = {
+    "agrees": "green",
+    "undecided": "yellow",
+    "suspect": "bold yellow",
+    "unanswered": "magenta",
+    "wrong": "bold red",
+}
+
+
+def show_report(report: str, plain: bool = False) -> None:
+    """The report on stdout; on a terminal that wants them, with the verdicts in colour."""
+    if plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+        typer.echo(report, nl=False)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(report.removesuffix("\n"))
+    for verdict, style in _COLOURS.items():
+        text.highlight_words([verdict], style)
+    Console().print(text, soft_wrap=True)
