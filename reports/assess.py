@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..adapters.adapter import Unanswered
+from ..reference.activations import SOFTMAX
 from ..reference.case import Case, InvalidInput
 from ..reference.conventions import Convention, candidates, probes
 from ..reference.diagnosis import diagnose, located, of_calls
 from ..reference.downcasts import OF_FORMATS
 from ..reference.explanation import ARRAYS, Diagnosis, Evidence, reproduces, right
 from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
+from ..reference.losses import DISTRIBUTION, LOSSES
 from ..reference.observation import Observation, Place
 from ..reference.observation import observed as shown
 from ..reference.stepwise import as_matrix
@@ -137,7 +139,7 @@ def _wrong(
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"assumed: {words}; {subject.stored}.")
     judged = _judged(convention, observed)
-    details = (*steps(judged), *_witness(subject, convention))
+    details = (*steps(judged), *witness(subject, convention))
     return Report("wrong", None, tuple(said), None, diagnosis, strict, details, _verdicts(judged))
 
 
@@ -162,17 +164,18 @@ def _diagnosed(ranked: Sequence[Convention], observed: Evidence, pairs: bool) ->
     return min(tried, key=lambda entry: len(entry[1].explanations) or math.inf)
 
 
-def _witness(subject: Subject, convention: Convention) -> list[str]:
+def witness(subject: Subject, convention: Convention) -> list[str]:
     """The smallest network and data, in quarters, on which the function is wrong too: to be checked by hand."""
     layers = len(convention.activations)
     if subject.observe is None:
         return []
     for units, batch in ((1, 1), (1, 2), (2, 1), (2, 2)):
-        sizes = (units,) * layers + (1 if convention.activations[-1] != "softmax" else 2,)
+        several = convention.activations[-1] == SOFTMAX.name or LOSSES[convention.loss].targets == DISTRIBUTION
+        sizes = (units,) * layers + (2 if several else 1,)
         (probe,) = probes(sizes, (batch,), subject.bias, "float64", 7)
         case = _in_quarters(convention.applied(replace(probe, learning_rate=0.5)))
         try:
-            observation = subject.observe(replace(case, loss="half_squared_error"))
+            observation = subject.observe(case)
             wrong = judge(case, observation, rules=convention.rules()).wrong
         except (Unanswered, UnusableAnswer):
             return []

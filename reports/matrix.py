@@ -16,7 +16,7 @@ from ..reference.expectations import truth_of
 from ..reference.judge import UnusableAnswer, judge
 from ..reference.observation import Observation
 from ..reference.precision import PROFILES
-from .assess import because
+from .assess import Subject, because, witness
 from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
@@ -98,13 +98,13 @@ def _run(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult
         verdict=judgement.verdict.value,
         explained_by=judgement.explained_by,
         message=None,
-        diagnosis=_diagnosis(case, observation) if judgement.wrong else [],
+        diagnosis=_diagnosis(case, adapter, observation) if judgement.wrong else [],
         comparisons=comparison_results(judgement),
     )
 
 
-def _diagnosis(case: Case, observation: Observation) -> list[str]:
-    """What explains wrong numbers: of gradients, or of whatever else is shown if there are none."""
+def _diagnosis(case: Case, adapter: Adapter, observation: Observation) -> list[str]:
+    """What explains wrong gradients (or what is shown, if there are none), and the smallest network that shows it."""
     names = tuple(layer.activation for layer in case.layers)
     convention = Convention(names, case.loss, case.reduction)
     shown = replace(
@@ -119,7 +119,11 @@ def _diagnosis(case: Case, observation: Observation) -> list[str]:
     if shown.weight_gradients is None:
         shown = observation
     diagnosis = diagnose([(case, shown)], convention)
-    return because(diagnosis, convention) if diagnosis.explanations else []
+    said = because(diagnosis, convention) if diagnosis.explanations else []
+    try:
+        return said + witness(Subject("any", "", "separate", adapter.run), convention)
+    except Exception:  # the adapter's, which it raises for a network that it was not asked for
+        return said
 
 
 def _unanswered(case: Case, adapter: Adapter, message: str) -> RunResult:

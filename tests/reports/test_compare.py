@@ -220,3 +220,13 @@ def test_the_report_says_what_the_checks_could_see() -> None:
     for precision in ("float64", "float32", "bfloat16"):
         assert seen[precision, "8"] < 3 * seen[precision, "2"]
     assert "| float32" in markdown(compare(cases, [NUMPY])).split("## What the checks could see")[1]
+
+
+def test_a_wrong_run_is_diagnosed_with_a_witness() -> None:
+    results = compare(CASES, [planted("doubled", doubled)])
+    wrong = [run for run in results.runs if run.verdict == "wrong"]
+    assert wrong
+    for run in wrong:
+        assert run.diagnosis[0] == "it multiplies the weight gradient of layer 1 by 2."
+        assert "smallest network that shows it:" in run.diagnosis
+    assert "it multiplies the weight gradient of layer 1 by 2." in terminal(results)

@@ -421,3 +421,20 @@ def test_the_pytest_plugin_makes_an_item_of_each_probe_and_fails_with_the_diagno
     assert "4 failed, 5 passed" in finished.stdout
     assert "test_right[probe-0-0]" in finished.stdout
     assert "wrong: it leaves the activation's derivative out of the hidden delta, in layer 1" in finished.stdout
+
+
+def test_a_wrong_softmax_from_logits_has_a_witness_of_two_outputs() -> None:
+    """Its targets are distributions, which a single output has none of."""
+
+    def wrong(W: Any, B: Any, x: Any, t: Any) -> Any:
+        a = np.tanh(x @ W[0].T + B[0])
+        o = a @ W[1].T + B[1]
+        powers = np.exp(o - o.max(axis=1, keepdims=True))
+        delta = powers / powers.sum(axis=1, keepdims=True) - t
+        below = delta @ W[1]  # without tanh'
+        return [below.T @ x, delta.T @ a], [below.sum(axis=0), delta.sum(axis=0)]
+
+    report = verify(wrong, sizes=(3, 4, 2), loss="softmax_cross_entropy_from_logits", activations=("tanh", "identity"))
+    assert report.diagnosis is not None
+    assert report.diagnosis.names[0] == "hidden-delta-without-derivative"
+    assert "smallest network that shows it:" in str(report)
