@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..adapters.adapter import Unanswered
+from ..adapters.protocol import printable
 from ..reference.case import Case
 from ..reference.conventions import probes
 from ..reference.observation import Observation, numpy_dtype
@@ -253,8 +254,8 @@ def _described(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    first = next(iter(text.splitlines()), "")
-    return first if len(first) <= 120 else first[:117] + "…"
+    """The first line, cut, and without what a terminal would obey."""
+    return printable(next(iter(text.splitlines()), ""), 120)
 
 
 def _note(changed: list[str]) -> str:

@@ -217,13 +217,15 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
     ] = False,
-    format: Annotated[Format, typer.Option(help="terminal or json.")] = Format.terminal,
+    format: Annotated[Format, typer.Option(help="terminal, markdown, junit or json.")] = Format.terminal,
 ) -> None:
     """Judge somebody's backpropagation, and name its bug. The function runs in a process of its own."""
     from ..reference.case import InvalidInput
 
     if (target is not None) + (command is not None) + (answers is not None) != 1:
         raise InvalidInput("verify: expected one of MODULE:FUNCTION, --command and --answers.")
+    if format is Format.html:
+        raise InvalidInput("--format: verify reports as terminal, markdown, junit or json; html is of compare.")
     names = activations.split(",") if activations and "," in activations else activations
     options = {
         "returns": returns, "sizes": _whole_numbers(sizes), "activations": names, "loss": loss,
@@ -235,7 +237,7 @@ def verify(
     except KeyboardInterrupt:
         typer.echo("interrupted.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    show_report((report.to_json() if format is Format.json else str(report)) + "\n", plain=format is Format.json)
+    show_report(_verification(report, format), plain=format is not Format.terminal)
     raise typer.Exit(WRONG if strict and report.verdict == "suspect" else EXIT_CODES[report.verdict])
 
 
@@ -255,6 +257,19 @@ def _verified(
     assert command is not None
     of_functions = ("returns", "orientation", "updates")
     return verify_command(command, **{k: v for k, v in options.items() if k not in of_functions}, **process)
+
+
+def _verification(report: Report, format: Format) -> str:
+    from .junit import junit_of
+
+    match format:
+        case Format.json:
+            return report.to_json() + "\n"
+        case Format.junit:
+            return junit_of(report)
+        case Format.markdown:
+            return f"```\n{report}\n```\n"
+    return f"{report}\n"
 
 
 def _whole_numbers(text: str | None) -> list[int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET  # it writes here, and reads nothing
 
+from .report import Report
 from .results import Results, RunResult, made_safe
 from .tables import failures
 
@@ -41,5 +42,28 @@ def junit(results: Results) -> str:
                     ET.SubElement(test, "skipped", message="the bounds are too wide to decide any number")
                 case "suspect":
                     ET.SubElement(test, "system-out").text = "suspect: " + text
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def junit_of(report: Report) -> str:
+    """A verification as JUnit XML: a test per probe that was answered; one error where there is no usable answer."""
+    text = str(report)
+    root = ET.Element("testsuites", name="backproof")
+    verdicts = [verdict for _, verdict in report.probes]
+    lost = report.verdict == "unanswered"
+    suite = ET.SubElement(
+        root, "testsuite", name="verify", tests=str(len(verdicts) + lost), failures=str(verdicts.count("wrong")),
+        errors=str(int(lost)), skipped=str(verdicts.count("undecided")),
+    )  # fmt: skip
+    for name, verdict in report.probes:
+        test = ET.SubElement(suite, "testcase", name=name, classname="backproof.verify", time="0")
+        if verdict == "wrong":
+            ET.SubElement(test, "failure", type="wrong", message=text.partition("\n")[0]).text = text
+        elif verdict == "undecided":
+            ET.SubElement(test, "skipped", message="the bounds are too wide to decide any number")
+    if lost:
+        test = ET.SubElement(suite, "testcase", name="answers", classname="backproof.verify", time="0")
+        ET.SubElement(test, "error", type="unanswered", message=text)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

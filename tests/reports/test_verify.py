@@ -438,3 +438,13 @@ def test_a_wrong_softmax_from_logits_has_a_witness_of_two_outputs() -> None:
     assert report.diagnosis is not None
     assert report.diagnosis.names[0] == "hidden-delta-without-derivative"
     assert "smallest network that shows it:" in str(report)
+
+
+def test_what_a_function_says_cannot_command_the_terminal() -> None:
+    def rude(*_: Any) -> Any:
+        raise ValueError("\x1b[2J\x1b[31mgone\x07")
+
+    report = verify(rude)
+    assert report.verdict == "unanswered"
+    assert "\\x1b[2J" in str(report)
+    assert "\x1b" not in str(report)

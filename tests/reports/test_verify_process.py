@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -117,6 +118,20 @@ def test_bad_usage_is_exit_2_and_one_line(arguments: list[str], message: str) ->
     assert finished.returncode == 2
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_a_verification_in_the_other_formats() -> None:
+    agreed = ET.fromstring(cli("--command", HONEST, "--format", "junit").stdout)  # noqa: S314 — our own
+    assert len(agreed.findall(".//testcase")) == 8
+    assert not agreed.findall(".//failure")
+    wrong = ET.fromstring(cli("--command", f"{HONEST} --bug", "--format", "junit").stdout)  # noqa: S314
+    assert "hidden-delta-without-derivative" in (wrong.findall(".//failure")[0].text or "")
+    lost = ET.fromstring(cli("--command", f"{HOSTILE} raise 1 -", "--format", "junit").stdout)  # noqa: S314
+    assert len(lost.findall(".//error")) == 1
+    assert cli("--command", HONEST, "--format", "markdown").stdout.startswith("```\nagrees")
+    refused = cli("--command", HONEST, "--format", "html")
+    assert refused.returncode == 2
+    assert "verify reports as terminal, markdown, junit or json" in refused.stderr
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
