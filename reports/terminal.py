@@ -32,7 +32,8 @@ def processes(jobs: int) -> Iterator[Executor]:
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=prepare_worker) as executor:
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the processes inherit
         try:
-            executor.submit(int)  # starts them all
+            for _ in range(jobs):  # starts them all: each task a process, as none is idle yet
+                executor.submit(int)
         finally:
             signal.signal(signal.SIGINT, handler)
         try:
