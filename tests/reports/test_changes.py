@@ -11,8 +11,7 @@ pytest.importorskip("flint")
 from backproof.reports.changes import changes
 from backproof.reports.matrix import compare
 from backproof.reports.results import Results
-
-from .test_compare import CASES, NUMPY, doubled, planted  # type: ignore[import-not-found]
+from planted import CASES, NUMPY, doubled, planted
 
 OLD = compare(CASES, [NUMPY])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -15,49 +14,14 @@ pytest.importorskip("flint")
 
 import jsonschema
 import msgspec
-from backproof.adapters.adapter import Adapter, known_adapters
-from backproof.adapters.numpy_vectorised import observe
-from backproof.reference.case import Case, InvalidInput
+from backproof.adapters.adapter import known_adapters
+from backproof.reference.case import InvalidInput
 from backproof.reference.cases import standard_cases
-from backproof.reference.observation import Observation
 from backproof.reports.matrix import compare
 from backproof.reports.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.results import SCHEMA_FILE, Results, encoded, schema, worst
 from backproof.reports.tables import power_rows
-
-CASES = [
-    case
-    for case in standard_cases(("float64", "float32"))
-    if case.name in ("xor-hidden", "hidden-tanh", "weights-of-1e30")
-]
-NUMPY = known_adapters()["numpy"]
-
-
-def doubled(case: Case) -> Observation:
-    """The deltas are right; every weight gradient of the first layer is twice what it should be."""
-    honest = observe(case)
-    first, *rest = honest.weight_gradients or ()
-    assert first is not None
-    return replace(honest, adapter="doubled", weight_gradients=(2 * first, *rest))
-
-
-def infinite(case: Case) -> Observation:
-    honest = observe(case)
-    return replace(honest, adapter="infinite", loss=np.array(np.inf, case.dtype))
-
-
-def raises(case: Case) -> Observation:
-    raise RuntimeError("the device is on fire\nand a second line")
-
-
-def dies(case: Case) -> Observation:
-    import os
-
-    os._exit(7)
-
-
-def planted(name: str, run: Any) -> Adapter:
-    return Adapter(name, "planted", package=None, run=run)
+from planted import CASES, NUMPY, dies, doubled, infinite, planted, raises
 
 
 def validated(results: Results) -> dict[str, Any]:

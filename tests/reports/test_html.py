@@ -25,8 +25,7 @@ from backproof.reports.junit import junit
 from backproof.reports.matrix import compare
 from backproof.reports.render import FORMATS, markdown, terminal
 from backproof.reports.results import Results, decoded, encoded
-
-from .test_compare import CASES, NUMPY, doubled, planted, raises  # type: ignore[import-not-found]
+from planted import CASES, NUMPY, doubled, planted, raises
 
 HOSTILE = '<script>alert("x")</script>\x1b[2J\x07|' + "long" * 200
 
