@@ -169,7 +169,11 @@ class Child:
     def complaint(self) -> str:
         """What it wrote to stderr, the end of it, made safe for a terminal."""
         text = self.said.decode(errors="replace").strip()
-        return "; its stderr ends: " + " | ".join(printable(line, STDERR_KEPT) for line in text.splitlines()) if text else ""
+        return (
+            "; its stderr ends: " + " | ".join(printable(line, STDERR_KEPT) for line in text.splitlines())
+            if text
+            else ""
+        )
 
     def end(self, patient: bool = True) -> None:
         """End it and everything in its process group; a patient end lets it go by itself first."""
