@@ -50,6 +50,9 @@ from .error_model import (
     U64,
     WORST,
     Model,
+    OwnError,
+    model_of,
+    own_error,
 )
 from .precision import FLOAT64, Precision, Profile
 from .upper_bounds import crowds, products_above
@@ -57,6 +60,10 @@ from .upper_bounds import crowds, products_above
 Array = NDArray[np.float64]
 
 BLOCK = 2**14  # elements that elementwise work is done on at a time
+
+# glibc hands freed arrays back to the system, and each new one then costs a page fault per 4 KiB: half the time of a
+# small network. Once a block of almost 32 MiB was freed, it keeps what is free (mallopt(3), M_MMAP_THRESHOLD).
+np.empty(2**25 - 2**16, np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +96,11 @@ class Bounded:
         return size
 
     @cached_property
+    def widest(self) -> float:
+        """The largest `reach` of all; NaN if one is."""
+        return float(self.reach.max())
+
+    @property
     def exact(self) -> bool:
         """Whether everyone holds the very same numbers."""
         return self.errors.shape[1:] == (1, 1) and not self.errors.any()
@@ -99,26 +111,30 @@ class Bounded:
         return Bounded(self.value[part], self.errors if shared else self.errors[:, part], self.model)
 
     def __add__(self, other: Operand) -> Bounded:
-        y = self._operand(other)
-        return self.rounded(self.value + y.value, self.errors + y.errors)
+        if not isinstance(other, Bounded):
+            return self.rounded(self.value + other, self.errors)
+        return self.rounded(self.value + other.value, self.errors + other.errors)
 
     def __sub__(self, other: Operand) -> Bounded:
-        y = self._operand(other)
-        return self.rounded(self.value - y.value, self.errors + y.errors)
+        if not isinstance(other, Bounded):
+            return self.rounded(self.value - other, self.errors)
+        return self.rounded(self.value - other.value, self.errors + other.errors)
 
     def __mul__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             return self._scaled(other)
         errors = self.reach * other.errors + self.errors * other.reach
         # Split into steps, a product may pass through twice an operand: (g + g·a)(1 − a).
-        errors = _unless_lost(2 * np.maximum(self.reach, other.reach), errors, self.model.largest)
+        if not (2 * self.widest < self.model.largest and 2 * other.widest < self.model.largest):
+            errors = _unless_lost(2 * np.maximum(self.reach, other.reach), errors, self.model.largest)
         return self.rounded(self.value * other.value, errors)
 
     def __truediv__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             # by a constant: either one division, or a product with a reciprocal that was rounded once for all elements
             exact = _power_of_two(other)
-            return self.rounded(self.value / other, self.errors / abs(other), 0 if exact else 1, 0 if exact else 1)
+            own = self.model.roundings(0) if exact else self.model.roundings(1, 1)
+            return self.rounded(self.value / other, self.errors / abs(other), own)
         smallest = np.abs(other.value) - other.error  # of the denominators in reach
         quotient = self.value / other.value
         errors = (self.errors + self.reach / smallest * other.errors) / smallest
@@ -131,30 +147,31 @@ class Bounded:
         return self + other
 
     def __rsub__(self, other: float) -> Bounded:
-        return (-self) + other
+        return self.rounded(other - self.value, self.errors)
 
     def __rmul__(self, other: float) -> Bounded:
         return self._scaled(other)
 
-    def rounded(
-        self, value: Array, errors: Array, roundings: float = 1, constants: float = 0, ulps: Array | float = 0.0
-    ) -> Bounded:
-        """A result whose operands' errors have travelled into `errors`, after so many roundings of its own.
+    def rounded(self, value: Array, errors: Array, own: OwnError | None = None) -> Bounded:
+        """A result whose operands' errors have travelled into `errors`, with the error that the operation adds.
 
-        constants: roundings that are the same for all elements;  ulps: relative errors of a function, by channel
+        own: one rounding if not given
         """
-        own = roundings * self.model.rounding + constants * self.model.constant + ulps
+        model = self.model
+        relative, growth, most = own or model.roundings(1)
         size = np.abs(value) + errors[TRUTH] + errors[WORST]
-        errors = (errors + own * size) * (OUTWARD + 2 * own)
-        return settled(value, errors, self.model)
+        grown = relative * size
+        grown += errors
+        grown *= growth
+        grown += model.lost  # zero is within reach of what may be subnormal
+        if not size.max() * most < model.largest / 2:  # rarely: then look at each
+            grown = _unless_lost(np.abs(value) + grown[TRUTH] + grown[WORST], grown, model.largest)
+        return Bounded(value, grown, model)
 
     def _scaled(self, factor: float) -> Bounded:
         """Times an exact constant; exact for a power of two."""
-        exact = _power_of_two(factor)
-        return self.rounded(self.value * factor, self.errors * abs(factor), roundings=0 if exact else 1)
-
-    def _operand(self, other: Operand) -> Bounded:
-        return other if isinstance(other, Bounded) else exactly(float(other), self.model)
+        own = self.model.roundings(0 if _power_of_two(factor) else 1)
+        return self.rounded(self.value * factor, self.errors * abs(factor), own)
 
 
 Operand = Bounded | float
@@ -167,14 +184,15 @@ def exactly(value: Any, model: Model) -> Bounded:
 
 def settled(value: Array, errors: Array, model: Model) -> Bounded:
     """The final say on a result: flushing, overflow, and no NaN in a bound (a NaN would pass every comparison)."""
-    errors = errors + model.underflow + model.flushed_below  # zero is within reach of what may be subnormal
+    errors = errors + model.lost  # zero is within reach of what may be subnormal
     return Bounded(value, _unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest), model)
 
 
 def _unless_lost(size: Array, errors: Array, largest: float) -> Array:
     """The errors, infinite where numbers of this size may have overflowed."""
-    lost = ~(size < largest)  # not `>=`: a NaN must count as lost
-    return np.where(lost, np.inf, errors) if lost.any() else errors
+    if size.max() < largest:
+        return errors
+    return np.where(size < largest, errors, np.inf)  # not `>=`: a NaN must count as lost
 
 
 def _power_of_two(x: float) -> bool:
@@ -190,27 +208,23 @@ class BoundedFunctions:
     def constant(self, value: float) -> Bounded:
         """A constant that the format may have to round."""
         exact = exactly(value, self.model)
-        return exact.rounded(exact.value, exact.errors, roundings=0, constants=1)
+        return exact.rounded(exact.value, exact.errors, self.model.roundings(0, 1))
 
     def exp(self, x: Bounded) -> Bounded:
         value = np.exp(x.value)
         errors = value * np.exp(x.errors[TRUTH]) * np.expm1(x.errors)
-        return x.rounded(value, errors, roundings=0, ulps=self.model.ulps("exp"))
+        return x.rounded(value, errors, self.model.function("exp"))
 
     def log(self, x: Bounded) -> Bounded:
-        return x.rounded(
-            np.log(x.value), self._over(x.errors, x.value - x.error), roundings=0, ulps=self.model.ulps("log")
-        )
+        return x.rounded(np.log(x.value), self._over(x.errors, x.value - x.error), self.model.function("log"))
 
     def log1p(self, x: Bounded) -> Bounded:
         errors = self._over(x.errors, 1 + x.value - x.error)
-        return x.rounded(np.log1p(x.value), errors, roundings=0, ulps=self.model.ulps("log1p"))
+        return x.rounded(np.log1p(x.value), errors, self.model.function("log1p"))
 
     def tanh(self, x: Bounded) -> Bounded:
         nearest_zero = np.maximum(np.abs(x.value) - x.error, 0)
-        return x.rounded(
-            np.tanh(x.value), x.errors / np.cosh(nearest_zero) ** 2, roundings=0, ulps=self.model.ulps("tanh")
-        )
+        return x.rounded(np.tanh(x.value), x.errors / np.cosh(nearest_zero) ** 2, self.model.function("tanh"))
 
     def sqrt(self, x: Bounded) -> Bounded:
         """|√a − √b| = |a − b| / (√a + √b), which is at most √|a − b| too. IEEE 754 rounds it correctly."""
@@ -245,7 +259,7 @@ class BoundedFunctions:
     def either(self, first: Bounded, second: Bounded) -> Bounded:
         """The first's value with bounds that cover both computations."""
         reach = (np.abs(first.value - second.value) + second.errors) * OUTWARD
-        errors = np.fmax(first.errors, np.where(np.isnan(reach), np.inf, reach))
+        errors = np.maximum(first.errors, reach)  # NaN where both values are infinite, say: `settled` sees to it
         errors[TRUTH] = first.errors[TRUTH]
         if len(errors) > RANDOM:  # a difference between the two is no rounding error
             errors[RANDOM] = np.fmax(first.errors[RANDOM], second.errors[RANDOM])
@@ -259,6 +273,7 @@ class BoundedFunctions:
 
 
 ARRAY_FUNCTIONS = ArrayFunctions()
+ALMOST_STRAIGHT = 2.0**-8  # of sigmoid and tanh |f″| ≤ 2|f′|: twice as far away, the slope differs by 2 % at most
 
 
 class BoundedArithmetic:
@@ -272,7 +287,7 @@ class BoundedArithmetic:
     def __init__(self, profile: Profile | Precision, channels: int = 2) -> None:
         if isinstance(profile, Precision):
             profile = Profile(profile.name, profile, profile, profile, profile)
-        self.model = Model(profile, channels)
+        self.model = model_of(profile, channels)
         self.functions = BoundedFunctions(self.model)
 
     def lift(self, rows: Rows) -> Bounded:
@@ -310,7 +325,8 @@ class BoundedArithmetic:
         with np.errstate(all="ignore"):
             errors = self._own(activation, matrix) * np.abs(matrix.value)
             errors[TRUTH] = 0
-            return Bounded(matrix.value, matrix.errors + errors, self.model)
+            errors += matrix.errors
+            return Bounded(matrix.value, errors, self.model)
 
     def _own(self, activation: Activation, matrix: Bounded) -> Array:
         """The relative error that computing the activation adds. Softmax: two exponentials, a sum, two roundings."""
@@ -327,7 +343,8 @@ class BoundedArithmetic:
 
     def transpose(self, matrix: Bounded) -> Bounded:
         transposed = Bounded(matrix.value.T, matrix.errors.transpose(0, 2, 1), matrix.model)
-        transposed.__dict__["reach"] = matrix.reach.T  # it is large for weights, and asked for again
+        transposed.__dict__["reach"] = matrix.reach.T  # they are large for weights, and asked for again
+        transposed.__dict__["widest"] = matrix.widest
         return transposed
 
     def matmul(self, left: Bounded, right: Bounded) -> Bounded:
@@ -363,27 +380,31 @@ class BoundedArithmetic:
         """f(z): how far f moves while z moves within its bound, and the activation's own ulps.
 
         Two bounds on the first, each valid, the smaller taken: the largest slope in reach times the error of z, and, f
-        being increasing, the values at the two ends (which say more where f saturates).
+        being increasing, the values at the two ends (which say more where f saturates and z is far from certain).
         """
 
         def f(x: Array) -> Array:
             value: Array = activation.value(x, ARRAY_FUNCTIONS)
             return value
 
-        own = self.model.ulps(activation.name)
+        own = self.model.function(activation.name)
         value = f(z.value)
         if z.exact:
-            return z.rounded(value, np.zeros_like(z.errors), roundings=0, ulps=own)
-        off = z.errors[TRUTH]
-        low, high = z.value - off, z.value + off  # the exact z lies between
-        lowest, highest = low - z.errors, high + z.errors  # and so does an implementation's
-        steepest = np.clip(activation.steepest, lowest, highest)
+            return z.rounded(value, np.zeros_like(z.errors), own)
+        most = float(z.errors.max())
+        straight = math.isfinite(activation.steepest) and most < ALMOST_STRAIGHT
+        off = 2 * most if straight else z.errors + z.errors[TRUTH]  # so far from our z may an implementation's be
+        lowest, highest = z.value - off, z.value + off
+        steepest = np.maximum(lowest, np.minimum(activation.steepest, highest))
         slope = np.abs(activation.derivative(steepest, f(steepest), ARRAY_FUNCTIONS))
         by_slope = (slope + 16 * U64) * z.errors  # the slope, in float64, may have cancelled to less than it is
+        if straight:
+            return z.rounded(value, by_slope, own)
+        low, high = z.value - z.errors[TRUTH], z.value + z.errors[TRUTH]  # the exact z lies between
         at_lowest, at_highest = f(lowest), f(highest)
         ours = 4 * (ulps(activation.name, FLOAT64) + 1) * U64 * np.maximum(np.abs(at_lowest), np.abs(at_highest))
         by_ends = np.maximum(at_highest - f(low), f(high) - at_lowest) + ours
-        return z.rounded(value, np.fmin(by_slope, by_ends), roundings=0, ulps=own)
+        return z.rounded(value, np.fmin(by_slope, by_ends), own)
 
     def softmax(self, z: Bounded) -> Bounded:
         """exp(zᵢ) / Σ exp(zⱼ): errors in z act on the exponents, ∂ log sᵢ = ∂zᵢ − Σ sⱼ ∂zⱼ, and so does the shift's."""
@@ -394,8 +415,8 @@ class BoundedArithmetic:
             widest = z.errors[: WORST + 1].sum(axis=0).max(axis=-1, keepdims=True)
             shift = z.errors + self.model.rounding * (np.abs(shifted) + 2 * widest)
             exponents = shift + shift.max(axis=2, keepdims=True)
-            own = self._own(SOFTMAX, z)
-            return z.rounded(value, value * np.exp(exponents[TRUTH]) * np.expm1(exponents), roundings=0, ulps=own)
+            own = own_error(self._own(SOFTMAX, z))
+            return z.rounded(value, value * np.exp(exponents[TRUTH]) * np.expm1(exponents), own)
 
     def log_softmax(self, z: Bounded) -> Bounded:
         """z − log Σ exp(z): as a difference of numbers up to max |z| + log Σ, whichever way it is arranged."""
@@ -407,7 +428,7 @@ class BoundedArithmetic:
             library = (1 + log_sum) * (self.model.ulps("exp") + self.model.ulps("log"))
             library = library + self.model.reductions(value.shape[1]) + self.model.rounding
             own = (self.model.rounding * (4 * size + np.abs(log_sum)) + 2 * library) * OUTWARD
-            return z.rounded(value, z.errors + z.errors.max(axis=2, keepdims=True) + own, roundings=2)
+            return z.rounded(value, z.errors + z.errors.max(axis=2, keepdims=True) + own, self.model.roundings(2))
 
     def total(self, matrix: Bounded) -> Bounded:
         """Two summands per element: a loss's terms may be sums of two, which an implementation may add separately."""
@@ -438,15 +459,13 @@ class BoundedArithmetic:
             sums = self.model.reductions(terms) * np.ones_like(reach)
             if self.model.channels > RANDOM and axes == (0,):
                 sums[RANDOM] *= np.sqrt(crowds(matrix.value.T, terms * self.model.profile.reduce.unit_roundoff)).T
-            errors = (summed + sums * reach) * OUTWARD + self.model.lost(terms)
+            errors = (summed + sums * reach) * OUTWARD + self.model.lost_in_sum(terms)
             # A loss's factor ½ may be applied to the sum of whole terms, which may overflow before.
             errors = _unless_lost(summands * reach + errors[WORST], errors, self.model.largest)
             return settled(matrix.value.sum(axis=axes, keepdims=True), errors, self.model)
 
     def _crowding(self, left: Array, right: Array, terms: int) -> tuple[Array, Array]:
         """By how much crowds of equal summands raise the random error of sums: a factor per row and per column."""
-        if self.model.channels <= RANDOM:
-            return np.ones((1, 1)), np.ones((1, 1))
         alike = terms * self.model.profile.accumulate.unit_roundoff
         rows, columns = np.sqrt(crowds(left, alike)), np.sqrt(crowds(right.T, alike)).T
         return np.minimum(rows, columns.max()), np.minimum(columns, rows.max())
@@ -454,8 +473,7 @@ class BoundedArithmetic:
     def _random(self, factor: Array) -> Array:
         """A factor for the random channel alone."""
         factors = np.ones((self.model.channels, *factor.shape))
-        if self.model.channels > RANDOM:
-            factors[RANDOM] = factor
+        factors[RANDOM] = factor
         return factors
 
     def _sum_of_products(self, left: Bounded, right: Bounded, biases: Bounded | None) -> Bounded:
@@ -466,27 +484,32 @@ class BoundedArithmetic:
         model = self.model
         terms = left.value.shape[1] + (biases is not None)
         sums = model.sums(terms)
-        lost = model.lost(terms) + model.underflow + model.flushed_below
+        lost = model.lost_in_sum(terms) + model.lost
         with np.errstate(all="ignore"):
             value = left.value @ right.value
             x, y = left.reach, right.reach
-            rows, columns = self._crowding(left.value, right.value, terms)
+            by_row = by_column = sums
+            if model.channels > RANDOM:
+                rows, columns = self._crowding(left.value, right.value, terms)
+                by_row, by_column = sums * self._random(rows), sums * self._random(columns)
             if left.exact and right.exact:
-                product = products_above([x], [y], np.zeros((1, 1)))
+                product = products_above([x], [y], np.zeros((1, 1)), right.widest)
                 errors = sums * OUTWARD * product + lost
                 if model.channels > RANDOM:
                     errors[RANDOM] += model.accumulated(terms) * (np.minimum(rows, columns) - 1) * product
             elif right.exact:
-                errors = products_above([sums * self._random(rows) * x + left.errors], [y], lost)
+                errors = products_above([by_row * x + left.errors], [y], lost, right.widest)
             elif left.exact:
-                errors = products_above([x], [sums * self._random(columns) * y + right.errors], lost)
+                errors = products_above([x], [by_column * y + right.errors], lost)
             else:
-                errors = products_above([x, left.errors], [sums * self._random(columns) * y + right.errors, y], lost)
+                errors = products_above([x, left.errors], [by_column * y + right.errors, y], lost)
+            if errors.size <= BLOCK:
+                errors = errors.astype(np.float64, copy=False)  # formats mixed are slow
             if biases is not None:
                 value += biases.value
                 errors = (errors + sums * biases.reach + biases.errors) * OUTWARD
             largest = model.profile.accumulate.largest
-            highest = x.max() * y.max() * terms + (0.0 if biases is None else biases.reach.max())
+            highest = left.widest * right.widest * terms + (0.0 if biases is None else biases.widest)
             if not highest * 2 < min(largest, model.largest):  # rarely: then look at each sum
                 partial = x @ y + (0.0 if biases is None else biases.reach)
                 # on the way, even if not in the end; and at the end, in storage

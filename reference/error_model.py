@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +42,30 @@ def probabilistic_gamma(terms: int, unit_roundoff: float, deviations: float = LA
     return math.expm1(exponent) * (1 + 4 * U64) if exponent < 1 else math.inf
 
 
+class OwnError(NamedTuple):
+    """What one operation adds: a relative error by channel, and how that grows.
+
+    growth: a factor on all errors that covers the roundings with which they are computed
+    most: more than the operation and its errors can make a number larger
+    """
+
+    relative: Array
+    growth: Array
+    most: float
+
+
+def own_error(relative: Array) -> OwnError:
+    """From its relative error, channels × 1 × 1 (or × the matrix)."""
+    growth = OUTWARD + 2 * relative
+    return OwnError(relative, growth, 4 * float(growth.max()) ** 2)
+
+
 class Model:
     """The channels' constants for one profile, each an array of channels × 1 × 1 that broadcasts over a matrix.
 
     rounding: relative error of one rounding to storage, and `constant` of one that is the same for all elements
     underflow: absolute loss of one operation;  largest: the largest finite number
+    lost: of one operation's result, which may be flushed too
     """
 
     def __init__(self, profile: Profile, channels: int) -> None:
@@ -57,14 +78,17 @@ class Model:
         self.underflow = self._per_channel(STEPS * FLOAT64.underflow, lost, lost, 0.0)
         smallest = profile.storage.smallest_normal if profile.storage.flushed else 0.0
         self.flushed_below = self._per_channel(0.0, smallest, smallest, 0.0)
+        self.lost = self.underflow + self.flushed_below
         self.largest = profile.storage.largest
+        self.ulps, self.sums, self.reductions = cache(self._ulps), cache(self._sums), cache(self._reductions)
+        self.roundings, self.function = cache(self._roundings), cache(self._function)
 
-    def ulps(self, function: str) -> Array:
+    def _ulps(self, function: str) -> Array:
         """Relative error of an elementary function: its measured ulps, with margin. An ulp is at most 2u·|x|."""
         theirs = 2 * ulps(function, self.profile.storage) * self.profile.storage.unit_roundoff
         return self._per_channel(2 * ulps(function, FLOAT64) * U64, theirs, theirs, 0.0)
 
-    def sums(self, terms: int) -> Array:
+    def _sums(self, terms: int) -> Array:
         """Error of a sum of so many products, relative to the sum of their sizes."""
         storage, multiply, accumulate = self.profile.storage, self.profile.multiply, self.profile.accumulate
         addition = accumulate.unit_roundoff * (2 if self.profile.truncated else 1)
@@ -84,7 +108,7 @@ class Model:
         """What independent roundings of so many additions come to: the part of `sums` that crowds make larger."""
         return probabilistic_gamma(terms, self.profile.accumulate.unit_roundoff) / LAMBDA
 
-    def reductions(self, terms: int) -> Array:
+    def _reductions(self, terms: int) -> Array:
         """Error of a plain sum of so many numbers, relative to the sum of their sizes; its result is stored."""
         unit = self.profile.reduce.unit_roundoff
         worst = (1 + gamma(terms, unit)) * (1 + self.profile.storage.unit_roundoff) - 1
@@ -94,9 +118,25 @@ class Model:
         ours = gamma(terms + 8, U64)
         return self._per_channel(ours, worst, 0.0, random)
 
-    def lost(self, terms: int) -> Array:
+    def lost_in_sum(self, terms: int) -> Array:
         """Absolute error by underflow of a sum of so many products."""
         return 2 * terms * self.underflow
 
+    def _roundings(self, each: int, alike: int = 0) -> OwnError:
+        """So many roundings of each element's own, and so many that are the same for all."""
+        return own_error(each * self.rounding + alike * self.constant)
+
+    def _function(self, name: str) -> OwnError:
+        """An elementary function."""
+        return own_error(self.ulps(name))
+
     def _per_channel(self, *values: float) -> Array:
-        return np.array(values[: self.channels])[:, None, None]
+        constants = np.array(values[: self.channels])[:, None, None]
+        constants.flags.writeable = False  # they are handed out again and again
+        return constants
+
+
+@cache
+def model_of(profile: Profile, channels: int) -> Model:
+    """The one model of its kind: its constants are worked out once."""
+    return Model(profile, channels)

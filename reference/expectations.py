@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -51,8 +51,8 @@ class Expected:
     @property
     def tolerance(self) -> Array:
         """An honest number x̂ satisfies |x̂ − value − remainder| ≤ tolerance."""
-        tolerance: Array = np.broadcast_to(self.worst + self.uncertainty, self.value.shape)
-        return tolerance
+        tolerance = self.worst + self.uncertainty
+        return tolerance if tolerance.shape == self.value.shape else np.broadcast_to(tolerance, self.value.shape)
 
     @property
     def likely(self) -> Array:
@@ -126,23 +126,30 @@ def _profile(precision: Precision | Profile) -> Profile:
     return precision if isinstance(precision, Profile) else PROFILES[precision.name]
 
 
-def step_expectations(case: Case, profile: Profile, seen: Evidence, rules: Rules = RULES) -> dict[Place, Expected]:
-    """What each step may give, from the numbers that the implementation was seen to have before it."""
+def step_expectations(
+    case: Case, profile: Profile, seen: Evidence, rules: Rules = RULES, places: Collection[Place] | None = None
+) -> dict[Place, Expected]:
+    """What each step may give, from the numbers that the implementation was seen to have before it.
+
+    places: those asked for; None for all
+    """
     if case.online:
         return _online_expectations(case, profile, rules)
     channels = len(CHANNELS) if seen else WORST + 1  # from end to end, roundings are shared by all later elements
-    steps = stepwise(case, BoundedArithmetic(profile, channels), seen, rules)
+    loss = places is None or Place("loss", None) in places
+    steps = stepwise(case, BoundedArithmetic(profile, channels), seen, rules, loss=loss)
     bounds = steps.expected
+    wanted = bounds if places is None else {place: bounds[place] for place in places}
     in_balls = profile.storage is FLOAT64 and _multiplications(case) <= LARGEST_IN_BALLS
     if not in_balls or not all(np.isfinite(s.value).all() for s in seen.values()):
-        return {place: _expected(bound, None, steps.axes.get(place)) for place, bound in bounds.items()}
+        return {place: _expected(bound, None, steps.axes.get(place)) for place, bound in wanted.items()}
 
     def compute(ar: Arithmetic) -> dict[Place, Any]:
-        return stepwise(case, ar, steps.used, rules, bounds).expected
+        return stepwise(case, ar, steps.used, rules, bounds, loss).expected
 
-    radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
+    radii = {place: CERTAIN * bound.errors[WORST] for place, bound in wanted.items()}
     truth = enclosures(compute, radii)
-    return {place: _expected(bound, truth[place], steps.axes.get(place)) for place, bound in bounds.items()}
+    return {place: _expected(bound, truth[place], steps.axes.get(place)) for place, bound in wanted.items()}
 
 
 def _online_expectations(case: Case, profile: Profile, rules: Rules) -> dict[Place, Expected]:

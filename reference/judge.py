@@ -185,7 +185,8 @@ def _compared(
     case: Case, observation: Observation, profile: Profile, truth: Mapping[Place, Enclosure] | None, rules: Rules
 ) -> tuple[Comparison, ...]:
     seen = evidence(case, observation, profile)
-    expected = step_expectations(case, profile, seen, rules)
+    entries = list(_in_order(observation, seen))
+    expected = step_expectations(case, profile, seen, rules, [place for place, _, _ in entries])
     return tuple(
         _compare(
             place,
@@ -193,7 +194,7 @@ def _compared(
             expected[place].known_up_to(error),
             None if truth is None or error is not None else truth.get(place),
         )
-        for place, array, error in _in_order(observation, seen)
+        for place, array, error in entries
     )
 
 
@@ -309,7 +310,7 @@ def _compare(place: Place, got: NDArray[Any], may_be: Expected, truth: Enclosure
     )
 
 
-BLOCK = 2**15  # elements
+BLOCK = 2**16  # elements
 
 
 @dataclass(frozen=True)
@@ -328,18 +329,26 @@ class _Block:
 
 def _block(got: Array, may_be: Expected, scale: float) -> _Block:
     tolerance = may_be.tolerance
+    largest, least = float(tolerance.max()), float(tolerance.min())
+    tolerance = tolerance.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
-        errors = np.abs((got - may_be.value) - may_be.remainder)
+        errors = got - may_be.value
+        if may_be.remainder.any():
+            errors -= may_be.remainder
+        np.abs(errors, out=errors)
+        error = float(errors.max())
         ratios = errors / tolerance
-        decided = _decided(tolerance, scale)
-        # the exact result is one number, not a set
+        ratio = float(np.fmax.reduce(ratios, axis=None, initial=0.0))  # 0 / 0 is no error
+        # The quick way: everything is decided, exact results are numbers and not sets, and nothing is outside.
+        certain = largest < (scale or math.inf) and bool(may_be.uncertainty.max() <= CERTAIN * least)
+        likely = tolerance if may_be.systematic is None else may_be.likely
+        if certain and error < math.inf and (ratio < 1 if likely is tolerance else bool((errors <= likely).all())):
+            return _Block(0, 0, 0, ratio, error, largest, [])
         single = np.broadcast_to(may_be.uncertainty <= CERTAIN * tolerance, tolerance.shape)
-        if decided.all() and single.all() and bool((errors <= may_be.likely).all()):
-            ratio = float(np.nan_to_num(ratios).max())
-            return _Block(0, 0, 0, ratio, float(errors.max()), float(tolerance.max()), [])
+        decided = _decided(tolerance, scale)
         ratios = np.where(np.isnan(ratios), np.where(errors == 0, 0.0, np.inf), ratios)  # 0 / 0 is no error, NaN is
         wrong = decided & (ratios > 1)
-        suspect = decided & ~wrong & ~(errors <= may_be.likely)
+        suspect = decided & ~wrong & ~(errors <= likely)
     counted = ratios[decided & (wrong | single)]
     flat = np.where(wrong | suspect, ratios, -1.0)
     order = np.argsort(-flat, axis=None, kind="stable")[:SHOWN]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +83,7 @@ class Observation:
         return None if self.activations is None else self.activations[-1]
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a number stands: a quantity, and the layer that it belongs to (None for the loss)."""
 
     quantity: str

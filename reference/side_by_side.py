@@ -78,18 +78,20 @@ class SideBySide(PlainArithmetic):
         products += [(b.value, b.reach, b.errors) for b in more]
         terms = len(products)
         size = sum(reach for _, reach, _ in products)
-        errors = (sum(e for _, _, e in products) + self.model.sums(terms) * size) * OUTWARD + self.model.lost(terms)
+        errors = (sum(e for _, _, e in products) + self.model.sums(terms) * size) * OUTWARD + self.model.lost_in_sum(
+            terms
+        )
         return self._settled(sum(value for value, _, _ in products), errors, size)
 
     def _plain_sum(self, numbers: Sequence[Bounded], summands: int = 1) -> Bounded:
         terms = summands * len(numbers)
         size = summands * sum(x.reach for x in numbers)
         errors = (sum(x.errors for x in numbers) + self.model.reductions(terms) * size) * OUTWARD
-        return self._settled(sum(x.value for x in numbers), errors + self.model.lost(terms), size)
+        return self._settled(sum(x.value for x in numbers), errors + self.model.lost_in_sum(terms), size)
 
     def _settled(self, value: Any, errors: Any, size: Any) -> Bounded:
         largest = min(self.model.largest, self.model.profile.accumulate.largest)
-        errors = errors + self.model.underflow + self.model.flushed_below
+        errors = errors + self.model.lost
         lost = ~(size + errors[WORST] < largest)
         return Bounded(np.asarray(value), np.where(lost, np.inf, errors), self.model)
 

@@ -125,13 +125,17 @@ def stepwise(
     seen: Evidence,
     rules: Rules = RULES,
     bounds: Mapping[Place, Bounded] | None = None,
+    loss: bool = True,
 ) -> Steps:
     """Run the case, each rule on what was seen; where nothing was seen, the rule's own result goes on to the next step.
 
     bounds: what this gave in bounds, for a run in balls. A kink is one where an implementation's z may be on either
         side, though the exact z is on one: derivatives are taken of balls that reach as far
+    loss: whether it is asked for; nothing else depends on it
     """
     forced = _Forced(case, ar, seen, bounds or {})
+    if not loss:
+        rules = replace(rules, error=lambda *_: None)
     run(case, ar, forced.rules(rules))
     return Steps(forced.expected, forced.used, forced.axes)
 
@@ -191,7 +195,8 @@ class _Forced:
 
         fused: the elementwise part of the step on exact operands, whose errors are those of its few roundings
         """
-        self.expected[place] = result
+        if result is not None:
+            self.expected[place] = result
         if place not in self.seen:
             return result
         seen = self.seen[place]

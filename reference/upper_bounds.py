@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,19 @@ def crowds(matrix: Array, alike: float) -> Array:
     return np.asarray(squares[:, None] / n, np.float64)
 
 
-def products_above(left: list[Array], right: list[Array], lost: Array) -> Array:
+def products_above(left: list[Array], right: list[Array], lost: Array, right_widest: float | None = None) -> Array:
     """An upper bound of Σ leftᵢ · rightᵢ + lost, of matrices without negative numbers, for every channel at once.
 
     The inner dimensions stand side by side, so that it is one matrix product. It is done in float32 where the numbers'
     range allows: of a bound, two digits are enough, and all roundings are covered.
     left, right: rows × inner and inner × columns, or channels × those;  lost: channels × 1 × 1
+    right_widest: the largest number on the right, if it is known
     """
     inner = sum(a.shape[-1] for a in left) + 1
-    widths = [max(float(a.max()) for a in side) for side in (left, right)]
+    widths = [
+        max(float(a.max()) for a in left),
+        max(float(a.max()) for a in right) if right_widest is None else right_widest,
+    ]
     single = inner < LONGEST_IN_FLOAT32 and all(LEAST_IN_FLOAT32 < w < 1 / LEAST_IN_FLOAT32 for w in widths)
     dtype, floor = (np.float32, FLOOR_IN_FLOAT32) if single else (np.float64, 0.0)
     if single:
@@ -57,18 +62,16 @@ def products_above(left: list[Array], right: list[Array], lost: Array) -> Array:
 
 def _beside(parts: list[Array], last: Array, axis: int, dtype: Any, up: float, floor: float) -> Array:
     """The matrices, and `last` as one more line, along an axis; rounded up to the dtype, with `floor` added."""
-    widths = [a.shape[axis] for a in parts]
-    channels = max((len(a) for a in (*parts, last) if a.ndim == 3), default=0)
+    channels = next((a.shape[:1] for a in (*parts, last) if a.ndim == 3), ())
     across = parts[0].shape[-1 if axis == -2 else -2]
-    length = sum(widths) + 1
-    shape = (across, length) if axis == -1 else (length, across)
-    joined = np.empty((channels, *shape) if channels else shape, dtype)
-    lines = np.moveaxis(joined, axis, -1)  # so that the axis to fill is the last of this view
-    start = 0
-    for part, width in zip(parts, widths, strict=True):
-        lines[..., start : start + width] = np.moveaxis(part, axis, -1)
-        start += width
-    lines[..., -1:] = np.moveaxis(last, axis, -1)
+    ends = list(accumulate([a.shape[axis] for a in parts] + [1]))
+    shape = (*channels, across, ends[-1]) if axis == -1 else (*channels, ends[-1], across)
+    joined = np.empty(shape, dtype, order="F" if parts[0].flags.fnc else "C")  # as the first part: copied line by line
+    for part, start, end in zip((*parts, last), [0, *ends], ends, strict=False):
+        if axis == -1:
+            joined[..., start:end] = part
+        else:
+            joined[..., start:end, :] = part
     joined *= up
     joined += floor
     return joined

@@ -30,6 +30,22 @@ def around(value: Any, error: Any, precision: Precision) -> Bounded:
     return Bounded(np.array(value), np.array([error, np.zeros_like(error)]), model)
 
 
+@pytest.mark.parametrize(("first", "second"), [(1.0, np.inf), (1.0, np.nan), (np.inf, 1.0), (np.inf, np.inf)])
+def test_either_of_two_computations_covers_one_that_is_lost(first: float, second: float) -> None:
+    """Where one of the ways overflows, or gives no number, nothing can be said of the result."""
+    arithmetic = BoundedArithmetic(FLOAT32)
+    one, other = (around([[x]], [[0.0]], FLOAT32) * 1.5 for x in (first, second))
+    covered = arithmetic.elementwise(lambda a, b, fn: fn.either(a, b), one, other)
+    assert np.isposinf(covered.error).all()
+
+
+def test_a_result_that_may_overflow_is_lost_and_one_below_is_not() -> None:
+    """Just below float32's largest number, and within a rounding of it; and far above."""
+    for value, lost in ((FLOAT32.largest * (1 - 1e-6), False), (FLOAT32.largest, True), (1e39, True)):
+        doubled = around([[value / 2, 1.0]], [[0.0, 0.0]], FLOAT32) * 2.0
+        assert np.isposinf(doubled.error).tolist() == [[lost, False]]
+
+
 @pytest.mark.parametrize("precision", [FLOAT64, FLOAT32], ids=lambda p: p.name)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_truth_is_inside_every_bound(case: Case, precision: Precision) -> None:

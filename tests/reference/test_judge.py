@@ -13,8 +13,8 @@ pytest.importorskip("flint")
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case, Dense
 from backproof.reference.cases import standard_cases
-from backproof.reference.expectations import step_expectations
-from backproof.reference.judge import UnusableAnswer, Verdict, judge
+from backproof.reference.expectations import Expected, step_expectations
+from backproof.reference.judge import UnusableAnswer, Verdict, _block, judge
 from backproof.reference.observation import QUANTITIES, Observation, Place, Received
 from backproof.reference.precision import PROFILES
 from backproof.reference.stepwise import evidence
@@ -81,6 +81,30 @@ def test_a_number_that_is_not_finite_is_wrong(quantity: str, bad: float) -> None
     judgement = judge(case, nudged(observe(case), quantity, layer, index, bad))
     assert judgement.wrong[0].place == Place(quantity, layer)
     assert judgement.wrong[0].worst[0].ratio == np.inf
+
+
+def test_the_quick_way_and_the_careful_way_say_the_same() -> None:
+    """What is all right is judged by a few largest and smallest values; one kink more, and each element is looked at."""
+    rng = np.random.default_rng(0)
+    value, worst = rng.standard_normal((8, 5)), rng.uniform(1e-6, 1e-5, (8, 5)).astype("float32")
+    got = value + rng.uniform(-1, 1, (8, 5)) * worst
+    got[0, 0], worst[0, 0] = value[0, 0], 0  # nothing may be off, and nothing is: 0 / 0
+    may_be = Expected(value, np.zeros((1, 1)), np.zeros((8, 5)), worst)
+    kink = replace(
+        may_be,
+        value=np.vstack([value, [[0.5] * 5]]),
+        uncertainty=np.vstack([may_be.uncertainty, [[0.5] * 5]]),
+        worst=np.vstack([worst, [[0] * 5]]),
+    )
+    quick, careful = _block(got, may_be, 5.0), _block(np.vstack([got, [[0.25] * 5]]), kink, 5.0)
+    assert (quick.wrong, careful.wrong) == (0, 0)
+    assert 0.9 < quick.ratio == careful.ratio < 1
+    assert quick.error == careful.error
+    assert careful.undecided == 0
+
+    for bad in (np.nan, np.inf, value[0, 0] + 1e-9):
+        got[0, 0] = bad
+        assert _block(got, may_be, 5.0).wrong == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
