@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .reference.bounded import BoundedArithmetic
     from .reference.case import Case, Dense, InvalidInput, run, with_ones
     from .reference.cases import standard_cases
+    from .reference.conventions import Convention
     from .reference.expectations import expectations
     from .reference.judge import Judgement, UnusableAnswer, Verdict, judge
     from .reference.observation import Observation
@@ -30,6 +31,7 @@ _HOMES = {
     "reference.bounded": ("BoundedArithmetic",),
     "reference.case": ("Case", "Dense", "InvalidInput", "run", "with_ones"),
     "reference.cases": ("standard_cases",),
+    "reference.conventions": ("Convention",),
     "reference.expectations": ("expectations",),
     "reference.judge": ("Judgement", "UnusableAnswer", "Verdict", "judge"),
     "reference.observation": ("Observation",),
@@ -45,6 +47,7 @@ __all__ = [
     "Adapter",
     "BoundedArithmetic",
     "Case",
+    "Convention",
     "Dense",
     "InvalidInput",
     "Judgement",

@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapters.adapter import Unanswered
-from ..reference.activations import SOFTMAX
 from ..reference.case import Case, InvalidInput
-from ..reference.conventions import Convention, candidates, probes
+from ..reference.conventions import Convention, candidates
 from ..reference.diagnosis import diagnose, located, of_calls
 from ..reference.downcasts import OF_FORMATS
 from ..reference.explanation import ARRAYS, Diagnosis, Evidence, reproduces, right
 from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
-from ..reference.losses import DISTRIBUTION, LOSSES
 from ..reference.observation import Observation, Place
 from ..reference.observation import observed as shown
 from ..reference.stepwise import as_matrix
-from .report import Report
+from .report import Report, Subject
+from .witness import witness
 
 Array = NDArray[Any]
 
 CANDIDATES_DIAGNOSED = 6  # conventions that a wrong answer is diagnosed under
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The implementation, as far as a report speaks of it.
-
-    returns: gradients, updated or outputs, or several of them by "any";  stored: how it stores its parameters, in words
-    bias: a form that `probes` knows;  observe: to ask it once more, which may raise Unanswered; None if it cannot be
-    """
-
-    returns: str
-    stored: str
-    bias: str | Sequence[bool] = "separate"
-    observe: Callable[[Case], Observation] | None = None
+UNDECLARED_DIAGNOSED = 2  # conventions beside them, against what was declared
 
 
 def assess(
@@ -126,6 +110,12 @@ def _wrong(
         said.insert(0, f"it computes {other}, exactly; that is not what was declared.")
     else:
         convention, diagnosis = _diagnosed(ranked, observed, pairs=False)
+        others = sorted(undeclared, key=lambda c: -_explained(c, observed))[:UNDECLARED_DIAGNOSED]
+        if not diagnosis.explanations and others:
+            undeclared_one, under_it = _diagnosed(others, observed, pairs=False)
+            if under_it.explanations:
+                convention, diagnosis = undeclared_one, under_it
+                said.insert(0, f"besides, it computes {convention}; that is not what was declared.")
         if not diagnosis.explanations:
             convention, diagnosis = _diagnosed(ranked[:1], observed, pairs=True)
         said = [*because(diagnosis, convention), *said] if diagnosis.explanations else said
@@ -162,44 +152,6 @@ def _diagnosed(ranked: Sequence[Convention], observed: Evidence, pairs: bool) ->
             return convention, diagnosis
         tried.append((convention, diagnosis))
     return min(tried, key=lambda entry: len(entry[1].explanations) or math.inf)
-
-
-def witness(subject: Subject, convention: Convention) -> list[str]:
-    """The smallest network and data, in quarters, on which the function is wrong too: to be checked by hand."""
-    layers = len(convention.activations)
-    if subject.observe is None:
-        return []
-    for units, batch in ((1, 1), (1, 2), (2, 1), (2, 2)):
-        several = convention.activations[-1] == SOFTMAX.name or LOSSES[convention.loss].targets == DISTRIBUTION
-        sizes = (units,) * layers + (2 if several else 1,)
-        (probe,) = probes(sizes, (batch,), subject.bias, "float64", 7)
-        case = _in_quarters(convention.applied(replace(probe, learning_rate=0.5)))
-        try:
-            observation = subject.observe(case)
-            wrong = judge(case, observation, rules=convention.rules()).wrong
-        except (Unanswered, UnusableAnswer):
-            return []
-        if wrong:
-            worst = wrong[0].worst[0]
-            parts = [f"    weights = {[np.array(layer.weights).tolist() for layer in case.layers]!r}"]
-            parts.append(f"    biases = {[None if x.biases is None else list(x.biases) for x in case.layers]!r}")
-            parts.append(
-                f"    inputs, targets = {np.array(case.inputs).tolist()!r}, {np.array(case.targets).tolist()!r}"
-            )
-            said = f"expected {worst.expected!r}, got {worst.got!r}"
-            return ["smallest network that shows it:", *parts, f"    {wrong[0].place}{list(worst.index)}: {said}"]
-    return []
-
-
-def _in_quarters(case: Case) -> Case:
-    def rounded(row: Sequence[float]) -> tuple[float, ...]:
-        return tuple((round(4 * x) or (1 if x > 0 else -1)) / 4 for x in row)
-
-    layers = tuple(
-        replace(x, weights=tuple(map(rounded, x.weights)), biases=None if x.biases is None else rounded(x.biases))
-        for x in case.layers
-    )
-    return replace(case, layers=layers, inputs=tuple(map(rounded, case.inputs)))
 
 
 def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:

@@ -16,8 +16,10 @@ from ..reference.expectations import truth_of
 from ..reference.judge import UnusableAnswer, judge
 from ..reference.observation import Observation
 from ..reference.precision import PROFILES
-from .assess import Subject, because, witness
+from .assess import because
+from .report import Subject
 from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
+from .witness import witness
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
 

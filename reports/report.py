@@ -1,16 +1,33 @@
-"""What a verification found, as people and programs read it."""
+"""What is on trial, and what a verification found of it, as people and programs read it."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..reference.case import Case
 from ..reference.explanation import Diagnosis
+from ..reference.observation import Observation
 
 
 class WrongGradients(AssertionError):
     """`Report.raise_for_wrong` and `assert_gradients` raise it; its text is the report."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The implementation, as far as a report speaks of it.
+
+    returns: gradients, updated or outputs, or several of them by "any";  stored: how it stores its parameters, in words
+    bias: a form that `probes` knows;  observe: to ask it once more, which may raise Unanswered; None if it cannot be
+    """
+
+    returns: str
+    stored: str
+    bias: str | Sequence[bool] = "separate"
+    observe: Callable[[Case], Observation] | None = None
 
 
 @dataclass(frozen=True)

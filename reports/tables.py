@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 
 from ..reference.precision import PROFILES
@@ -130,6 +131,9 @@ def summary(results: Results) -> str:
     return f"wrong: {wrong} of {runs} runs give numbers that no honest implementation gives."
 
 
+INDENT = "    "  # of lines that are code
+
+
 @dataclass(frozen=True)
 class Failure:
     """One adapter's wrong or suspect numbers on one case, in words."""
@@ -139,6 +143,16 @@ class Failure:
     comparisons: tuple[tuple[str, tuple[str, ...]], ...]  # a headline, and a line per element
     key: tuple[str, str, str]  # case, dtype, adapter
     diagnosis: tuple[str, ...]
+
+    @property
+    def said(self) -> list[tuple[bool, str]]:
+        """The diagnosis in paragraphs, each with whether it is code: lines that are indented."""
+        grouped = groupby(self.diagnosis, key=lambda line: line.startswith(INDENT))
+        return [
+            (is_code, text)
+            for is_code, lines in grouped
+            for text in (["\n".join(line.removeprefix(INDENT) for line in lines)] if is_code else lines)
+        ]
 
     @property
     def text(self) -> str:

@@ -27,8 +27,7 @@ from ..reference.certified import CertifiedArithmetic
 from ..reference.conventions import Convention
 from ..reference.observation import Observation, Place, computed
 from ..reference.precision import PRECISIONS
-from .assess import Subject
-from .report import Report
+from .report import Report, Subject
 from .verify_process import Asked, judged
 
 SCHEMA = "backproof-vectors/1"

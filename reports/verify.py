@@ -18,9 +18,9 @@ from ..reference.diagnosis import diagnose
 from ..reference.judge import Verdict, judge
 from ..reference.observation import Observation
 from ..reference.precision import PRECISIONS
-from .assess import Subject, assess, because, steps
+from .assess import assess, because, steps
 from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, answers, as_array, how_to_call
-from .report import Report, WrongGradients
+from .report import Report, Subject, WrongGradients
 
 __all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
 

@@ -22,8 +22,8 @@ from ..reference.judge import SEVERITY, UnusableAnswer, Verdict, judge
 from ..reference.observation import Observation
 from ..reference.precision import PRECISIONS
 from ..reference.side_by_side import alike, within
-from .assess import Subject, assess
-from .report import Report
+from .assess import assess
+from .report import Report, Subject
 from .verify import BATCHES, CASES, checked_sizes
 
 ONE_BY_ONE = 64  # cases of one network that are judged step by step; of more, only what is not inside its bounds

@@ -219,6 +219,14 @@ def test_a_missing_derivative_is_named_proved_and_shown_on_the_smallest_network(
     assert json.loads(report.to_json())["faults"] == ["hidden-delta-without-derivative"]
 
 
+def test_a_bug_under_a_convention_that_was_not_declared_is_named_and_both_are_said() -> None:
+    report = verify(lambda W, B, x, t: gradients(W, B, x, t, bug="no derivative"), loss="squared_error")
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == ["hidden-delta-without-derivative"]
+    besides = "besides, it computes squared error with ½, summed over samples; sigmoid in hidden layers, sigmoid at the"
+    assert any(finding.startswith(besides) and "not what was declared" in finding for finding in report.findings)
+
+
 def test_a_forgotten_downcast_is_said_to_be_float32() -> None:
     def narrow(*arguments: Any) -> Any:
         W, B, x, t = ([np.float32(v) for v in a] if isinstance(a, list) else np.float32(a) for a in arguments)
