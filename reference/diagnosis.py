@@ -33,11 +33,13 @@ from .stepwise import as_matrix
 def diagnose(evidence: Evidence, convention: Convention | None = None, pairs: bool = False) -> Diagnosis:
     """Try the catalogue, then downcasts, then relations to the right numbers; the first kind that fits is kept.
 
-    evidence: observations of one implementation, at least one of them wrong
+    evidence: observations of one implementation; what the right algorithm explains needs no other explanation
     convention: under which they were meant; the cases' own if None
     pairs: try two faults at once instead, which takes a hundred times as long
     """
     numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
+    if reproduces(right(convention), evidence):
+        return Diagnosis((), numbers)
     for kind in (_pairs_of_faults,) if pairs else (_single_faults, _downcasts, relations):
         fitting = [e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
         if fitting:

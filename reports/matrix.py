@@ -106,10 +106,10 @@ def _run(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult
 
 
 def _diagnosis(case: Case, adapter: Adapter, observation: Observation) -> list[str]:
-    """What explains wrong gradients (or what is shown, if there are none), and the smallest network that shows it."""
+    """What explains wrong gradients, or, where they are right or not shown, whatever is; and the smallest network."""
     names = tuple(layer.activation for layer in case.layers)
     convention = Convention(names, case.loss, case.reduction)
-    shown = replace(
+    gradients = replace(
         observation,
         pre_activations=None,
         activations=None,
@@ -118,10 +118,13 @@ def _diagnosis(case: Case, adapter: Adapter, observation: Observation) -> list[s
         updated_weights=None,
         updated_biases=None,
     )
-    if shown.weight_gradients is None:
-        shown = observation
-    diagnosis = diagnose([(case, shown)], convention)
-    said = because(diagnosis, convention) if diagnosis.explanations else []
+    wanted = [observation] if gradients.weight_gradients is None else [gradients, observation]
+    said: list[str] = []
+    for shown in wanted:
+        diagnosis = diagnose([(case, shown)], convention)
+        if diagnosis.explanations:
+            said = because(diagnosis, convention)
+            break
     try:
         return said + witness(Subject("any", "", "separate", adapter.run), convention)
     except Exception:  # the adapter's, which it raises for a network that it was not asked for

@@ -194,3 +194,11 @@ def test_a_wrong_run_is_diagnosed_with_a_witness() -> None:
         assert run.diagnosis[0] == "it multiplies the weight gradient of layer 1 by 2."
         assert "smallest network that shows it:" in run.diagnosis
     assert "it multiplies the weight gradient of layer 1 by 2." in terminal(results)
+
+
+def test_right_gradients_beside_a_wrong_loss_are_not_explained_by_a_fault_that_does_not_show() -> None:
+    """On a sigmoid net, "uses the sigmoid's derivative whatever the activation" gives the right gradients too."""
+    (run,) = compare([case for case in CASES if case.name == "xor-hidden"][:1], [planted("infinite", infinite)]).runs
+    assert run.verdict == "wrong"
+    assert run.diagnosis[0] == "smallest network that shows it:"
+    assert run.diagnosis[-1].endswith("yours is inf")
