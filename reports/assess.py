@@ -44,15 +44,21 @@ def _evidence(convention: Convention, observed: Evidence) -> list[tuple[Case, Ob
     return [(convention.applied(case), observation) for case, observation in observed]
 
 
+def _suits(convention: Convention, observed: Evidence) -> bool:
+    """Whether the convention's loss may be asked for these targets; probes suit every loss, given cases need not."""
+    try:
+        _evidence(convention, observed)
+    except InvalidInput:
+        return False
+    return True
+
+
 def _following(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
     """The first convention under which the right algorithm gives every number, from end to end."""
     for convention in conventions:
-        try:
-            first = reproduces(right(convention), _evidence(convention, observed[:1]))
-            if first and reproduces(right(convention), _evidence(convention, observed)):
-                return convention
-        except InvalidInput:  # a loss that these targets do not suit
-            continue
+        first = reproduces(right(convention), _evidence(convention, observed[:1]))
+        if first and reproduces(right(convention), _evidence(convention, observed)):
+            return convention
     return None
 
 
@@ -98,7 +104,7 @@ def _wrong(
     signs = (False, True) if subject.returns in ("gradients", "any") else (False,)
     online = (False, True) if subject.returns == "updated" else (False,)
     every = candidates(observed[0][0].sizes, negative=signs, online=online)
-    undeclared = [c for c in every if c not in conventions]
+    undeclared = [c for c in every if c not in conventions and _suits(c, observed)]
     other = _following(undeclared, observed)
     changing = [finding for finding in findings if "not deterministic" in finding]
     if changing:  # numbers that change from call to call are nobody's, unless they follow from the call before

@@ -31,12 +31,12 @@ def gradients(weights: Any, biases: Any, inputs: Any, targets: Any, factor: floa
     return of_weights, of_biases
 
 
-def ascent(*arguments: Any) -> Any:
-    return gradients(*arguments, factor=-1.0)
+def ascent(weights: Any, biases: Any, inputs: Any, targets: Any) -> Any:
+    return gradients(weights, biases, inputs, targets, -1.0)
 
 
-def averaged(*arguments: Any) -> Any:
-    return gradients(*arguments, factor=1 / arguments[3].size)
+def averaged(weights: Any, biases: Any, inputs: Any, targets: Any) -> Any:
+    return gradients(weights, biases, inputs, targets, 1 / targets.size)
 
 
 def moved(weights: Any, biases: Any, inputs: Any, targets: Any, rate: float) -> Any:
