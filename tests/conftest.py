@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -37,6 +38,8 @@ SLOW = "slow: tox runs it, and so does pytest --slow"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would the processes whose answer to it is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     absent = [package for package in REQUIRED if find_spec(package) is None]
     if absent:
         raise pytest.UsageError(f"BACKPROOF_TEST_REQUIRES names packages that are not installed: {', '.join(absent)}")

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
 from backproof.adapters.adapter import chosen, known_adapters
-from backproof.reference.case import InvalidInput
+from backproof.reference.case import Case, InvalidInput
+from backproof.reference.observation import Observation
 from backproof.reports import ledger
 from backproof.reports.claims import HOLDS, LIMIT, TOO_STRONG, Entry, Frameworks
 from backproof.reports.train import loaded, network, samples, saved
@@ -50,6 +52,20 @@ def test_each_has_its_numbers_and_frameworks_do_not_differ_in_what_counts(entrie
     assert len(curved) >= 3
     for entry in curved:
         assert all(len(x) == len(y) and min(y) > 0 for _, x, y in entry.curves)
+
+
+def test_a_framework_that_is_a_little_wrong_is_noticed() -> None:
+    """By 10⁻⁹ of a gradient, which prints as the same numbers; the second claim compares a framework with itself."""
+    plain = known_adapters()["plain"]
+
+    def off(case: Case) -> Observation:
+        seen = plain.run(case)
+        share = 1 + 1e-9 * (case.layers[0].biases is not None or case.name != "xor")
+        return replace(seen, weight_gradients=tuple(g if g is None else g * share for g in seen.weight_gradients or ()))
+
+    frameworks = Frameworks((replace(plain, run=off),))
+    for number in (1, 2, 5, 7, 8):
+        assert ledger.CHECKS[number - 1](frameworks).result == TOO_STRONG, number
 
 
 def test_the_views(entries: list[Entry]) -> None:
