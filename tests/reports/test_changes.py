@@ -10,23 +10,21 @@ pytest.importorskip("flint")
 
 from backproof.reports.changes import changes
 from backproof.reports.matrix import compare
-from backproof.reports.results import Results
+from backproof.reports.results import ComparisonResult, Results
 from planted import CASES, NUMPY, doubled, planted
 
 OLD = compare(CASES, [NUMPY])
 
 
-def upgraded(factor: float) -> Results:
-    """The same with every error so many times as large, in another version."""
+def upgraded(error: float, step: str = "") -> Results:
+    """The same in another version, with this largest error in every step, or in one kind of step."""
+
+    def step_of(c: ComparisonResult) -> ComparisonResult:
+        moved = c.largest_error is not None and step in ("", c.quantity)
+        return msgspec.structs.replace(c, largest_error=error) if moved else c
+
     runs = [
-        msgspec.structs.replace(
-            run,
-            version="9.9",
-            comparisons=[
-                msgspec.structs.replace(c, largest_error=None if c.largest_error is None else factor * c.largest_error)
-                for c in run.comparisons
-            ],
-        )
+        msgspec.structs.replace(run, version="9.9", comparisons=[step_of(c) for c in run.comparisons])
         for run in OLD.runs
     ]
     return msgspec.structs.replace(OLD, runs=runs)
@@ -37,11 +35,31 @@ def test_nothing_changed() -> None:
 
 
 def test_digits_lost_and_won_are_said_with_the_versions() -> None:
-    worse = changes(OLD, upgraded(1000))
-    assert "→ 9.9" in worse
-    assert "3.0 digits lost" in worse
-    assert "won" not in worse.replace("digits won", "")
-    assert "3.0 digits won" in changes(upgraded(1000), OLD)
+    best, worse = upgraded(0.0), upgraded(2.0**-53 * 1000)
+    text = changes(best, worse)
+    assert "→ 9.9" in changes(OLD, worse)
+    assert "3.0 digits lost" in text
+    assert "won" not in text.replace("digits won", "")
+    assert "3.0 digits won" in changes(worse, best)
+
+
+def test_one_step_that_lost_digits_is_named_behind_a_step_with_a_larger_error() -> None:
+    """All steps err by 10⁻⁸; then one that erred by less does, and the largest error of the case stays what it was."""
+    before = upgraded(1e-8)
+    fine = msgspec.structs.replace(before, runs=[
+        msgspec.structs.replace(run, comparisons=[
+            msgspec.structs.replace(c, largest_error=1e-12) if c.quantity == "bias_gradients" else c
+            for c in run.comparisons
+        ])
+        for run in before.runs
+    ])  # fmt: skip
+    lost = [line for line in changes(fine, before).splitlines() if "digits lost in" in line]
+    assert lost
+    assert all("4.0 digits lost in bias_gradients[" in line for line in lost)
+
+
+def test_roundings_that_fall_otherwise_are_no_change() -> None:
+    assert "nothing changed" in changes(upgraded(0.0), upgraded(2.0**-53 * 8))
 
 
 def test_a_new_finding_and_cases_that_came_or_went_come_first() -> None:
