@@ -7,7 +7,7 @@ relations to the right numbers, two faults at once. What fits nothing is located
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import combinations
@@ -30,17 +30,19 @@ from .relations import calls, relations
 from .stepwise import as_matrix
 
 
-def diagnose(evidence: Evidence, convention: Convention | None = None, pairs: bool = False) -> Diagnosis:
+def diagnose(
+    evidence: Evidence, convention: Convention | None = None, kinds: Sequence[Kind] | None = None
+) -> Diagnosis:
     """Try the catalogue, then downcasts, then relations to the right numbers; the first kind that fits is kept.
 
     evidence: observations of one implementation; what the right algorithm explains needs no other explanation
     convention: under which they were meant; the cases' own if None
-    pairs: try two faults at once instead, which takes a hundred times as long
+    kinds: what to try instead of `KINDS`; `pairs_of_faults` takes a hundred times as long
     """
     numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
     if reproduces(right(convention), evidence):
         return Diagnosis((), numbers)
-    for kind in (_pairs_of_faults,) if pairs else (_single_faults, _downcasts, relations):
+    for kind in KINDS if kinds is None else kinds:
         fitting = [e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
         if fitting:
             return Diagnosis(_distinct(fitting, evidence), numbers)
@@ -54,7 +56,7 @@ def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagno
     return Diagnosis(tuple(fitting), numbers)
 
 
-def _single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+def single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """Every fault wherever it applies, and in each layer alone."""
     case = evidence[0][0]
     for fault in FAULTS:
@@ -75,7 +77,7 @@ def _rules(fault: Fault, layer: int | None, case: Case) -> Rules:
     return faulty_rules(fault, case, layer)
 
 
-def _downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """Narrower formats, in one layer or in all; of those that fit, the ones whose own rounding comes nearest.
 
     Their bounds are no proof of the format: a coarser one holds what a finer one does, and much else. But done in the
@@ -166,7 +168,7 @@ def _in_format(evidence: Evidence, name: str) -> bool:
     )
 
 
-def _pairs_of_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+def pairs_of_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """Two faults that replace different rules, at once."""
     case = evidence[0][0]
     changed = {fault.name: _changed(fault.rules(case)) for fault in FAULTS}
@@ -176,6 +178,10 @@ def _pairs_of_faults(evidence: Evidence, convention: Convention | None) -> Itera
         words, mistakes = f"{one.description}, and {other.description}", f"{one.mistake}; {other.mistake}"
         prediction = by_rules(partial(_both, one, other), convention)
         yield Explanation((one.name, other.name), words, mistakes, None, prediction)
+
+
+Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
+KINDS: tuple[Kind, ...] = (single_faults, downcasts, relations)  # the surest first
 
 
 def _changed(rules: Rules) -> set[str]:

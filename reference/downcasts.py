@@ -17,7 +17,7 @@ from .faults import Fault
 from .precision import PROFILES, Profile
 from .wrong_rules import replacing
 
-MISTAKE = "a default dtype, or a cast that was forgotten"
+MISTAKE = "a default dtype (JAX without jax_enable_x64), or a cast that was forgotten"
 
 
 def _roundings(profile: Profile, terms: int) -> int:

@@ -57,7 +57,7 @@ def relations(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
 def _changes(seen: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """Each array of gradients changed in a way of its own, or all in the same. Read off one case of each network."""
     changes: dict[Sizes, dict[Place, Change]] = {}
-    for case, observation in _one_of_each(seen):
+    for case, observation in one_of_each(seen):
         wanted, unit = _wanted(case, convention), PROFILES[observation.precision].storage.unit_roundoff
         found = {place: _change(got, wanted[place], unit) for place, got in _gradients(case, observation).items()}
         changes[case.sizes] = {place: change for place, change in found.items() if change is not None}
@@ -72,7 +72,7 @@ def _changes(seen: Evidence, convention: Convention | None) -> Iterator[Explanat
             return
 
 
-def _one_of_each(seen: Evidence) -> Evidence:
+def one_of_each(seen: Evidence) -> Evidence:
     """The first case of each network: of several samples, if there is one."""
     first: dict[Sizes, tuple[Case, Observation]] = {}
     for case, observation in sorted(seen, key=lambda pair: pair[0].batch == 1):
@@ -233,7 +233,7 @@ def _of_order(positions: NDArray[Any]) -> str:
 
 def _exchanged_layers(seen: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """The gradients of layers of equal shape in each other's place."""
-    sources = {case.sizes: _sources(case, observation, convention) for case, observation in _one_of_each(seen)}
+    sources = {case.sizes: _sources(case, observation, convention) for case, observation in one_of_each(seen)}
     given = right(convention)
 
     def prediction(case: Case, ar: Arithmetic) -> Mapping[Place, Matrix]:

@@ -267,10 +267,49 @@ def clipped(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmet
     return RULES.output_error(objective, inside, targets, ar)
 
 
-def shifted_log(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
-    """log(o + 1e-7), whose derivative is 1/(o + 1e-7)."""
-    moved = ar.elementwise(lambda o, fn: o + fn.constant(1e-7), outputs)
-    return RULES.output_error(objective, moved, targets, ar)
+def shifted_log(shift: float) -> Callable[..., Matrix]:
+    """log(o + ε) as people guard a logarithm; of two classes, log(1 − o + ε) beside it."""
+
+    def softmax(o: Number, t: Number, fn: Functions) -> Number:
+        return -(t / (o + fn.constant(shift)))
+
+    def binary(o: Number, t: Number, fn: Functions) -> Number:
+        return (1 - t) / (1 - o + fn.constant(shift)) - t / (o + fn.constant(shift))
+
+    return by_loss({"softmax_cross_entropy": softmax, "binary_cross_entropy": binary})
+
+
+def by_loss(derivatives: dict[str, Callable[[Number, Number, Functions], Number]]) -> Callable[..., Matrix]:
+    """∂E/∂o by a formula of outputs and targets, for the losses that it is given for; the others stay right."""
+
+    def rule(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
+        derivative = derivatives.get(objective.loss.name)
+        if derivative is None:
+            return RULES.output_error(objective, outputs, targets, ar)
+        loss = replace(objective.loss, derivative=lambda o, t, ar: ar.elementwise(derivative, o, t))
+        return RULES.output_error(replace(objective, loss=loss), outputs, targets, ar)
+
+    return rule
+
+
+def activation_before_logits(case: Case) -> Rules:
+    """The outputs go through softmax, or the sigmoid, before a loss from logits applies it to them again."""
+    inside = {
+        "softmax_cross_entropy_from_logits": SOFTMAX,
+        "binary_cross_entropy_from_logits": ACTIVATIONS["sigmoid"],
+    }.get(case.loss)
+    if inside is None:
+        return RULES
+    calls = iter(layers_called(case, "activation"))
+
+    def activation(layer: Layer, z: Matrix, ar: Arithmetic) -> Matrix:
+        last = next(calls) == len(case.layers) - 1
+        return RULES.activation(replace(layer, activation=inside) if last else layer, z, ar)
+
+    def output_delta(layer: Layer, z: Matrix, outputs: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
+        return RULES.output_delta(replace(layer, activation=inside), z, outputs, error, ar)
+
+    return replace(RULES, activation=activation, output_delta=output_delta)
 
 
 # --------------------------------------------------------------------------------------------- ∂E/∂a of hidden layers

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,24 @@ from numpy.typing import NDArray
 
 from ..reference.case import Case, InvalidInput
 from ..reference.conventions import Convention, candidates
-from ..reference.diagnosis import diagnose, located, of_calls
+from ..reference.diagnosis import KINDS, Kind, diagnose, located, of_calls, pairs_of_faults
 from ..reference.downcasts import OF_FORMATS
-from ..reference.explanation import ARRAYS, Diagnosis, Evidence, reproduces, right
+from ..reference.explanation import ARRAYS, Diagnosis, Evidence, distances, reproduces, right
 from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
+from ..reference.last_layer import likely
 from ..reference.observation import Observation, Place
 from ..reference.observation import observed as shown
+from ..reference.precision import PRECISIONS
+from ..reference.relations import one_of_each
 from ..reference.stepwise import as_matrix
 from .report import Report, Subject
 from .witness import witness
 
 Array = NDArray[Any]
 
-CANDIDATES_DIAGNOSED = 6  # conventions that a wrong answer is diagnosed under
+RANKED_BY_DIGITS, LIKELY = 6, 24  # conventions that a wrong answer is diagnosed under
+NETWORKS_RANKED = 2  # that conventions are ranked by: what a mean divides by may be the same in one of them
+NEARLY_RIGHT = 1e-3  # of an array's largest number
 UNDECLARED_DIAGNOSED = 2  # conventions beside them, against what was declared
 
 
@@ -99,7 +104,7 @@ def _wrong(
     conventions: Sequence[Convention], observed: Evidence, subject: Subject, findings: list[str], strict: bool
 ) -> Report:
     """What is known of wrong numbers, the surest first: an undeclared convention, a fault, a precision, two faults."""
-    ranked = sorted(conventions, key=lambda c: -_explained(c, observed))[:CANDIDATES_DIAGNOSED]
+    ranked = _worth_diagnosing(conventions, observed)
     convention, diagnosis, said = ranked[0], None, list(findings)
     signs = (False, True) if subject.returns in ("gradients", "any") else (False,)
     online = (False, True) if subject.returns == "updated" else (False,)
@@ -115,15 +120,15 @@ def _wrong(
     elif other is not None:
         said.insert(0, f"it computes {other}, exactly; that is not what was declared.")
     else:
-        convention, diagnosis = _diagnosed(ranked, observed, pairs=False)
-        others = sorted(undeclared, key=lambda c: -_explained(c, observed))[:UNDECLARED_DIAGNOSED]
+        convention, diagnosis = _diagnosed(ranked, observed, KINDS)
+        others = _worth_diagnosing(undeclared, observed)[:UNDECLARED_DIAGNOSED] if undeclared else []
         if not diagnosis.explanations and others:
-            undeclared_one, under_it = _diagnosed(others, observed, pairs=False)
+            undeclared_one, under_it = _diagnosed(others, observed, KINDS)
             if under_it.explanations:
                 convention, diagnosis = undeclared_one, under_it
                 said.insert(0, f"besides, it computes {convention}; that is not what was declared.")
         if not diagnosis.explanations:
-            convention, diagnosis = _diagnosed(ranked[:1], observed, pairs=True)
+            convention, diagnosis = _diagnosed(ranked[:1], observed, [pairs_of_faults])
         said = [*because(diagnosis, convention), *said] if diagnosis.explanations else said
         if not diagnosis.explanations:
             case, observation, _ = next(e for e in _judged(convention, observed) if e[2].wrong)
@@ -131,7 +136,7 @@ def _wrong(
                 "no known fault, pair of faults, factor or precision gives these numbers. Where they are wrong:"
             )
             said.append(located(case, observation, convention))
-            said += _peculiar(observed)
+            said += [*_peculiar(observed), *_not_among(conventions)]
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"assumed: {words}; {subject.stored}.")
     judged = _judged(convention, observed)
@@ -149,15 +154,53 @@ def _peculiar(observed: Evidence) -> list[str]:
     return []
 
 
-def _diagnosed(ranked: Sequence[Convention], observed: Evidence, pairs: bool) -> tuple[Convention, Diagnosis]:
-    """The convention under which fewest explanations remain, and those."""
-    tried = []
-    for convention in ranked:
-        diagnosis = diagnose(_evidence(convention, observed), convention, pairs)
-        if diagnosis.proved:
-            return convention, diagnosis
-        tried.append((convention, diagnosis))
-    return min(tried, key=lambda entry: len(entry[1].explanations) or math.inf)
+def _not_among(conventions: Sequence[Convention]) -> list[str]:
+    """What an undeclared convention may be, if it is none of those that were tried."""
+    if len({convention.activations for convention in conventions}) == 1:
+        return []
+    hidden = dict.fromkeys(name for convention in conventions for name in convention.activations)
+    losses = dict.fromkeys(convention.loss.replace("_", " ") for convention in conventions)
+    return [
+        f"tried: {', '.join(hidden)} (the same in all hidden layers) with {', '.join(losses)}. If yours has another "
+        "activation or loss, no verdict on its gradients is possible; if layers differ, declare `activations`."
+    ]
+
+
+def _worth_diagnosing(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
+    """The likeliest: by digits, and where no array is right, those that the last layer leads to."""
+    by_digits = sorted(conventions, key=lambda c: -_explained(c, observed))[:RANKED_BY_DIGITS]
+    if _right_arrays(by_digits[0], observed):
+        return by_digits
+    return list(dict.fromkeys((*likely(conventions, observed)[:LIKELY], *by_digits)))
+
+
+def _diagnosed(
+    conventions: Sequence[Convention], observed: Evidence, kinds: Sequence[Kind]
+) -> tuple[Convention, Diagnosis]:
+    """A convention and what explains the numbers under it, by the first kind of explanation that fits.
+
+    Of several, one under which most arrays are right already, and of those one that leaves fewest explanations.
+    """
+    right_ones = {convention: _right_arrays(convention, observed) for convention in conventions}
+    ordered = sorted(conventions, key=lambda convention: -right_ones[convention])
+    for kind in kinds:
+        for _, alike in groupby(ordered, key=right_ones.__getitem__):
+            found = []
+            for convention in alike:
+                diagnosis = diagnose(_evidence(convention, observed), convention, [kind])
+                if diagnosis.proved:
+                    return convention, diagnosis
+                if diagnosis.explanations:
+                    found.append((convention, diagnosis))
+            if found:
+                return min(found, key=lambda entry: len(entry[1].explanations))
+    return conventions[0], Diagnosis((), 0)
+
+
+def _right_arrays(convention: Convention, observed: Evidence) -> int:
+    """How many arrays of each network are nearly those of the right algorithm; it ranks, no more."""
+    far = distances(right(convention), _evidence(convention, one_of_each(observed)[:NETWORKS_RANKED]))
+    return sum(off < NEARLY_RIGHT for off in far.values())
 
 
 def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
@@ -177,6 +220,8 @@ def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
             f"with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds, nearer than with "
             "any other format or place; the right algorithm does not, and no other known fault does."
         )
+        meant = diagnosis.names[0].removeprefix("everything-in-")
+        lines += [f"if {meant} is what you mean, declare it: dtype={meant!r}."] if meant in PRECISIONS else []
     elif diagnosis.proved:
         lines.append(
             f"proved: with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds; the right "
@@ -188,15 +233,16 @@ def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
 
 
 def _explained(convention: Convention, observed: Evidence) -> float:
-    """How many digits of each array of the first probe the convention gives, in the mean: it ranks, no more."""
-    ((case, observation),) = _evidence(convention, observed[:1])
-    floats = right(convention)(case, ARRAYS) or {}
-    with np.errstate(all="ignore"):
-        errors = []
-        for place, array in shown(observation):
-            moved = np.abs(floats[place] - _before(case, place)).max()  # of updates, what counts is the change
-            errors.append(np.abs(as_matrix(place, array).astype(float) - floats[place]) / moved)
-        return float(sum(np.clip(-np.log10(np.where(np.isnan(e), 1, e)), 0, 16).mean() for e in errors))
+    """How many digits of each array of each network the convention gives, in the mean: it ranks, no more."""
+    digits = 0.0
+    for case, observation in _evidence(convention, one_of_each(observed)[:NETWORKS_RANKED]):
+        floats = right(convention)(case, ARRAYS) or {}
+        with np.errstate(all="ignore"):
+            for place, array in shown(observation):
+                moved = np.abs(floats[place] - _before(case, place)).max()  # of updates, what counts is the change
+                errors = np.abs(as_matrix(place, array).astype(float) - floats[place]) / moved
+                digits += float(np.clip(-np.log10(np.where(np.isnan(errors), 1, errors)), 0, 16).mean())
+    return digits
 
 
 def _before(case: Case, place: Place) -> Array:

@@ -61,12 +61,28 @@ class Call:
         answer = _quietly(self.function, arguments, self.timeout)
         changed = _changed_in_place(before, arguments)
         try:
-            observation = self._read(case, answer)
+            observation = self._read_in_some_order(case, answer)
         except Unanswered as error:
             raise Unanswered(f"{error}{_note(changed)}") from None
         if changed:
             raise ModifiedInputs(changed, observation)
         return observation
+
+    def _read_in_some_order(self, case: Case, answer: Any) -> Observation:
+        """All weights, then all biases; or else weights and biases of each layer, if that fits."""
+        try:
+            return self._read(case, answer)
+        except Unanswered:
+            by_layer = isinstance(answer, (list, tuple)) and all(
+                isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in answer
+            )
+            if not by_layer or not answer or self.returns == "outputs":
+                raise
+            try:
+                return self._read(case, tuple(zip(*answer, strict=True)))
+            except Unanswered:
+                pass
+            raise
 
     def _read(self, case: Case, answer: Any) -> Observation:
         if answer is None:
@@ -92,10 +108,10 @@ class Call:
         for k, (layer, w, b) in enumerate(zip(case.layers, weights, biases, strict=True)):
             shape = np.shape(layer.weights)
             if w is None or w.shape != shape:
-                came = "None" if w is None else " × ".join(map(str, w.shape))
+                came = NO_ARRAY[kind] if w is None else " × ".join(map(str, w.shape))
                 raise Unanswered(f"{kind} weights[{k}]: expected {shape[0]} × {shape[1]} (units × inputs), got {came}")
             if layer.biases is not None and (b is None or b.size != shape[0]):
-                came = "None" if b is None else " × ".join(map(str, b.shape)) or "a single number"
+                came = NO_ARRAY[kind] if b is None else " × ".join(map(str, b.shape)) or "a single number"
                 raise Unanswered(f"{kind} biases[{k}]: expected {shape[0]} numbers, got {came}")
         flat = tuple(None if b is None else b.reshape(-1) for b in biases)
         if self.returns == "gradients":
@@ -112,6 +128,10 @@ class Call:
         if len(given) != len(case.layers):
             raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {len(given)}")
         return [None if g is None else as_array(f"{what}[{k}]", g) for k, g in enumerate(given)]
+
+
+# What None may mean.
+NO_ARRAY = {"gradient": "None; in PyTorch, of a parameter that the loss does not reach: a detach()?", "updated": "None"}
 
 
 def _split(weights: Sequence[Array | None], column: int) -> tuple[list[Array | None], list[Array | None]]:

@@ -44,6 +44,7 @@ NETWORKS = (
     Network(("tanh", "tanh", "identity"), "squared_error", (3, 3, 3, 1)),
     Network(("relu", "sigmoid"), "binary_cross_entropy", (3, 8, 1)),
     Network(("tanh", "softmax"), "softmax_cross_entropy", (3, 5, 4)),
+    Network(("tanh", "identity"), "softmax_cross_entropy_from_logits", (3, 5, 4)),
     Network(("leaky_relu", "relu", "softplus"), "half_squared_error", (3, 8, 8, 4)),
     Network(("tanh", "sigmoid", "tanh", "sigmoid"), "half_squared_error", (4, 4, 4, 4, 4)),
 )

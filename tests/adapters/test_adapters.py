@@ -26,10 +26,10 @@ ALL = known_adapters()
 CASES = {(case.name, case.dtype): case for case in standard_cases()}
 
 
-# JAX compiles for each case anew, a third of a second each: a developer's quick run takes every twelfth of them, and
-# every sixth on the others.
+# JAX compiles for each case anew, a third of a second each: a developer's quick run takes every twentieth of them,
+# and every tenth on the others.
 def every(adapter: str) -> int:
-    return 12 if adapter == "jax" else 6
+    return 20 if adapter == "jax" else 10
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)

@@ -15,7 +15,7 @@ from backproof.adapters.plain_python import observe
 from backproof.reference.backprop import Rules
 from backproof.reference.case import Case
 from backproof.reference.conventions import Convention, probes
-from backproof.reference.diagnosis import diagnose, located
+from backproof.reference.diagnosis import diagnose, located, pairs_of_faults
 from backproof.reference.explanation import by_rules, reproduces, right
 from backproof.reference.faults import FAULTS, Fault, faulty_rules, touched_layers
 from backproof.reference.judge import Verdict, judge
@@ -36,7 +36,7 @@ def test_there_are_at_least_sixty_and_each_says_what_it_does_and_how_one_comes_t
 @pytest.mark.parametrize("fault", FAULTS, ids=attrgetter("name"))
 def test_every_fault_is_seen_and_named_in_some_network(fault: Fault, sampled: Callable[[int, int], None]) -> None:
     """In the first network where it changes a number; where others do the same there, it is among them."""
-    sampled(FAULTS.index(fault), 4)
+    sampled(FAULTS.index(fault), 6)
     for network in NETWORKS:
         convention = Convention(network.activations, network.loss, "mean")
         cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", "float64", 0)]
@@ -88,7 +88,7 @@ def test_two_faults_at_once_are_named_together() -> None:
 
     evidence = [(c, shown_by(observe(c, rules(c)), False)) for c in DEEP_CASES]
     assert not diagnose(evidence).explanations
-    diagnosis = diagnose(evidence, pairs=True)
+    diagnosis = diagnose(evidence, kinds=[pairs_of_faults])
     assert [e.names for e in diagnosis.explanations] == [(one.name, other.name)]
 
 

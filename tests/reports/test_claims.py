@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,7 +134,10 @@ def test_a_bad_row_is_named(text: str, message: str, tmp_path: Path) -> None:
         (["--adapter", "numpy"], "cannot train"),
     ],
 )
-def test_bad_usage_is_exit_2_and_one_line(arguments: list[str], message: str) -> None:
+def test_bad_usage_is_exit_2_and_one_line(
+    arguments: list[str], message: str, sampled: Callable[[int, int], None]
+) -> None:
+    sampled(len(message), 3)
     finished = cli("train", *arguments)
     assert finished.returncode == 2
     assert message in finished.stderr

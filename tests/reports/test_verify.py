@@ -16,7 +16,10 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
 import backproof as bp
-from backproof.reference.case import InvalidInput
+from backproof.reference.case import Case, Dense, InvalidInput, run
+from backproof.reference.conventions import Convention
+from backproof.reference.explanation import ARRAYS
+from backproof.reference.faults import FAULTS, faulty_rules
 from backproof.reports.verify import Report, WrongGradients, assert_gradients, verify
 
 COMMAND = Path(sys.executable).with_name("backproof")
@@ -227,6 +230,75 @@ def test_a_bug_under_a_convention_that_was_not_declared_is_named_and_both_are_sa
     assert any(finding.startswith(besides) and "not what was declared" in finding for finding in report.findings)
 
 
+UNDECLARED = [
+    (("relu", "identity"), "softmax_cross_entropy_from_logits", "activation-before-logits"),
+    (("relu", "identity"), "softmax_cross_entropy_from_logits", "softmax-left-out"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "log-left-out"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "binary-loss-of-softmax"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "softmax-diagonal-only"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "log-shifted-1e-8"),
+    (("relu", "sigmoid"), "binary_cross_entropy", "log-shifted-1e-10"),
+    (("relu", "sigmoid"), "binary_cross_entropy", "output-delta-without-derivative"),
+    (("sigmoid", "sigmoid"), "half_squared_error", "1/n-once-more"),
+    (("sigmoid", "sigmoid"), "half_squared_error", "last-sample-only"),
+    (("sigmoid", "sigmoid"), "half_squared_error", "sum-of-output-and-target"),
+    (("tanh", "identity"), "squared_error", "bias-added-twice"),
+]
+
+
+@pytest.mark.parametrize(("activations", "loss", "name"), UNDECLARED)
+def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
+    activations: tuple[str, ...], loss: str, name: str, sampled: Callable[[int, int], None]
+) -> None:
+    """It spoils every number, so that they resemble those of no convention."""
+    sampled([entry[2] for entry in UNDECLARED].index(name), 4)
+    convention, fault = Convention(activations, loss, "mean"), next(f for f in FAULTS if f.name == name)
+
+    def function(W: Any, B: Any, x: Any, t: Any) -> Any:
+        layers = tuple(Dense(w, b, "identity") for w, b in zip(W, B, strict=True))
+        case = convention.applied(Case("asked", layers, x, t))
+        step = run(case, ARRAYS, faulty_rules(fault, case))
+        return step.backward.weight_gradients, step.backward.bias_gradients
+
+    report = verify(function)
+    assert report.diagnosis is not None
+    assert name in report.diagnosis.names
+    assert f"{activations[0]} in hidden layers, {activations[-1]} at the output" in str(report)
+
+
+def test_an_activation_that_nobody_knows_is_not_called_a_bug_without_saying_what_was_tried() -> None:
+    def silu(W: Any, B: Any, x: Any, t: Any) -> Any:
+        z = x @ W[0].T + B[0]
+        s = sigmoid(z)
+        a = z * s
+        o = a @ W[1].T + B[1]
+        delta = (o - t) @ W[1] * (s + z * s * (1 - s))
+        return [delta.T @ x, (o - t).T @ a], [delta.sum(axis=0), (o - t).sum(axis=0)]
+
+    text = str(verify(silu, sizes=(2, 2, 1), batch=4, cases="few"))
+    assert "tried: sigmoid, " in text
+    assert "If yours has another activation or loss, no verdict on its gradients is possible" in text
+
+
+def test_what_was_tried_is_not_listed_where_it_was_declared() -> None:
+    noise = ([np.array([[0.37, -1.41]])], [np.array([0.83])])
+    text = str(verify(lambda *given: noise, sizes=(2, 1), activations="tanh", batch=2, cases="few"))
+    assert "no known fault" in text
+    assert "tried: " not in text
+
+
+def test_weights_and_biases_may_come_layer_by_layer() -> None:
+    assert verify(lambda *given: list(zip(*gradients(*given), strict=True))).ok
+    columns = verify(lambda *given: ((f := gradients(*given))[0], [b.reshape(-1, 1) for b in f[1]]), sizes=(3, 4, 1))
+    assert columns.ok  # whose shapes, layer by layer, would fit as well
+
+
+def test_a_parameter_without_a_gradient_is_said_to_be_out_of_the_loss_s_reach() -> None:
+    report = verify(lambda *given: ([None, gradients(*given)[0][1]], gradients(*given)[1]))
+    assert report.verdict == "unanswered"
+    assert "a parameter that the loss does not reach" in str(report)
+
+
 def test_a_forgotten_downcast_is_said_to_be_float32() -> None:
     def narrow(*arguments: Any) -> Any:
         W, B, x, t = ([np.float32(v) for v in a] if isinstance(a, list) else np.float32(a) for a in arguments)
@@ -295,8 +367,13 @@ HOSTILE: list[tuple[str, Callable[..., Any], str, str]] = [
 
 @pytest.mark.parametrize(("function", "verdict", "words"), [h[1:] for h in HOSTILE], ids=[h[0] for h in HOSTILE])
 def test_hostile_functions_get_a_message_of_their_own(
-    function: Callable[..., Any], verdict: str, words: str, capsys: pytest.CaptureFixture[str]
+    function: Callable[..., Any],
+    verdict: str,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    sampled: Callable[[int, int], None],
 ) -> None:
+    sampled(int(verdict == "wrong"), 2)  # where much is tried, in vain
     calls[0] = 0
     report = verify(function, activations="sigmoid", loss="half_squared_error", reduction="sum", timeout=0.2)
     assert report.verdict == verdict, str(report)
