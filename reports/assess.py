@@ -162,7 +162,7 @@ def _not_among(conventions: Sequence[Convention]) -> list[str]:
     losses = dict.fromkeys(convention.loss.replace("_", " ") for convention in conventions)
     return [
         f"tried: {', '.join(hidden)} (the same in all hidden layers) with {', '.join(losses)}. If yours has another "
-        "activation or loss, no verdict on its gradients is possible; if layers differ, declare `activations`."
+        "activation or loss, this verdict says no more than that; if layers differ, declare `activations`."
     ]
 
 

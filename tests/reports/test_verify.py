@@ -277,7 +277,7 @@ def test_an_activation_that_nobody_knows_is_not_called_a_bug_without_saying_what
 
     text = str(verify(silu, sizes=(2, 2, 1), batch=4, cases="few"))
     assert "tried: sigmoid, " in text
-    assert "If yours has another activation or loss, no verdict on its gradients is possible" in text
+    assert "If yours has another activation or loss, this verdict says no more than that" in text
 
 
 def test_what_was_tried_is_not_listed_where_it_was_declared() -> None:
