@@ -136,7 +136,7 @@ def bias_forms(frameworks: Frameworks) -> Entry:
             "largest difference in outputs",
             "gradients",
             "updates",
-            "part of what roundings may",
+            "of what roundings may do",
         )
     ]
     most = 0.0
@@ -159,7 +159,7 @@ def bias_forms(frameworks: Frameworks) -> Entry:
         2,
         "A column of ones and a separate bias variable are the same, first or last",
         HOLDS if most <= 1 else TOO_STRONG,
-        f"no number differs by more than {most:.0%} of what the two ways' roundings may add up to",
+        f"the largest difference is {most:.0%} of what the two ways' roundings may add up to",
         tuple(rows),
     )
 
@@ -233,7 +233,7 @@ def product_of_factors(frameworks: Frameworks) -> Entry:
     product = passed.outputs * to_output  # ∂E/∂o = o − t, and t = 0
     value = float(product.value[0, 0])
     rows: list[tuple[str, ...]] = [
-        ("implementation", "product of local factors", "gradient of w₁", "difference", "part of what roundings may")
+        ("implementation", "product of local factors", "gradient of w₁", "difference", "of what roundings may do")
     ]
     most = 0.0
     for adapter in frameworks.adapters:
@@ -318,9 +318,9 @@ def regressions(frameworks: Frameworks) -> Entry:
         (
             "implementation",
             "linear: difference from Xᵀ(Xw − t)",
-            "part of what roundings may",
+            "of what roundings may do",
             "logistic: from Xᵀ(σ(Xw) − t)",
-            "part",
+            "of what roundings may do",
         )
     ]
     most = 0.0
@@ -337,7 +337,7 @@ def regressions(frameworks: Frameworks) -> Entry:
         7,
         "One layer's gradient is that of linear and of logistic regression",
         HOLDS if most <= 1 else TOO_STRONG,
-        f"no element differs by more than {most:.0%} of what roundings may do to it",
+        f"the largest difference is {most:.0%} of what roundings may do to an element",
         tuple(rows),
     )
 
