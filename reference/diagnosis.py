@@ -40,13 +40,19 @@ def diagnose(
     kinds: what to try instead of `KINDS`; `pairs_of_faults` takes a hundred times as long
     """
     numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
-    if reproduces(right(convention), evidence):
+    if reproduces(right(convention), evidence) and not _refused(evidence, convention):
         return Diagnosis((), numbers)
     for kind in KINDS if kinds is None else kinds:
         fitting = [e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
         if fitting:
             return Diagnosis(_distinct(fitting, evidence), numbers)
     return Diagnosis((), numbers)
+
+
+def _refused(evidence: Evidence, convention: Convention | None) -> bool:
+    """Whether the judge, whose bounds from step to step are the sharper ones, calls anything wrong."""
+    rules = RULES if convention is None else convention.rules()
+    return any(judge(case, observation, rules=rules).verdict is Verdict.WRONG for case, observation in evidence)
 
 
 def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagnosis:

@@ -140,7 +140,7 @@ def _wrong(
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"assumed: {words}; {subject.stored}.")
     judged = _judged(convention, observed)
-    details = (*steps(judged), *witness(subject, convention))
+    details = (*steps(judged), *witness(subject, convention, observed[0][0].dtype))
     return Report("wrong", None, tuple(said), None, diagnosis, strict, details, _verdicts(judged))
 
 

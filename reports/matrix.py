@@ -126,7 +126,7 @@ def _diagnosis(case: Case, adapter: Adapter, observation: Observation) -> list[s
             said = because(diagnosis, convention)
             break
     try:
-        return said + witness(Subject("any", "", "separate", adapter.run), convention)
+        return said + witness(Subject("any", "", "separate", adapter.run), convention, case.dtype)
     except Exception:  # the adapter's, which it raises for a network that it was not asked for
         return said
 

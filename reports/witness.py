@@ -9,28 +9,31 @@ import numpy as np
 
 from ..adapters.adapter import Unanswered
 from ..reference.activations import SOFTMAX
-from ..reference.case import REDUCTIONS, Case, Dense
+from ..reference.case import REDUCTIONS, Case, Dense, run
 from ..reference.conventions import Convention, probes
 from ..reference.judge import Element, UnusableAnswer, judge
 from ..reference.losses import DISTRIBUTION, LOSSES
-from ..reference.observation import Place
+from ..reference.observation import Place, computed
+from ..reference.plain import PLAIN
 from .report import Subject
 from .tables import INDENT
 
 SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2))  # units per layer and samples, the smallest first
 
 
-def witness(subject: Subject, convention: Convention) -> list[str]:
+def witness(subject: Subject, convention: Convention, dtype: str) -> list[str]:
     """The smallest network and data, in quarters, on which the implementation is wrong too; empty if there is none.
 
     Its lines are a program: it prints the number that the reference gives, to be checked by hand.
+
+    dtype: that the implementation is judged in; quarters are exact in each
     """
     if subject.observe is None:
         return []
     layers = len(convention.activations)
     several = convention.activations[-1] == SOFTMAX.name or LOSSES[convention.loss].targets == DISTRIBUTION
     for units, batch in SHAPES:
-        (probe,) = probes((units,) * layers + (2 if several else 1,), (batch,), subject.bias, "float64", 7)
+        (probe,) = probes((units,) * layers + (2 if several else 1,), (batch,), subject.bias, dtype, 7)
         case = _in_quarters(convention.applied(replace(probe, learning_rate=0.5)))
         try:
             wrong = judge(case, subject.observe(case), rules=convention.rules()).wrong
@@ -55,6 +58,9 @@ def _program(case: Case, convention: Convention, place: Place, element: Element,
     if convention.negative or convention.reduction not in REDUCTIONS:
         declared = (convention.activations, convention.loss, convention.reduction, convention.negative)
         rules = [f"rules = bp.Convention({', '.join(map(repr, declared))}).rules()"]
+    row, column = (0, 0, *element.index)[-2:]
+    # By the right algorithm from the first step on; the judge's own starts from what the implementation had before.
+    number = computed(run(case, PLAIN, convention.rules()))[place][row][column]
     return [
         f"weights, biases = {weights!r}, {biases!r}",
         f"inputs, targets = {np.array(case.inputs).tolist()!r}, {np.array(case.targets).tolist()!r}",
@@ -63,7 +69,7 @@ def _program(case: Case, convention: Convention, place: Place, element: Element,
         f"case = bp.Case('smallest', layers, inputs, targets, {', '.join(options)})",
         *rules,
         f"step = bp.run(case, bp.PLAIN{', rules' if rules else ''})",
-        f"print(step.{_path(place, element.index)})  # {element.expected!r}; {yours} {element.got!r}",
+        f"print(step.{_path(place, element.index)})  # {number!r}; {yours} {element.got!r}",
     ]
 
 
@@ -82,7 +88,7 @@ def _path(place: Place, index: tuple[int, ...]) -> str:
 
 def _in_quarters(case: Case) -> Case:
     def rounded(row: Sequence[float]) -> tuple[float, ...]:
-        return tuple((round(4 * x) or (1 if x > 0 else -1)) / 4 for x in row)
+        return tuple((round(4 * float(x)) or (1 if x > 0 else -1)) / 4 for x in row)
 
     layers = tuple(
         Dense(tuple(map(rounded, x.weights)), None if x.biases is None else rounded(x.biases), x.activation)

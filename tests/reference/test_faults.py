@@ -114,3 +114,13 @@ def test_what_fits_nothing_is_mapped() -> None:
     wrong = replace(observation, weight_gradients=tuple(gradients))
     assert not diagnose([(case, wrong)]).explanations
     assert located(case, wrong) == "weight_gradients[2]: 5 of 16 elements\n  ····\n  0000\n  ····\n  ··#·"
+
+
+def test_what_end_to_end_bounds_would_admit_is_diagnosed_where_the_judge_refuses_it() -> None:
+    """Half a hidden delta in bfloat16: inside what all roundings together may do, not inside what one step may."""
+    network = NETWORKS[0]
+    convention = Convention(network.activations, network.loss, "mean")
+    cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", "bfloat16", 0)]
+    outcome = trial("hidden-delta-halved", network, "numpy", "bfloat16", cases)
+    assert outcome.detected
+    assert outcome.named in ("alone", "among")

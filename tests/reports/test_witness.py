@@ -86,7 +86,7 @@ def test_the_witness_is_a_program_that_prints_the_right_number(
     assert shown is not None
     right, wrong = (float(number) for number in shown.groups())
     printed = float(capsys.readouterr().out)
-    assert printed == pytest.approx(right, rel=1e-13)
+    assert printed == right
     assert abs(wrong - right) > 1e-9
 
     arrays = [[np.array(x) for x in names["weights"]], [np.array(x) for x in names["biases"]]]
@@ -98,3 +98,20 @@ def test_the_witness_is_a_program_that_prints_the_right_number(
         ]
     flat = np.concatenate([np.ravel(x) for part in answer for x in part])
     assert np.isclose(flat, wrong, rtol=1e-12, atol=0).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_witness_is_judged_in_the_format_of_the_implementation(dtype: str) -> None:
+    """In float64, its roundings alone would be wrong, and the first number shown one of them."""
+
+    def rounded(*given: Any) -> Any:
+        arrays = gradients(*([np.asarray(a, float) for a in group] for group in given[:2]), *given[2:])
+        return [[g.astype(given[2].dtype) for g in group] for group in arrays]
+
+    report = bp.verify(rounded, dtype=dtype)
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == ["hidden-delta-without-derivative"]
+    shown = SHOWN.search(report.details[-1])
+    assert shown is not None
+    right, wrong = (float(number) for number in shown.groups())
+    assert abs(wrong / right - 1) > 1
