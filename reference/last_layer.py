@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +35,10 @@ def likely(conventions: Sequence[Convention], evidence: Evidence) -> list[Conven
 
     Those whose own factor it is come first, of them those whose last layer is right.
     """
-    case, observation = max(evidence, key=lambda pair: (pair[0].batch > 1, pair[0].sizes[-1]))
+    one_by_one = any(convention.online for convention in conventions)  # of one sample, that is no matter
+    case, observation = max(evidence, key=lambda pair: ((pair[0].batch > 1) != one_by_one, pair[0].sizes[-1]))
     got = _shown(case, observation)
-    if got is None or case.online or not np.isfinite(got).all():
+    if got is None or not np.isfinite(got).all():
         return []
     near = max(COARSE, ROUNDINGS * PROFILES[observation.precision].storage.unit_roundoff)
     found: dict[Convention, tuple[bool, bool, float]] = {}
@@ -57,19 +57,18 @@ def likely(conventions: Sequence[Convention], evidence: Evidence) -> list[Conven
 
 
 def _shown(case: Case, observation: Observation) -> Array | None:
-    """The last layer's gradients, if need be from how far its weights moved, in one row."""
-    arrays: list[Any] = []
+    """The last layer's gradients in one row, the weights' first; of updates, how far the weights moved, without biases.
+
+    Biases that are not updated at all are common, and would spoil the direction.
+    """
     if observation.weight_gradients is not None:
         arrays = [observation.weight_gradients[-1], (observation.bias_gradients or [None])[-1]]
-    elif observation.updated_weights is not None and case.learning_rate is not None:
-        last, moved = case.layers[-1], (observation.updated_weights[-1], (observation.updated_biases or [None])[-1])
-        arrays = [
-            (np.asarray(old, float) - np.asarray(new, float)) / case.learning_rate
-            for old, new in zip((last.weights, last.biases), moved, strict=True)
-            if old is not None and new is not None
-        ]
-    rows = [np.asarray(array, float).ravel() for array in arrays if array is not None]
-    return np.concatenate(rows) if rows else None
+        rows = [array.astype(float).ravel() for array in arrays if array is not None]
+        return np.concatenate(rows) if rows else None
+    if observation.updated_weights is None or case.learning_rate is None:
+        return None
+    old, new = np.array(case.layers[-1].weights, float), observation.updated_weights[-1]
+    return None if new is None else ((old - new.astype(float)) / case.learning_rate).ravel()
 
 
 def _predictions(case: Case, numbers: int) -> Iterator[tuple[Rules, Array]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,22 @@ from ..reference.conventions import Convention, candidates
 from ..reference.diagnosis import KINDS, Kind, diagnose, located, of_calls, pairs_of_faults
 from ..reference.downcasts import OF_FORMATS
 from ..reference.explanation import ARRAYS, Diagnosis, Evidence, distances, reproduces, right
-from ..reference.judge import Judgement, UnusableAnswer, Verdict, judge
+from ..reference.judge import SEVERITY, Judgement, UnusableAnswer, Verdict, judge
 from ..reference.last_layer import likely
 from ..reference.observation import Observation, Place
 from ..reference.observation import observed as shown
-from ..reference.precision import PRECISIONS
+from ..reference.precision import PRECISIONS, PROFILES
 from ..reference.relations import one_of_each
 from ..reference.stepwise import as_matrix
 from .report import Report, Subject
 from .witness import witness
 
 Array = NDArray[Any]
+Judged = Sequence[tuple[Case, Observation, Judgement]]
 
 RANKED_BY_DIGITS, LIKELY = 6, 24  # conventions that a wrong answer is diagnosed under
 NETWORKS_RANKED = 2  # that conventions are ranked by: what a mean divides by may be the same in one of them
-NEARLY_RIGHT = 1e-3  # of an array's largest number
+NEARLY_RIGHT, ROUNDINGS = 1e-3, 8  # of an array's largest number; in formats of few digits
 UNDECLARED_DIAGNOSED = 2  # conventions beside them, against what was declared
 
 
@@ -42,7 +43,7 @@ def assess(
     found = _following(conventions, observed)
     if found is None:
         return _wrong(conventions, observed, subject, list(findings), strict)
-    return _right(found, observed, subject, list(findings), strict)
+    return _right(*found, subject, list(findings), strict)
 
 
 def _evidence(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation]]:
@@ -58,16 +59,21 @@ def _suits(convention: Convention, observed: Evidence) -> bool:
     return True
 
 
-def _following(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
-    """The first convention under which the right algorithm gives every number, from end to end."""
+def _following(conventions: Sequence[Convention], observed: Evidence) -> tuple[Convention, Judged] | None:
+    """The first convention under which the right algorithm gives every number, from end to end and step by step.
+
+    Of few digits, end to end admits much, other conventions and faults among it.
+    """
     for convention in conventions:
         first = reproduces(right(convention), _evidence(convention, observed[:1]))
         if first and reproduces(right(convention), _evidence(convention, observed)):
-            return convention
+            judged = _judged(convention, observed)
+            if all(judgement.verdict is not Verdict.WRONG for *_, judgement in judged):
+                return convention, judged
     return None
 
 
-def _judged(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation, Judgement]]:
+def _judged(convention: Convention, observed: Evidence) -> Judged:
     judged = []
     for case, observation in _evidence(convention, observed):
         try:
@@ -77,16 +83,14 @@ def _judged(convention: Convention, observed: Evidence) -> list[tuple[Case, Obse
     return judged
 
 
-def _right(convention: Convention, observed: Evidence, subject: Subject, findings: list[str], strict: bool) -> Report:
-    judged = _judged(convention, observed)
+def _right(convention: Convention, judged: Judged, subject: Subject, findings: list[str], strict: bool) -> Report:
     verdicts = {judgement.verdict for *_, judgement in judged}
-    order = (Verdict.WRONG, Verdict.SUSPECT, Verdict.AGREES, Verdict.UNDECIDED)
-    verdict = next(v for v in order if v in verdicts)
+    verdict = next(v for v in SEVERITY if v in verdicts)
     digits: dict[Place, float] = {}  # each array's best probe counts, and of those the weakest
     for *_, judgement in judged:
         for c in judgement.comparisons:
             digits[c.place] = max(digits.get(c.place, 0.0), c.digits or 0.0)
-    details = steps(judged) if verdict in (Verdict.WRONG, Verdict.SUSPECT) else []
+    details = steps(judged) if verdict is Verdict.SUSPECT else []
     if verdict is Verdict.AGREES and findings:
         verdict = Verdict.WRONG if any("state" in f or "not deterministic" in f for f in findings) else verdict
     numbers = sum(c.elements for *_, judgement in judged for c in judgement.comparisons)
@@ -96,7 +100,7 @@ def _right(convention: Convention, observed: Evidence, subject: Subject, finding
     return Report(verdict.value, words, (*findings, said), weakest, None, strict, tuple(details), _verdicts(judged))
 
 
-def _verdicts(judged: Sequence[tuple[Case, Observation, Judgement]]) -> tuple[tuple[str, str], ...]:
+def _verdicts(judged: Judged) -> tuple[tuple[str, str], ...]:
     return tuple((case.name, judgement.verdict.value) for case, _, judgement in judged)
 
 
@@ -118,7 +122,7 @@ def _wrong(
         if diagnosis is not None:
             said = [*because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
     elif other is not None:
-        said.insert(0, f"it computes {other}, exactly; that is not what was declared.")
+        said.insert(0, f"it computes {other[0]}, exactly; that is not what was declared.")
     else:
         convention, diagnosis = _diagnosed(ranked, observed, KINDS)
         others = _worth_diagnosing(undeclared, observed)[:UNDECLARED_DIAGNOSED] if undeclared else []
@@ -131,11 +135,11 @@ def _wrong(
             convention, diagnosis = _diagnosed(ranked[:1], observed, [pairs_of_faults])
         said = [*because(diagnosis, convention), *said] if diagnosis.explanations else said
         if not diagnosis.explanations:
-            case, observation, _ = next(e for e in _judged(convention, observed) if e[2].wrong)
             said.append(
                 "no known fault, pair of faults, factor or precision gives these numbers. Where they are wrong:"
             )
-            said.append(located(case, observation, convention))
+            maps = (located(case, observation, convention) for case, observation in _evidence(convention, observed))
+            said += [found for found in maps if found][:1]
             said += [*_peculiar(observed), *_not_among(conventions)]
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"assumed: {words}; {subject.stored}.")
@@ -168,7 +172,9 @@ def _not_among(conventions: Sequence[Convention]) -> list[str]:
 
 def _worth_diagnosing(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
     """The likeliest: by digits, and where no array is right, those that the last layer leads to."""
-    by_digits = sorted(conventions, key=lambda c: -_explained(c, observed))[:RANKED_BY_DIGITS]
+    ranked = sorted(conventions, key=lambda c: -_explained(c, observed))
+    kinds = [[c for c in ranked if c.online == online][:RANKED_BY_DIGITS] for online in (ranked[0].online, True, False)]
+    by_digits = list(dict.fromkeys(chain.from_iterable(kinds)))  # of updates, the likelier kind first
     if _right_arrays(by_digits[0], observed):
         return by_digits
     return list(dict.fromkeys((*likely(conventions, observed)[:LIKELY], *by_digits)))
@@ -200,7 +206,8 @@ def _diagnosed(
 def _right_arrays(convention: Convention, observed: Evidence) -> int:
     """How many arrays of each network are nearly those of the right algorithm; it ranks, no more."""
     far = distances(right(convention), _evidence(convention, one_of_each(observed)[:NETWORKS_RANKED]))
-    return sum(off < NEARLY_RIGHT for off in far.values())
+    near = max(NEARLY_RIGHT, ROUNDINGS * PROFILES[observed[0][1].precision].storage.unit_roundoff)
+    return sum(off < near for off in far.values())
 
 
 def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
@@ -228,7 +235,7 @@ def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
             "algorithm does not, and no other known fault does."
         )
     else:
-        lines.append(f"each of these reproduces all {diagnosis.numbers} numbers: on this network they are the same.")
+        lines.append(f"each of these reproduces all {diagnosis.numbers} numbers: no probe tells them apart.")
     return lines
 
 
@@ -253,7 +260,7 @@ def _before(case: Case, place: Place) -> Array:
     return np.array([layer.biases], float) if place.quantity == "updated_biases" else np.zeros(())
 
 
-def steps(judged: Sequence[tuple[Case, Observation, Judgement]]) -> list[str]:
+def steps(judged: Judged) -> list[str]:
     """The first step outside its bounds, with its worst numbers."""
     for case, _, judgement in judged:
         comparisons = judgement.wrong or judgement.suspect

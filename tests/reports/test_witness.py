@@ -104,9 +104,9 @@ def test_the_witness_is_a_program_that_prints_the_right_number(
 def test_the_witness_is_judged_in_the_format_of_the_implementation(dtype: str) -> None:
     """In float64, its roundings alone would be wrong, and the first number shown one of them."""
 
-    def rounded(*given: Any) -> Any:
-        arrays = gradients(*([np.asarray(a, float) for a in group] for group in given[:2]), *given[2:])
-        return [[g.astype(given[2].dtype) for g in group] for group in arrays]
+    def rounded(weights: Any, biases: Any, inputs: Any, targets: Any) -> Any:
+        w, b = ([np.asarray(array, float) for array in arrays] for arrays in (weights, biases))
+        return [[g.astype(inputs.dtype) for g in group] for group in gradients(w, b, inputs, targets)]
 
     report = bp.verify(rounded, dtype=dtype)
     assert report.diagnosis is not None
