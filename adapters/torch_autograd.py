@@ -131,23 +131,21 @@ def plant(case: Case, rules: Rules) -> Observation:
     )
     parameters = [p.requires_grad_() for layer in layers for p in (layer.weights, layer.biases) if p is not None]
 
-    function: Any = torch.autograd.Function  # not typed where torch is absent
+    def forwards(context: Any, *_parameters: Tensor) -> Tensor:
+        context.passed = forward(layers, inputs, ar, rules)
+        loss: Tensor = RULES.error(objective, context.passed.outputs, targets, ar)
+        return loss.reshape(())
 
-    class Network(function):  # type: ignore[misc]
-        @staticmethod
-        def forward(context: Any, *_parameters: Tensor) -> Tensor:
-            context.passed = forward(layers, inputs, ar, rules)
-            loss: Tensor = RULES.error(objective, context.passed.outputs, targets, ar)
-            return loss.reshape(())
+    def backwards(context: Any, *upstream: Tensor) -> Any:
+        found = backward(layers, inputs, targets, context.passed, objective, ar, rules)
+        pairs = zip(found.weight_gradients, found.bias_gradients, strict=True)
+        return tuple(g * upstream[0] for pair in pairs for g in pair if g is not None)
 
-        @staticmethod
-        def backward(context: Any, *upstream: Tensor) -> Any:
-            found = backward(layers, inputs, targets, context.passed, objective, ar, rules)
-            pairs = zip(found.weight_gradients, found.bias_gradients, strict=True)
-            return tuple(g * upstream[0] for pair in pairs for g in pair if g is not None)
-
+    # `class Network(torch.autograd.Function)`, which cannot be typed where torch is absent
+    methods = {"forward": staticmethod(forwards), "backward": staticmethod(backwards)}
+    network: Any = type("Network", (torch.autograd.Function,), methods)
     with torch.enable_grad():
-        Network.apply(*parameters).backward()
+        network.apply(*parameters).backward()
     with torch.no_grad():
         gradients = Backward(
             loss=None,

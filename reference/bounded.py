@@ -30,9 +30,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +38,7 @@ from .activations import SOFTMAX, Activation
 from .arithmetic import Formula, Rows
 from .arrays import ArrayFunctions
 from .atlas import ulps
+from .bounded_values import Bounded, BoundedFunctions, exactly, settled, unless_lost
 from .error_model import (
     LAMBDA,
     OUTWARD,
@@ -49,8 +47,6 @@ from .error_model import (
     TRUTH,
     U64,
     WORST,
-    Model,
-    OwnError,
     model_of,
     own_error,
 )
@@ -64,212 +60,6 @@ BLOCK = 2**14  # elements that elementwise work is done on at a time
 # glibc hands freed arrays back to the system, and each new one then costs a page fault per 4 KiB: half the time of a
 # small network. Once a block of almost 32 MiB was freed, it keeps what is free (mallopt(3), M_MMAP_THRESHOLD).
 np.empty(2**25 - 2**16, np.uint8)
-
-
-@dataclass(frozen=True, eq=False)
-class Bounded:
-    """A matrix of values and, channels × rows × columns (or × 1 × 1), their errors. See this module's docstring."""
-
-    value: Array
-    errors: Array
-    model: Model
-
-    @property
-    def error(self) -> Array:
-        """How far a number of an honest implementation may be from `value`."""
-        error: Array = np.broadcast_to(self.errors[WORST] + self.errors[TRUTH], self.value.shape)
-        return error
-
-    def holds(self, got: NDArray[Any]) -> NDArray[np.bool_]:
-        """For each element of an array of this shape, whether an honest implementation may have got it."""
-        with np.errstate(all="ignore"):
-            held: NDArray[np.bool_] = np.abs(got.astype(np.float64) - self.value) <= self.error
-            return held
-
-    @cached_property
-    def reach(self) -> Array:
-        """The largest size that each element may have, exactly or in an implementation."""
-        size = np.abs(self.value)
-        if not self.exact:
-            size += self.errors[TRUTH]
-            size += self.errors[WORST]
-        return size
-
-    @cached_property
-    def widest(self) -> float:
-        """The largest `reach` of all; NaN if one is."""
-        return float(self.reach.max())
-
-    @property
-    def exact(self) -> bool:
-        """Whether everyone holds the very same numbers."""
-        return self.errors.shape[1:] == (1, 1) and not self.errors.any()
-
-    def rows(self, part: slice) -> Bounded:
-        """Some of the rows."""
-        shared = self.errors.shape[1] == 1 != len(self.value)
-        return Bounded(self.value[part], self.errors if shared else self.errors[:, part], self.model)
-
-    def __add__(self, other: Operand) -> Bounded:
-        if not isinstance(other, Bounded):
-            return self.rounded(self.value + other, self.errors)
-        return self.rounded(self.value + other.value, self.errors + other.errors)
-
-    def __sub__(self, other: Operand) -> Bounded:
-        if not isinstance(other, Bounded):
-            return self.rounded(self.value - other, self.errors)
-        return self.rounded(self.value - other.value, self.errors + other.errors)
-
-    def __mul__(self, other: Operand) -> Bounded:
-        if not isinstance(other, Bounded):
-            return self._scaled(other)
-        errors = self.reach * other.errors + self.errors * other.reach
-        # Split into steps, a product may pass through twice an operand: (g + g·a)(1 − a).
-        if not (2 * self.widest < self.model.largest and 2 * other.widest < self.model.largest):
-            errors = _unless_lost(2 * np.maximum(self.reach, other.reach), errors, self.model.largest)
-        return self.rounded(self.value * other.value, errors)
-
-    def __truediv__(self, other: Operand) -> Bounded:
-        if not isinstance(other, Bounded):
-            # by a constant: either one division, or a product with a reciprocal that was rounded once for all elements
-            exact = _power_of_two(other)
-            own = self.model.roundings(0) if exact else self.model.roundings(1, 1)
-            return self.rounded(self.value / other, self.errors / abs(other), own)
-        smallest = np.abs(other.value) - other.error  # of the denominators in reach
-        quotient = self.value / other.value
-        errors = (self.errors + self.reach / smallest * other.errors) / smallest
-        return self.rounded(quotient, np.where(smallest > 0, errors, np.inf))
-
-    def __neg__(self) -> Bounded:
-        return Bounded(-self.value, self.errors, self.model)
-
-    def __radd__(self, other: float) -> Bounded:
-        return self + other
-
-    def __rsub__(self, other: float) -> Bounded:
-        return self.rounded(other - self.value, self.errors)
-
-    def __rmul__(self, other: float) -> Bounded:
-        return self._scaled(other)
-
-    def rounded(self, value: Array, errors: Array, own: OwnError | None = None) -> Bounded:
-        """A result whose operands' errors have travelled into `errors`, with the error that the operation adds.
-
-        own: one rounding if not given
-        """
-        model = self.model
-        relative, growth, most = own or model.roundings(1)
-        size = np.abs(value) + errors[TRUTH] + errors[WORST]
-        grown = relative * size
-        grown += errors
-        grown *= growth
-        grown += model.lost  # zero is within reach of what may be subnormal
-        if not size.max() * most < model.largest / 2:  # rarely: then look at each
-            grown = _unless_lost(np.abs(value) + grown[TRUTH] + grown[WORST], grown, model.largest)
-        return Bounded(value, grown, model)
-
-    def _scaled(self, factor: float) -> Bounded:
-        """Times an exact constant; exact for a power of two."""
-        own = self.model.roundings(0 if _power_of_two(factor) else 1)
-        return self.rounded(self.value * factor, self.errors * abs(factor), own)
-
-
-Operand = Bounded | float
-
-
-def exactly(value: Any, model: Model) -> Bounded:
-    """Numbers that every implementation holds exactly."""
-    return Bounded(np.array(value, dtype=np.float64, ndmin=2, copy=None), np.zeros((model.channels, 1, 1)), model)
-
-
-def settled(value: Array, errors: Array, model: Model) -> Bounded:
-    """The final say on a result: flushing, overflow, and no NaN in a bound (a NaN would pass every comparison)."""
-    errors = errors + model.lost  # zero is within reach of what may be subnormal
-    return Bounded(value, _unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest), model)
-
-
-def _unless_lost(size: Array, errors: Array, largest: float) -> Array:
-    """The errors, infinite where numbers of this size may have overflowed."""
-    if size.max() < largest:
-        return errors
-    return np.where(size < largest, errors, np.inf)  # not `>=`: a NaN must count as lost
-
-
-def _power_of_two(x: float) -> bool:
-    return bool(abs(np.frexp(x)[0]) == 0.5)
-
-
-class BoundedFunctions:
-    """Elementary functions on `Bounded`: an operand's error travels by the largest slope in reach; ulps are added."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-
-    def constant(self, value: float) -> Bounded:
-        """A constant that the format may have to round."""
-        exact = exactly(value, self.model)
-        return exact.rounded(exact.value, exact.errors, self.model.roundings(0, 1))
-
-    def exp(self, x: Bounded) -> Bounded:
-        value = np.exp(x.value)
-        errors = value * np.exp(x.errors[TRUTH]) * np.expm1(x.errors)
-        return x.rounded(value, errors, self.model.function("exp"))
-
-    def log(self, x: Bounded) -> Bounded:
-        return x.rounded(np.log(x.value), self._over(x.errors, x.value - x.error), self.model.function("log"))
-
-    def log1p(self, x: Bounded) -> Bounded:
-        errors = self._over(x.errors, 1 + x.value - x.error)
-        return x.rounded(np.log1p(x.value), errors, self.model.function("log1p"))
-
-    def tanh(self, x: Bounded) -> Bounded:
-        nearest_zero = np.maximum(np.abs(x.value) - x.error, 0)
-        return x.rounded(np.tanh(x.value), x.errors / np.cosh(nearest_zero) ** 2, self.model.function("tanh"))
-
-    def sqrt(self, x: Bounded) -> Bounded:
-        """|√a − √b| = |a − b| / (√a + √b), which is at most √|a − b| too. IEEE 754 rounds it correctly."""
-        value = np.sqrt(x.value)
-        return x.rounded(value, np.fmin(x.errors / value, np.sqrt(x.errors)))
-
-    def absolute(self, x: Bounded) -> Bounded:
-        return Bounded(np.abs(x.value), x.errors, x.model)
-
-    def maximum(self, x: Operand, y: Operand) -> Bounded:
-        first, second = self._bounded(x), self._bounded(y)
-        errors = np.maximum(first.errors, second.errors)
-        errors = np.where(first.value - first.error > second.value + second.error, first.errors, errors)
-        errors = np.where(second.value - second.error > first.value + first.error, second.errors, errors)
-        return Bounded(np.maximum(first.value, second.value), errors, self.model)
-
-    def minimum(self, x: Operand, y: Operand) -> Bounded:
-        first, second = self._bounded(x), self._bounded(y)
-        return -self.maximum(-first, -second)
-
-    def step(self, x: Bounded) -> Bounded:
-        """At a kink, and wherever an honest pre-activation may lie on either side, all of [0, 1] is admissible.
-
-        The exact result is then a set: `truth` encloses it, and an implementation's number is one of it.
-        """
-        sure = np.abs(x.value) > x.error
-        value = np.where(sure, (x.value > 0).astype(np.float64), 0.5)
-        errors = np.zeros((self.model.channels, *value.shape))
-        errors[TRUTH] = np.where(sure, 0.0, 0.5)
-        return Bounded(value, errors, x.model)
-
-    def either(self, first: Bounded, second: Bounded) -> Bounded:
-        """The first's value with bounds that cover both computations."""
-        reach = (np.abs(first.value - second.value) + second.errors) * OUTWARD
-        errors = np.maximum(first.errors, reach)  # NaN where both values are infinite, say: `settled` sees to it
-        errors[TRUTH] = first.errors[TRUTH]
-        if len(errors) > RANDOM:  # a difference between the two is no rounding error
-            errors[RANDOM] = np.fmax(first.errors[RANDOM], second.errors[RANDOM])
-        return settled(first.value, errors, self.model)
-
-    def _over(self, errors: Array, smallest: Array) -> Array:
-        return np.where(smallest > 0, errors / smallest, np.inf)
-
-    def _bounded(self, x: Operand) -> Bounded:
-        return x if isinstance(x, Bounded) else exactly(float(x), self.model)
 
 
 ARRAY_FUNCTIONS = ArrayFunctions()
@@ -448,7 +238,7 @@ class BoundedArithmetic:
             off = roundings * (matrix.reach * precision.unit_roundoff + precision.underflow) * OUTWARD
             errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape)).copy()
             errors[WORST : SYSTEMATIC + 1] += off
-            return Bounded(matrix.value, _unless_lost(matrix.reach + off, errors, precision.largest), self.model)
+            return Bounded(matrix.value, unless_lost(matrix.reach + off, errors, precision.largest), self.model)
 
     def _plain_sum(self, matrix: Bounded, axes: tuple[int, ...], summands: int) -> Bounded:
         terms = summands * math.prod(matrix.value.shape[axis] for axis in axes)
@@ -461,7 +251,7 @@ class BoundedArithmetic:
                 sums[RANDOM] *= np.sqrt(crowds(matrix.value.T, terms * self.model.profile.reduce.unit_roundoff)).T
             errors = (summed + sums * reach) * OUTWARD + self.model.lost_in_sum(terms)
             # A loss's factor ½ may be applied to the sum of whole terms, which may overflow before.
-            errors = _unless_lost(summands * reach + errors[WORST], errors, self.model.largest)
+            errors = unless_lost(summands * reach + errors[WORST], errors, self.model.largest)
             return settled(matrix.value.sum(axis=axes, keepdims=True), errors, self.model)
 
     def _crowding(self, left: Array, right: Array, terms: int) -> tuple[Array, Array]:
@@ -513,6 +303,6 @@ class BoundedArithmetic:
             if not highest * 2 < min(largest, model.largest):  # rarely: then look at each sum
                 partial = x @ y + (0.0 if biases is None else biases.reach)
                 # on the way, even if not in the end; and at the end, in storage
-                errors = _unless_lost(partial * (1 + sums[WORST]), errors, largest)
-                errors = _unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest)
+                errors = unless_lost(partial * (1 + sums[WORST]), errors, largest)
+                errors = unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest)
             return Bounded(value, errors, model)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from .arithmetic import Arithmetic
 from .backprop import RULES, Rules
-from .bounded import Bounded, BoundedArithmetic
+from .bounded import BoundedArithmetic
+from .bounded_values import Bounded
 from .case import Case, run
 from .certified import Enclosure, enclosures
 from .error_model import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, TRUTH, WORST

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from .activations import Activation
 from .backprop import Layer, Objective, backward, delta_rule, forward
-from .bounded import Bounded, BoundedArithmetic, exactly
+from .bounded import BoundedArithmetic
+from .bounded_values import Bounded, exactly
 from .case import Case, Step, layers_of
 from .conventions import Convention
 from .error_model import OUTWARD, TRUTH, WORST, Model

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from .activations import SOFTMAX
 from .arithmetic import Arithmetic, Matrix
 from .backprop import RULES, Layer, Rules
-from .bounded import Bounded, BoundedArithmetic, exactly
+from .bounded import BoundedArithmetic
+from .bounded_values import Bounded, exactly
 from .case import Case, run
 from .error_model import U64, WORST
 from .observation import Observation, Place, observed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import cmath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -17,7 +18,8 @@ import numpy as np
 
 from ..adapters.adapter import Adapter
 from ..reference.backprop import Objective, backward, forward
-from ..reference.bounded import Bounded, BoundedArithmetic
+from ..reference.bounded import BoundedArithmetic
+from ..reference.bounded_values import Bounded
 from ..reference.case import Case, Dense, layers_of, run, with_ones
 from ..reference.cases import XOR_INPUTS, XOR_TARGETS
 from ..reference.error_model import TRUTH
@@ -364,7 +366,7 @@ def other_routes(frameworks: Frameworks) -> Entry:
     routes["complex step, 10⁻³⁰i"] = _by_shifts(case, lambda loss: (loss(1e-30j) / 1e-30).imag)
     steps = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
     for h in steps:
-        routes[f"central differences, h = {h:g}"] = _by_shifts(case, lambda loss, h=h: (loss(h) - loss(-h)) / (2 * h))  # type: ignore[misc]
+        routes[f"central differences, h = {h:g}"] = _by_shifts(case, partial(_central_difference, h))
     rows: list[tuple[str, ...]] = [("route", "derivative", "off by", "the whole gradient")]
     verdicts, off = {}, {}
     for route, answer in routes.items():
@@ -385,6 +387,10 @@ def other_routes(frameworks: Frameworks) -> Entry:
         (curve,),
         ("h", "relative error"),
     )
+
+
+def _central_difference(h: float, loss: Callable[[complex], Any]) -> float:
+    return float((loss(h) - loss(-h)) / (2 * h))
 
 
 def _by_shifts(case: Case, derivative: Callable[[Callable[[complex], Any]], float]) -> Observation:

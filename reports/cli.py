@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_vectors import vectors_app
 from .terminal import processes, progress, show_report, table_of
 
 if TYPE_CHECKING:
@@ -283,41 +284,7 @@ def _whole_numbers(text: str | None) -> list[int] | None:
         raise InvalidInput(f"--sizes: expected whole numbers by commas, such as 2,3,1; got {text!r}.") from None
 
 
-vectors_app = typer.Typer(help="The published test vectors: rebuild, prove or print them.", no_args_is_help=True)
 app.add_typer(vectors_app, name="vectors")
-VectorFolder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Default: those of this package.")]
-
-
-@vectors_app.command()
-def generate(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write them.")],
-) -> None:
-    """Make the vectors, their schema and their README."""
-    from .vectors_making import generate as made
-
-    for path in made(folder):
-        typer.echo(f"wrote {path}", err=True)
-
-
-@vectors_app.command()
-def check(folder: VectorFolder = None) -> None:
-    """Prove every number of the vectors against the certified truth."""
-    from .vectors import check as disproved
-    from .vectors import numbered
-
-    problems = disproved(folder)
-    for problem in problems:
-        typer.echo(problem)
-    typer.echo(f"{len(numbered(folder))} tests, {len(problems)} problems")
-    raise typer.Exit(WRONG if problems else AGREES)
-
-
-@vectors_app.command()
-def show(number: Annotated[int, typer.Argument(help="Of the test.")]) -> None:
-    """Print one test for a person."""
-    from .vectors import show as shown
-
-    show_report(shown(number))
 
 
 class LedgerFormat(StrEnum):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from ..adapters.adapter import Adapter
+from ..adapters.adapter import Adapter, Unanswered
 from ..reference.case import Case
 from ..reference.conventions import Convention
 from ..reference.diagnosis import diagnose
@@ -82,9 +82,9 @@ def run_case(case: Case, adapters: Sequence[Adapter]) -> list[RunResult]:
 
 def _run(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult:
     try:
-        observation = adapter.run(case)
-    except Exception as error:  # whatever a framework raises is its answer, and the other adapters still run
-        return _unanswered(case, adapter, f"{type(error).__name__}: {error}")
+        observation = _answer(adapter, case)
+    except Unanswered as error:  # the other adapters still run
+        return _unanswered(case, adapter, str(error))
     try:
         known = truth(observation.precision) if observation.precision in PROFILES else None
         judgement = judge(case, observation, known)
@@ -125,10 +125,15 @@ def _diagnosis(case: Case, adapter: Adapter, observation: Observation) -> list[s
         if diagnosis.explanations:
             said = because(diagnosis, convention)
             break
+    return said + witness(Subject("any", "", "separate", partial(_answer, adapter)), convention, case.dtype)
+
+
+def _answer(adapter: Adapter, case: Case) -> Observation:
+    """Raises Unanswered: whatever a framework raises is its answer."""
     try:
-        return said + witness(Subject("any", "", "separate", adapter.run), convention, case.dtype)
-    except Exception:  # the adapter's, which it raises for a network that it was not asked for
-        return said
+        return adapter.run(case)
+    except Exception as error:
+        raise Unanswered(f"{type(error).__name__}: {error}") from error
 
 
 def _unanswered(case: Case, adapter: Adapter, message: str) -> RunResult:

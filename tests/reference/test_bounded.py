@@ -9,7 +9,8 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.bounded import Bounded, BoundedArithmetic
+from backproof.reference.bounded import BoundedArithmetic
+from backproof.reference.bounded_values import Bounded
 from backproof.reference.case import Case, run
 from backproof.reference.cases import standard_cases
 from backproof.reference.certified import CertifiedArithmetic, certified

@@ -111,7 +111,10 @@ def test_gradients_of_the_call_before_and_their_sum() -> None:
     total: Gradients = ([0.0, 0.0], [0.0, 0.0])
     summed = []
     for case, (weights, biases) in zip(probe, answers, strict=True):
-        total = tuple([a + b for a, b in zip(x, y, strict=True)] for x, y in zip(total, (weights, biases), strict=True))  # type: ignore[assignment]
+        total = (
+            [a + b for a, b in zip(total[0], weights, strict=True)],
+            [a + b for a, b in zip(total[1], biases, strict=True)],
+        )
         summed.append((case, shown(total)))
     assert said(summed[1:]) == ["adds its gradients to those of the call before"]
 
