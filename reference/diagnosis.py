@@ -25,7 +25,7 @@ from .explanation import ROUNDINGS, Diagnosis, Evidence, Explanation, apart, by_
 from .faults import FAULTS, Fault, faulty_rules, touched_layers
 from .judge import Verdict, judge
 from .observation import Observation, Place, computed, observed
-from .precision import PROFILES
+from .precision import FLOAT64, PROFILES
 from .relations import calls, relations
 from .stepwise import as_matrix
 
@@ -61,10 +61,8 @@ def _refused(evidence: Evidence, convention: Convention | None) -> bool:
 def _changes_something(explanation: Explanation, evidence: Evidence, convention: Convention | None) -> bool:
     """Whether it gives other numbers than the right algorithm, by more than roundings of float64."""
     assert explanation.prediction is not None
-    return max(apart(explanation.prediction, right(convention), evidence).values(), default=1.0) > INVISIBLE
-
-
-INVISIBLE = 1e-9  # of an array's largest number
+    roundings = ROUNDINGS * FLOAT64.unit_roundoff
+    return max(apart(explanation.prediction, right(convention), evidence).values(), default=1.0) > roundings
 
 
 def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagnosis:

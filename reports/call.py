@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,15 +73,10 @@ class Call:
         try:
             return self._read(case, answer)
         except Unanswered:
-            by_layer = isinstance(answer, (list, tuple)) and all(
-                isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in answer
-            )
-            if not by_layer or not answer or self.returns == "outputs":
-                raise
-            try:
-                return self._read(case, tuple(zip(*answer, strict=True)))
-            except Unanswered:
-                pass
+            pairs = isinstance(answer, (list, tuple)) and [p for p in answer if isinstance(p, (list, tuple))]
+            if self.returns != "outputs" and pairs and all(len(p) == 2 for p in pairs) and len(pairs) == len(answer):
+                with suppress(Unanswered):  # then the first message is the one to read
+                    return self._read(case, tuple(zip(*pairs, strict=True)))
             raise
 
     def _read(self, case: Case, answer: Any) -> Observation:
@@ -108,8 +103,12 @@ class Call:
         for k, (layer, w, b) in enumerate(zip(case.layers, weights, biases, strict=True)):
             shape = np.shape(layer.weights)
             if w is None or w.shape != shape:
-                came = NO_ARRAY[kind] if w is None else " × ".join(map(str, w.shape))
-                raise Unanswered(f"{kind} weights[{k}]: expected {shape[0]} × {shape[1]} (units × inputs), got {came}")
+                expected, turned = f"{shape[0]} × {shape[1]} (units × inputs)", w
+                if self.orientation == "inputs_by_units":  # said as the function has it
+                    expected = f"{shape[1]} × {shape[0]} (inputs × units, as it takes them)"
+                    turned = None if w is None else w.T
+                got = NO_ARRAY[kind] if turned is None else " × ".join(map(str, turned.shape))
+                raise Unanswered(f"{kind} weights[{k}]: expected {expected}, got {got}")
             if layer.biases is not None and (b is None or b.size != shape[0]):
                 came = NO_ARRAY[kind] if b is None else " × ".join(map(str, b.shape)) or "a single number"
                 raise Unanswered(f"{kind} biases[{k}]: expected {shape[0]} numbers, got {came}")
@@ -129,6 +128,8 @@ class Call:
             raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {len(given)}")
         return [None if g is None else as_array(f"{what}[{k}]", g) for k, g in enumerate(given)]
 
+
+RAISED = "it raised"
 
 # What None may mean.
 NO_ARRAY = {"gradient": "None; in PyTorch, of a parameter that the loss does not reach: a detach()?", "updated": "None"}
@@ -162,7 +163,7 @@ def how_to_call(
     dtype: str,
     timeout: float | None,
 ) -> tuple[Call | None, list[str]]:
-    """The first way of calling that gives an answer of the right shapes; else the messages of the customary way.
+    """The first way of calling that gives an answer of the right shapes; else what was wrong with the first answer.
 
     A function that takes biases in the first column of its weights takes them in the last: see `alternatives`.
     """
@@ -182,7 +183,8 @@ def how_to_call(
                         return None, problems[:1]
                     continue
                 return call, problems
-    return None, problems[:1]
+    answered = [problem for problem in problems if not problem.startswith(RAISED)]
+    return None, (answered or problems)[:1]
 
 
 INFERRED_BIASES = ("separate", "none", "hidden", "weights-first", "weights-last")
@@ -222,7 +224,7 @@ def _quietly(function: Callable[..., Any], arguments: list[Any], timeout: float 
     except MemoryError as error:
         raise Unanswered("it ran out of memory") from error
     except (Exception, SystemExit) as error:  # whatever it raises is its answer
-        raise Unanswered(f"it raised {type(error).__name__}: {_short(str(error))}") from error
+        raise Unanswered(f"{RAISED} {type(error).__name__}: {_short(str(error))}") from error
 
 
 class _Nowhere(io.TextIOBase):

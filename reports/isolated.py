@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from difflib import get_close_matches
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -88,7 +89,10 @@ def _found(target: str) -> Callable[..., Any]:
         raise InvalidInput(f"{target}: importing {module} raised {type(error).__name__}: {error}") from error
     for part in name.split("."):
         if not hasattr(found, part):
-            raise InvalidInput(f"{target}: {module} has no {name}.")
+            public = [known for known in dir(found) if not known.startswith("_")]
+            near = get_close_matches(part, public, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InvalidInput(f"{target}: {module} has no {name}.{hint}")
         found = getattr(found, part)
     if not callable(found):
         raise InvalidInput(f"{target}: expected a function, got {type(found).__name__}.")

@@ -190,6 +190,18 @@ def test_weights_and_biases_may_come_layer_by_layer() -> None:
     assert columns.ok  # whose shapes, layer by layer, would fit as well
 
 
+def test_gradients_the_other_way_round_than_the_weights_are_said_to_be_so() -> None:
+    """Weights inputs × units, gradients units × inputs: what it answered is told, not what it raised before."""
+
+    def turned(W: Any, B: Any, x: Any, t: Any) -> Any:
+        if W[0].shape[0] != x.shape[1]:
+            raise ValueError("matmul")
+        return gradients([w.T for w in W], B, x, t)
+
+    text = str(verify(turned))
+    assert "gradient weights[0]: expected 3 × 4 (inputs × units, as it takes them), got 4 × 3" in text
+
+
 def test_a_parameter_without_a_gradient_is_said_to_be_out_of_the_loss_s_reach() -> None:
     report = verify(lambda *given: ([None, gradients(*given)[0][1]], gradients(*given)[1]))
     assert report.verdict == "unanswered"
@@ -332,6 +344,7 @@ number = 3
         ("mynet:hang", 3, "it did not answer within 1 s, and could not be interrupted; it was killed"),
         ("mynet:memory", 3, "it ran out of memory"),
         ("mynet:nothing", 2, "mynet has no nothing"),
+        ("mynet:gradient", 2, "mynet has no gradient. Did you mean 'gradients'?"),
         ("mynet:number", 2, "expected a function, got int"),
         ("nonet:f", 2, "importing nonet raised ModuleNotFoundError"),
         ("mynet", 2, "expected package.module:function"),
