@@ -63,7 +63,7 @@ class Call:
         try:
             observation = self._read_in_some_order(case, answer)
         except Unanswered as error:
-            raise Unanswered(f"{error}{_note(changed)}") from None
+            raise Misshapen(f"{error}{_note(changed)}") from None
         if changed:
             raise ModifiedInputs(changed, observation)
         return observation
@@ -129,7 +129,9 @@ class Call:
         return [None if g is None else as_array(f"{what}[{k}]", g) for k, g in enumerate(given)]
 
 
-RAISED = "it raised"
+class Misshapen(Unanswered):
+    """It answered, but not with what was asked for."""
+
 
 # What None may mean.
 NO_ARRAY = {"gradient": "None; in PyTorch, of a parameter that the loss does not reach: a detach()?", "updated": "None"}
@@ -162,12 +164,12 @@ def how_to_call(
     orientation: str | None,
     dtype: str,
     timeout: float | None,
-) -> tuple[Call | None, list[str]]:
+) -> tuple[Call | None, str]:
     """The first way of calling that gives an answer of the right shapes; else what was wrong with the first answer.
 
     A function that takes biases in the first column of its weights takes them in the last: see `alternatives`.
     """
-    problems: list[str] = []
+    problems: list[Unanswered] = []
     for arrays in ("numpy", "list", "torch"):
         for where in (orientation,) if orientation else ORIENTATIONS:
             for form in (bias,) if bias is not None else INFERRED_BIASES:
@@ -176,15 +178,14 @@ def how_to_call(
                 try:
                     call.observe(case)
                 except ModifiedInputs:
-                    return call, problems
+                    return call, ""
                 except Unanswered as error:
-                    problems.append(str(error))
+                    problems.append(error)
                     if isinstance(error.__cause__, TimeUp):
-                        return None, problems[:1]
+                        return None, str(problems[0])
                     continue
-                return call, problems
-    answered = [problem for problem in problems if not problem.startswith(RAISED)]
-    return None, (answered or problems)[:1]
+                return call, ""
+    return None, str(next((p for p in problems if isinstance(p, Misshapen)), problems[0]))
 
 
 INFERRED_BIASES = ("separate", "none", "hidden", "weights-first", "weights-last")
@@ -224,7 +225,7 @@ def _quietly(function: Callable[..., Any], arguments: list[Any], timeout: float 
     except MemoryError as error:
         raise Unanswered("it ran out of memory") from error
     except (Exception, SystemExit) as error:  # whatever it raises is its answer
-        raise Unanswered(f"{RAISED} {type(error).__name__}: {_short(str(error))}") from error
+        raise Unanswered(f"it raised {type(error).__name__}: {_short(str(error))}") from error
 
 
 class _Nowhere(io.TextIOBase):

@@ -85,9 +85,9 @@ def verify(
         )
     batches = BATCHES[cases] if batch is None else (batch,) * len(BATCHES[cases])
 
-    call, problems = how_to_call(function, returns, networks, bias, orientation, dtype, timeout)
+    call, problem = how_to_call(function, returns, networks, bias, orientation, dtype, timeout)
     if call is None:
-        return Report("unanswered", None, tuple(problems), None, strict=strict)
+        return Report("unanswered", None, (problem,), None, strict=strict)
     asked = [
         replace(case, learning_rate=(learning_rate or 0.5) if returns == "updated" else None)
         for seed, network in enumerate(networks)

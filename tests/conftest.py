@@ -40,6 +40,12 @@ SLOW = "slow: tox runs it, and so does pytest --slow"
 def pytest_configure(config: pytest.Config) -> None:
     # A shell's background jobs ignore Ctrl-C, and so would the processes whose answer to it is tested.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if find_spec("hypothesis"):
+        from hypothesis import settings
+
+        # A check against hanging; the 200 ms that are customary are a claim about speed, which a busy machine refutes.
+        settings.register_profile("backproof", deadline=10_000)
+        settings.load_profile("backproof")
     absent = [package for package in REQUIRED if find_spec(package) is None]
     if absent:
         raise pytest.UsageError(f"BACKPROOF_TEST_REQUIRES names packages that are not installed: {', '.join(absent)}")
