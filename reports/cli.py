@@ -161,7 +161,7 @@ def list_adapters(
     if accuracy:
         from .accuracy import findings, measure, rows
 
-        measured = measure(chosen(adapter or ()))
+        measured = measure(chosen(adapter or ()), progress=lambda what: typer.echo(what, err=True))
         dtypes = list(dict.fromkeys(m.precision for m in measured))
         show_report(
             table_of(rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)])

@@ -12,6 +12,7 @@ pytest.importorskip("typer")
 
 from backproof.adapters import numpy_vectorised
 from backproof.adapters.adapter import Adapter, known_adapters
+from backproof.reference.atlas import Campaign, Measurement
 from backproof.reference.case import Case
 from backproof.reference.observation import Observation
 from backproof.reference.precision import PRECISIONS
@@ -91,3 +92,29 @@ def test_an_inaccurate_function_is_a_finding() -> None:
     assert "sigmoid in float32 is off by " in findings[0]
     assert len(accuracy.rows(measured)) == 2 * 7
     assert max(m.ulps for m in measured if m.adapter == "numpy") < 4
+
+
+def test_what_a_framework_cannot_compute_here_is_left_out_of_the_atlas_and_said() -> None:
+    honest = known_adapters()["numpy"]
+
+    def evaluate(function: str, x: Any) -> Any:
+        assert honest.evaluate is not None
+        if x.dtype == np.float16:
+            raise RuntimeError("no conversions")
+        return honest.evaluate(function, x)
+
+    said: list[str] = []
+    poor = replace(honest, name="poor", evaluate=evaluate)
+    measured = accuracy.measure([honest, poor], ["float32", "float16"], points=20, progress=said.append)
+    assert {m.precision for m in measured if m.adapter == "poor"} == {"float32"}
+    assert {m.precision for m in measured if m.adapter == "numpy"} == {"float32", "float16"}
+    assert f"poor {np.__version__}: no tanh in float16: RuntimeError: no conversions" in said
+
+
+def test_a_new_campaign_takes_the_place_of_the_same_processor_level_and_versions_only() -> None:
+    def campaign(simd: str, version: str, ulps: float) -> Campaign:
+        return Campaign("2026-01-01", "a", simd, (Measurement("numpy", version, "float64", "exp", ulps, 0.0, 1),))
+
+    old = [campaign("AVX2", "1", 1.0), campaign("AVX2", "2", 1.0), campaign("SSE4.2", "2", 1.0)]
+    again = campaign("AVX2", "2", 9.0)
+    assert accuracy.replaced(old, [again]) == [old[0], old[2], again]
