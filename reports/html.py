@@ -14,7 +14,7 @@ from tabulate import tabulate
 from ..reference.atlas import gross
 from .figures import Point, error_against_bound, networks
 from .results import ComparisonResult, Results, RunResult, made_safe
-from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, summary, unanswered
+from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, provenance, summary, unanswered
 
 POINTS = 160  # of a plot, at most; the rest is told by the nearest
 SHOWN_FAILURES = 100  # in full; the rest is counted
@@ -36,6 +36,7 @@ def html(results: Results) -> str:
         failures=failed[:SHOWN_FAILURES],
         more_failures=max(0, len(failed) - SHOWN_FAILURES),
         unanswered=unanswered(results),
+        provenance=provenance(results),
         findings=_findings(),
         networks=[(title, drawn(forward), drawn(backward)) for title, forward, backward in networks()],
     )

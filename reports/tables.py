@@ -131,6 +131,23 @@ def summary(results: Results) -> str:
     return f"wrong: {wrong} of {runs} runs give numbers that no honest implementation gives."
 
 
+def provenance(results: Results, code: str = "") -> list[str]:
+    """Where, with what and how it ran, in a line or two: what is not known is left out.
+
+    code: what a command stands between
+    """
+    e, blas = results.environment, results.environment.blas
+    machine = [e.processor, e.simd]
+    if blas is not None:
+        threads = None if blas.threads is None else f"{blas.threads} thread{'s' * (blas.threads != 1)}"
+        machine.append(" ".join(filter(None, [blas.name, blas.version, blas.architecture])))
+        machine.append(threads)
+    commit = f" (commit {e.commit})" if e.commit else ""
+    first = [f"backproof {e.backproof}{commit}", f"Python {e.python}", e.platform, e.created]
+    lines = [", ".join(first), ", ".join(filter(None, machine)) + (f": {code}{e.command}{code}" if e.command else "")]
+    return [line for line in lines if line]
+
+
 INDENT = "    "  # of lines that are code
 
 
