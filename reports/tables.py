@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -216,12 +217,20 @@ def layer_name(layer: int | None, count: int) -> str:
 
 
 def unanswered(results: Results) -> list[tuple[str, str]]:
-    """For each way in which an adapter gave no usable answer: who and on what, and why."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    """For each way in which an adapter gave no usable answer: who and on what, and why, in the first one's words."""
+    groups: dict[tuple[str, str, str], list[RunResult]] = {}
     for run in results.runs:
         if run.verdict == "unanswered":
-            groups.setdefault((run.adapter, run.dtype, run.message or ""), []).append(run.case)
-    return [(f"{adapter} {dtype} · {_few(names)}", message) for (adapter, dtype, message), names in groups.items()]
+            groups.setdefault((run.adapter, run.dtype, alike(run.message or "")), []).append(run)
+    return [
+        (f"{adapter} {dtype} · {_few([run.case for run in runs])}", runs[0].message or "")
+        for (adapter, dtype, _), runs in groups.items()
+    ]
+
+
+def alike(message: str) -> str:
+    """An error's message without what differs each time though the failure is one: names made up by a compiler."""
+    return re.sub(r"\{.*\}|<[^<>]*>|\b0x[0-9a-f]+", "…", message, flags=re.DOTALL)
 
 
 def _few(names: list[str]) -> str:
