@@ -1,14 +1,17 @@
 """The accuracy atlas: how many ulps the elementary functions of real frameworks are off. Standard library only.
 
-`atlas.json` holds what `backproof adapters --accuracy` measured against certified balls: for each framework, format and
-function the largest error in units in the last place, where it is, and the versions and the day of the measurement.
-The judge allows every implementation `MARGIN` times the largest of them, findings left out.
+`atlas.json` holds what `python -m backproof.reports.accuracy` measured against certified balls, a campaign for each
+processor and SIMD level: for each framework, format and function the largest error in units in the last place, where it
+is, and the versions and the day. The judge allows every implementation `MARGIN` times the largest of all, findings left
+out.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,16 +44,45 @@ class Measurement:
         return not self.ulps <= GROSS
 
 
+@dataclass(frozen=True)
+class Campaign:
+    """What was measured on one processor at one SIMD level.
+
+    date: ISO 8601;  processor: as the system names it;  simd: such as AVX2
+    """
+
+    date: str
+    processor: str
+    simd: str
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of the frameworks, by adapter."""
+        return {m.adapter: m.version for m in self.measurements}
+
+
+@cache
+def campaigns() -> tuple[Campaign, ...]:
+    """All that is recorded."""
+    return decoded(ATLAS_FILE.read_text(encoding="utf-8"))
+
+
 @cache
 def recorded() -> tuple[Measurement, ...]:
     """The measurements that the judge's K come from."""
-    return tuple(Measurement(**entry) for entry in _document()["measurements"])
+    return tuple(measured for campaign in campaigns() for measured in campaign.measurements)
 
 
-def recorded_on() -> str:
-    """The day of the recorded measurement, ISO 8601."""
-    day: str = _document()["date"]
-    return day
+@cache
+def gross() -> tuple[Measurement, ...]:
+    """The findings, each where it was largest: one for each framework, version, format and function."""
+    largest: dict[tuple[str, ...], Measurement] = {}
+    for m in recorded():
+        key = (m.adapter, m.version, m.precision, m.function)
+        if m.gross and (key not in largest or m.ulps > largest[key].ulps):
+            largest[key] = m
+    return tuple(largest.values())
 
 
 @cache
@@ -71,7 +103,38 @@ def ulps(function: str, precision: Precision) -> float:
     return float(math.ceil(MARGIN * max(largest)))
 
 
-@cache
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(ATLAS_FILE.read_text(encoding="utf-8"))
-    return document
+def encoded(campaigns: Sequence[Campaign]) -> str:
+    """The text of `atlas.json`, a line for each measurement."""
+    document = {
+        "about": "[largest error found in ulps, its argument, arguments tried]: python -m backproof.reports.accuracy",
+        "campaigns": [_encoded(campaign) for campaign in campaigns],
+    }
+    return re.sub(r"\[\s+([^\[\]{]*?),\s+(.*?),\s+(.*?)\s+\]", r"[\1, \2, \3]", json.dumps(document, indent=1)) + "\n"
+
+
+def _encoded(campaign: Campaign) -> dict[str, Any]:
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for m in campaign.measurements:
+        found.setdefault(m.adapter, {}).setdefault(m.precision, {})[m.function] = [m.ulps, m.at, m.arguments]
+    return {
+        "date": campaign.date,
+        "processor": campaign.processor,
+        "simd": campaign.simd,
+        "versions": campaign.versions,
+        "ulps": found,
+    }
+
+
+def _decoded(campaign: dict[str, Any]) -> Campaign:
+    measurements = [
+        Measurement(adapter, campaign["versions"][adapter], precision, function, ulps, at, arguments)
+        for adapter, precisions in campaign["ulps"].items()
+        for precision, functions in precisions.items()
+        for function, (ulps, at, arguments) in functions.items()
+    ]
+    return Campaign(campaign["date"], campaign["processor"], campaign["simd"], tuple(measurements))
+
+
+def decoded(text: str) -> tuple[Campaign, ...]:
+    """What a text such as `atlas.json`'s records."""
+    return tuple(_decoded(campaign) for campaign in json.loads(text)["campaigns"])

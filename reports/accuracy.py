@@ -1,11 +1,17 @@
-"""Measures how many ulps the elementary functions of each framework are off, against certified balls: the atlas."""
+"""Measures how many ulps the elementary functions of each framework are off, against certified balls: the atlas.
+
+python -m backproof.reports.accuracy measures under every SIMD level that can be forced here, each in a new process, and
+records it in `atlas.json`, in place of what the same versions gave on this processor before. With --here, under this
+process's own level, and prints it.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -16,10 +22,11 @@ from numpy.typing import NDArray
 
 from ..adapters.adapter import ELEMENTARY, Adapter, known_adapters
 from ..reference.activations import ACTIVATIONS
-from ..reference.atlas import ATLAS_FILE, Measurement
+from ..reference.atlas import ATLAS_FILE, Campaign, Measurement, campaigns, decoded, encoded
 from ..reference.certified import BallFunctions
 from ..reference.observation import numpy_dtype
 from ..reference.precision import PRECISIONS, Precision
+from .processor import forced, model, simd
 
 Array = NDArray[np.float64]
 
@@ -34,7 +41,10 @@ def measure(
     points: int = POINTS,
     progress: Callable[[str], None] = lambda what: None,
 ) -> list[Measurement]:
-    """The largest error of every elementary function of every adapter in every dtype that it runs."""
+    """The largest error of every elementary function of every adapter in every dtype that it runs.
+
+    What a framework cannot compute on this processor at all is left out, and said by `progress`.
+    """
     found = []
     for dtype in dtypes:
         precision = PRECISIONS[dtype]
@@ -45,7 +55,11 @@ def measure(
                 if adapter.evaluate is None or dtype not in adapter.dtypes:
                     continue
                 version = adapter.version or platform.python_version()
-                got = np.asarray(adapter.evaluate(function, arguments.astype(numpy_dtype(dtype))), np.float64)
+                try:
+                    got = np.asarray(adapter.evaluate(function, arguments.astype(numpy_dtype(dtype))), np.float64)
+                except Exception as error:  # a framework may raise anything
+                    progress(f"{adapter.name} {version}: no {function} in {dtype}: {type(error).__name__}: {error}")
+                    continue
                 ulps = _ulps(got, high, low, precision)
                 worst = int(np.argmax(ulps))
                 found.append(
@@ -122,15 +136,47 @@ def findings(measured: Sequence[Measurement]) -> list[str]:
     ]
 
 
-def record(measured: Sequence[Measurement]) -> None:
-    """Write the atlas that the judge's K come from."""
-    document = {
-        "about": "largest errors found, in ulps; made by: python -m backproof.reports.accuracy",
-        "date": datetime.now(UTC).date().isoformat(),
-        "measurements": [asdict(m) for m in measured],
-    }
-    ATLAS_FILE.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+def campaign(
+    adapters: Sequence[Adapter], points: int = POINTS, progress: Callable[[str], None] = lambda what: None
+) -> Campaign:
+    """Measure here, in every dtype, at the SIMD level that this process has."""
+    measured = measure(adapters, points=points, progress=progress)
+    return Campaign(datetime.now(UTC).date().isoformat(), model(), simd(), tuple(measured))
+
+
+def under_every_level() -> list[Campaign]:
+    """A campaign under each SIMD level that can be forced here, the highest first, each in a new process."""
+    here = simd()
+    levels = {here: {}, **{name: settings for name, settings in forced().items() if name != here}}
+    return [one for settings in levels.values() for one in _in_a_new_process(settings)]
+
+
+def _in_a_new_process(settings: dict[str, str]) -> tuple[Campaign, ...]:
+    command = [sys.executable, "-m", "backproof.reports.accuracy", "--here"]
+    environment = {**os.environ, **settings}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 — our own
+    return decoded(done.stdout)
+
+
+def replaced(old: Sequence[Campaign], new: Sequence[Campaign]) -> list[Campaign]:
+    """The old campaigns and the new ones, but for those that a new one repeats: same processor, level and versions."""
+
+    def subject(one: Campaign) -> tuple[str, str, dict[str, str]]:
+        return one.processor, one.simd, one.versions
+
+    again = [subject(one) for one in new]
+    return [*(one for one in old if subject(one) not in again), *new]
+
+
+def main() -> None:
+    """What the module's docstring says."""
+    if sys.argv[1:] == ["--here"]:
+        present = [adapter for adapter in known_adapters().values() if adapter.present]
+        said = campaign(present, progress=lambda what: print(what, file=sys.stderr))  # noqa: T201
+        sys.stdout.write(encoded([said]))
+    else:
+        ATLAS_FILE.write_text(encoded(replaced(campaigns(), under_every_level())), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    record(measure([adapter for adapter in known_adapters().values() if adapter.present]))
+    main()

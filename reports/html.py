@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from importlib.resources import files
 from statistics import median
@@ -12,10 +11,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from tabulate import tabulate
 
-from ..reference.atlas import ATLAS_FILE, GROSS
+from ..reference.atlas import gross
 from .figures import Point, error_against_bound, networks
 from .results import ComparisonResult, Results, RunResult, made_safe
-from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, summary, unanswered
+from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, provenance, summary, unanswered
 
 POINTS = 160  # of a plot, at most; the rest is told by the nearest
 SHOWN_FAILURES = 100  # in full; the rest is counted
@@ -37,6 +36,7 @@ def html(results: Results) -> str:
         failures=failed[:SHOWN_FAILURES],
         more_failures=max(0, len(failed) - SHOWN_FAILURES),
         unanswered=unanswered(results),
+        provenance=provenance(results),
         findings=_findings(),
         networks=[(title, drawn(forward), drawn(backward)) for title, forward, backward in networks()],
     )
@@ -129,9 +129,4 @@ def _digits(error: float) -> float:
 
 def _findings() -> list[str]:
     """Functions of frameworks that the atlas found grossly inaccurate."""
-    measured = json.loads(ATLAS_FILE.read_text(encoding="utf-8"))["measurements"]
-    return [
-        f"{m['adapter']} {m['version']}: {m['function']} in {m['precision']}: {m['ulps']:.3g} ulps off at {m['at']}"
-        for m in measured
-        if m["ulps"] > GROSS
-    ]
+    return [f"{m.adapter} {m.version}: {m.function} in {m.precision}: {m.ulps:.3g} ulps off at {m.at}" for m in gross()]

@@ -18,7 +18,7 @@ from ..reference.observation import Observation
 from ..reference.precision import PROFILES
 from .assess import because
 from .report import Subject
-from .results import Absent, Results, RunResult, case_result, comparison_results, environment, worst
+from .results import Absent, Environment, Results, RunResult, case_result, comparison_results, environment, worst
 from .witness import witness
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
@@ -45,12 +45,22 @@ def compare(
         progress(cases[index])
     in_order = [run for index in range(len(cases)) for run in runs[index]]
     return Results(
-        environment=environment(),
+        environment=_environment(executor),
         verdict=worst([run.verdict for run in in_order]),
         cases=[case_result(case) for case in cases],
         runs=in_order,
         absent=[Absent(adapter.name, adapter.install) for adapter in absent],
     )
+
+
+def _environment(executor: Executor | None) -> Environment:
+    """That of the process which computes: it may have fewer threads than this one."""
+    if executor is None:
+        return environment()
+    try:
+        return executor.submit(environment).result()
+    except BrokenExecutor:  # which is told case by case
+        return environment()
 
 
 def _finished(

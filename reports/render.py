@@ -17,7 +17,7 @@ from ..reference.case import InvalidInput
 from .html import html
 from .junit import junit
 from .results import Results, encoded, made_safe
-from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, summary, unanswered
+from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, provenance, summary, unanswered
 
 
 def terminal(results: Results) -> str:
@@ -72,6 +72,7 @@ def _page(results: Results, template: str, table_format: str) -> str:
         power=tabulate(power_rows(results), POWER_HEADERS, table_format, disable_numparse=True),
         failures=failures(results),
         unanswered=unanswered(results),
+        provenance=provenance(results, "`" if table_format == "github" else ""),
     )
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta
 from ..adapters.protocol import printable
 from ..reference.case import Case, InvalidInput
 from ..reference.judge import Comparison, Element, Judgement
+from . import processor, provenance
 
 SCHEMA = "backproof-results/2"
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -110,13 +111,31 @@ class Absent(msgspec.Struct, frozen=True):
     install: str
 
 
+class BlasResult(msgspec.Struct, frozen=True):
+    """NumPy's library of matrix products."""
+
+    name: str
+    version: str
+    threads: Annotated[int | None, Meta(description="of each process; null where the library cannot be asked")]
+    architecture: Annotated[str | None, Meta(description="whose kernels it uses; null where it cannot be asked")]
+
+
 class Environment(msgspec.Struct, frozen=True):
-    """Where it ran."""
+    """Where it ran. Documents of before there were these fields lack those from `processor` on."""
 
     backproof: str
     python: str
     platform: str
     created: Annotated[str, Meta(description="ISO 8601, UTC")]
+    processor: Annotated[str | None, Meta(description="as the system names it")] = None
+    simd: Annotated[str | None, Meta(description="the highest SIMD level that NumPy used, such as AVX2")] = None
+    blas: Annotated[BlasResult | None, Meta(description="null also where NumPy has its own loops")] = None
+    commit: Annotated[
+        str | None, Meta(description="of backproof's own checkout, + where it was changed; null if installed without")
+    ] = None
+    command: Annotated[
+        str | None, Meta(description="with the variables that hold libraries to a SIMD level; paths by their names")
+    ] = None
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,12 +161,18 @@ def worst(verdicts: list[str]) -> str:
 
 
 def environment() -> Environment:
-    """This machine, now."""
+    """This machine, now, as this process uses it."""
+    blas = processor.blas()
     return Environment(
         backproof=version("backproof"),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        processor=processor.model(),
+        simd=processor.simd(),
+        blas=None if blas is None else BlasResult(blas.name, blas.version, blas.threads, blas.architecture),
+        commit=provenance.commit(),
+        command=provenance.command(),
     )
 
 

@@ -7,7 +7,7 @@ So an alarm is reproduced by its number.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,6 +55,27 @@ class Trial:
     dtype: str
     verdict: str
     alarm: Alarm | None
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether the framework failed, and is known to fail so: see `UNAVAILABLE`."""
+        known = UNAVAILABLE.get((self.framework, self.dtype))
+        return (
+            known is not None and self.verdict == "unanswered" and self.alarm is not None and known in self.alarm.places
+        )
+
+
+def outcome(trials: Iterable[Trial]) -> str:
+    """What became of a campaign.
+
+    wrong: an implementation was accused;  unanswered: one failed, otherwise than is known, or none answered;
+    agrees: neither
+    """
+    tried = list(trials)
+    if any(trial.verdict in ("wrong", "suspect") for trial in tried):
+        return "wrong"
+    failed = [trial for trial in tried if trial.verdict == "unanswered"]
+    return "unanswered" if len(failed) == len(tried) or not all(t.unavailable for t in failed) else "agrees"
 
 
 # ------------------------------------------------------------------------------------ orders of summation
@@ -119,6 +140,12 @@ ORDERS: dict[str, Callable[[np.random.Generator], numpy_vectorised.Product]] = {
 
 # ------------------------------------------------------------------------------------ configurations
 
+
+# What a framework is known not to do at all on some processors, by what its error says. Such a run tells nothing of the
+# judge, and is no failure of the campaign.
+UNAVAILABLE = {
+    ("jax", "float16"): "Failed to materialize symbols",  # without F16C, XLA lacks the conversions (__extendhfsf2)
+}
 
 # Where a framework is known to be inaccurate: findings of the atlas and of tests/adapters/test_findings.py.
 INACCURATE = {
@@ -293,11 +320,11 @@ CHUNK = 20  # configurations per task
 
 
 def try_several(numbers: Sequence[int], frameworks: Sequence[str]) -> list[Trial]:
-    """`try_one` for several numbers, on one thread: the processes share the cores."""
+    """`try_one` for several numbers, on one thread, as the processes share the cores; or on OMP_NUM_THREADS."""
     if "torch" in frameworks:
         import torch
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     trials = [try_one(number, frameworks) for number in numbers]

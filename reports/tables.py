@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -131,6 +132,23 @@ def summary(results: Results) -> str:
     return f"wrong: {wrong} of {runs} runs give numbers that no honest implementation gives."
 
 
+def provenance(results: Results, code: str = "") -> list[str]:
+    """Where, with what and how it ran, in a line or two: what is not known is left out.
+
+    code: what a command stands between
+    """
+    e, blas = results.environment, results.environment.blas
+    machine = [e.processor, e.simd]
+    if blas is not None:
+        threads = None if blas.threads is None else f"{blas.threads} thread{'s' * (blas.threads != 1)}"
+        machine.append(" ".join(filter(None, [blas.name, blas.version, blas.architecture])))
+        machine.append(threads)
+    commit = f" (commit {e.commit})" if e.commit else ""
+    first = [f"backproof {e.backproof}{commit}", f"Python {e.python}", e.platform, e.created]
+    lines = [", ".join(first), ", ".join(filter(None, machine)) + (f": {code}{e.command}{code}" if e.command else "")]
+    return [line for line in lines if line]
+
+
 INDENT = "    "  # of lines that are code
 
 
@@ -199,12 +217,20 @@ def layer_name(layer: int | None, count: int) -> str:
 
 
 def unanswered(results: Results) -> list[tuple[str, str]]:
-    """For each way in which an adapter gave no usable answer: who and on what, and why."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    """For each way in which an adapter gave no usable answer: who and on what, and why, in the first one's words."""
+    groups: dict[tuple[str, str, str], list[RunResult]] = {}
     for run in results.runs:
         if run.verdict == "unanswered":
-            groups.setdefault((run.adapter, run.dtype, run.message or ""), []).append(run.case)
-    return [(f"{adapter} {dtype} · {_few(names)}", message) for (adapter, dtype, message), names in groups.items()]
+            groups.setdefault((run.adapter, run.dtype, alike(run.message or "")), []).append(run)
+    return [
+        (f"{adapter} {dtype} · {_few([run.case for run in runs])}", runs[0].message or "")
+        for (adapter, dtype, _), runs in groups.items()
+    ]
+
+
+def alike(message: str) -> str:
+    """An error's message without what differs each time though the failure is one: names made up by a compiler."""
+    return re.sub(r"\{.*\}|<[^<>]*>|\b0x[0-9a-f]+", "…", message, flags=re.DOTALL)
 
 
 def _few(names: list[str]) -> str:

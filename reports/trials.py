@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import typer
 
 from .terminal import processes, progress, show_report, table_of
+
+if TYPE_CHECKING:
+    from .selftest import Trial
 
 
 def faults(names: list[str] | None, jobs: int) -> bool:
@@ -43,25 +49,49 @@ def faults(names: list[str] | None, jobs: int) -> bool:
     return any(k == "otherwise" or (k == "undetected" and d != "bfloat16") for _, d, k in outcomes)
 
 
-def clean(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
-    """Run the trial of correct implementations; whether one was called wrong, or did not answer."""
+def clean(count: int, first: int, names: list[str] | None, jobs: int) -> str:
+    """Run the trial of correct implementations; what became of it, in `selftest.outcome`'s words."""
     from collections import Counter
 
     from ..adapters.adapter import chosen
     from . import selftest
 
     frameworks = [each.name for each in chosen(names or ())]
-    verdicts: Counter[tuple[str, str, str]] = Counter()
+    trials = []
     with progress(count) as done, processes(jobs) as executor:
         for trial in selftest.clean(count, first, executor, frameworks):
-            verdicts[trial.framework, trial.dtype, trial.verdict] += 1
+            trials.append(trial)
             done(f"{trial.framework} {trial.dtype}")
-            if trial.alarm:
+            if trial.alarm and trial.verdict != "unanswered":
                 a = trial.alarm
                 typer.echo(f"{a.verdict}   configuration {a.number}: {a.configuration}\n        {a.places}")
+    for line in unanswered(trials):
+        typer.echo(line)
+    verdicts = Counter((trial.framework, trial.dtype, trial.verdict) for trial in trials)
     kinds = ("agrees", "undecided", "suspect", "wrong", "unanswered")
     cells = dict.fromkeys((framework, dtype) for framework, dtype, _ in sorted(verdicts))
     rows = [[f, d, *(str(verdicts[f, d, kind]) for kind in kinds)] for f, d in cells]
     rows.append(["all", "", *(str(sum(n for key, n in verdicts.items() if key[2] == kind)) for kind in kinds)])
     show_report(table_of(rows, ["framework", "dtype", *kinds]))
-    return any(key[2] in ("suspect", "wrong", "unanswered") for key in verdicts)
+    return selftest.outcome(trials)
+
+
+def unanswered(trials: Sequence[Trial]) -> list[str]:
+    """For each way in which a framework failed, a line: how often, the first configuration, and what it said there."""
+    from .tables import alike
+
+    groups: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if trial.alarm and trial.verdict == "unanswered":
+            groups.setdefault((trial.framework, trial.dtype, alike(trial.alarm.places)), []).append(trial)
+    lines = []
+    for (framework, dtype, _), failed in groups.items():
+        alarm = failed[0].alarm
+        assert alarm is not None
+        known = (
+            "; known of this framework on some processors: not counted as a failure" if failed[0].unavailable else ""
+        )
+        said = " ".join(alarm.places.split())
+        count = f"{len(failed)} configuration{'s' * (len(failed) > 1)}, first {alarm.number}"
+        lines.append(f"unanswered   {framework} {dtype}, {count} ({alarm.configuration}): {said}{known}")
+    return lines

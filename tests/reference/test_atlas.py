@@ -6,7 +6,18 @@ from datetime import date
 
 import pytest
 from backproof.reference.activations import ACTIVATIONS
-from backproof.reference.atlas import EXACT, GROSS, MARGIN, recorded, recorded_on, ulps
+from backproof.reference.atlas import (
+    ATLAS_FILE,
+    EXACT,
+    GROSS,
+    MARGIN,
+    campaigns,
+    decoded,
+    encoded,
+    gross,
+    recorded,
+    ulps,
+)
 from backproof.reference.precision import FLOAT64, PRECISIONS, TF32, Precision
 
 FUNCTIONS = sorted({m.function for m in recorded()})
@@ -17,7 +28,21 @@ def test_every_activation_and_function_was_measured_in_every_format() -> None:
     assert {(m.function, m.precision) for m in recorded()} == {(f, p) for f in FUNCTIONS for p in PRECISIONS}
     assert {m.adapter for m in recorded()} == {"plain", "numpy", "torch", "jax"}
     assert all(m.version and m.arguments > 5000 for m in recorded())
-    assert date.fromisoformat(recorded_on()) >= date(2026, 11, 24)
+
+
+def test_it_was_measured_at_every_level_from_sse_to_avx_512() -> None:
+    assert {c.simd for c in campaigns()} >= {"SSE4.2", "AVX2", "AVX-512"}
+    for campaign in campaigns():
+        assert campaign.processor
+        assert date.fromisoformat(campaign.date) >= date(2026, 11, 24)
+        assert {(m.function, m.adapter) for m in campaign.measurements} == {
+            (function, adapter) for function in FUNCTIONS for adapter in campaign.versions
+        }
+
+
+def test_what_is_recorded_is_read_again() -> None:
+    assert ATLAS_FILE.read_text(encoding="utf-8") == encoded(campaigns())
+    assert decoded(encoded(campaigns())) == campaigns()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=lambda p: p.name)
@@ -29,8 +54,16 @@ def test_k_is_twice_what_was_measured_without_the_findings(function: str, precis
 
 
 def test_gross_inaccuracies_are_findings_and_not_allowed_for() -> None:
-    found = {(m.adapter, m.function, m.precision) for m in recorded() if m.gross}
+    found = [(m.adapter, m.function, m.precision) for m in gross()]
     assert ("torch", "softplus", "float64") in found
+    assert len(set(found)) == len(found), "once each, whatever the number of processors"
+    assert all(
+        m.ulps
+        == max(
+            o.ulps for o in recorded() if (o.function, o.adapter, o.precision) == (m.function, m.adapter, m.precision)
+        )
+        for m in gross()
+    )
     assert ulps("softplus", FLOAT64) < GROSS
 
 

@@ -12,10 +12,11 @@ pytest.importorskip("typer")
 
 from backproof.adapters import numpy_vectorised
 from backproof.adapters.adapter import Adapter, known_adapters
+from backproof.reference.atlas import Campaign, Measurement
 from backproof.reference.case import Case
 from backproof.reference.observation import Observation
 from backproof.reference.precision import PRECISIONS
-from backproof.reports import accuracy, selftest
+from backproof.reports import accuracy, selftest, trials
 from backproof.reports.power import measure
 
 
@@ -61,6 +62,50 @@ def test_an_implementation_that_fails_is_said_to_have_failed(monkeypatch: pytest
     assert trial.alarm.places == "RuntimeError: out of order"
 
 
+XLA = "JaxRuntimeError: INTERNAL: Failed to materialize symbols: {{ (<xla_jit_dylib_{}>, {{ {}_fusion }}) }}"
+
+
+def failing(number: int, said: str, framework: str = "jax", dtype: str = "float16") -> selftest.Trial:
+    alarm = selftest.Alarm(number, f"{framework} {dtype} · 1-1", "unanswered", said)
+    return selftest.Trial(number, framework, dtype, "unanswered", alarm)
+
+
+def test_failures_of_one_kind_are_one_line() -> None:
+    """XLA's names differ each time."""
+    xla = [failing(k, XLA.format(k, "add" * k)) for k in (9, 3, 7)]
+    lines = trials.unanswered([*xla, failing(4, "RuntimeError: a"), failing(5, "RuntimeError: a", "torch")])
+    assert [line.partition(" (")[0] for line in lines] == [
+        "unanswered   jax float16, 3 configurations, first 3",
+        "unanswered   jax float16, 1 configuration, first 4",
+        "unanswered   torch float16, 1 configuration, first 5",
+    ]
+    assert "addaddadd_fusion" in lines[0], "the first one's words"
+    assert ["not counted as a failure" in line for line in lines] == [True, False, False]
+    assert not any("\n" in line for line in trials.unanswered([failing(1, "RuntimeError: one\ntwo")]))
+
+
+AGREES = selftest.Trial(0, "numpy", "float16", "agrees", None)
+ACCUSED = selftest.Trial(1, "numpy", "float16", "suspect", selftest.Alarm(1, "", "suspect", ""))
+KNOWN, UNKNOWN = failing(2, XLA.format(0, "add")), failing(3, "TypeError: a fault of the adapter")
+
+
+@pytest.mark.parametrize(
+    ("tried", "outcome"),
+    [
+        ([AGREES], "agrees"),
+        ([AGREES, KNOWN], "agrees"),
+        ([AGREES, KNOWN, UNKNOWN], "unanswered"),
+        ([KNOWN, KNOWN], "unanswered"),
+        ([], "unanswered"),
+        ([AGREES, failing(2, XLA.format(0, "add"), dtype="float32")], "unanswered"),
+        ([AGREES, KNOWN, UNKNOWN, ACCUSED], "wrong"),
+    ],
+    ids=["fine", "a known failure", "another one", "nothing was tried", "no trials", "of another format", "accused"],
+)
+def test_what_a_campaign_comes_to(tried: list[selftest.Trial], outcome: str) -> None:
+    assert selftest.outcome(tried) == outcome
+
+
 def test_power_grows_with_precision_and_does_not_fall_with_depth() -> None:
     seen = {}
     for shown, batch in (("everything", 32), ("gradients", 1)):
@@ -91,3 +136,29 @@ def test_an_inaccurate_function_is_a_finding() -> None:
     assert "sigmoid in float32 is off by " in findings[0]
     assert len(accuracy.rows(measured)) == 2 * 7
     assert max(m.ulps for m in measured if m.adapter == "numpy") < 4
+
+
+def test_what_a_framework_cannot_compute_here_is_left_out_of_the_atlas_and_said() -> None:
+    honest = known_adapters()["numpy"]
+
+    def evaluate(function: str, x: Any) -> Any:
+        assert honest.evaluate is not None
+        if x.dtype == np.float16:
+            raise RuntimeError("no conversions")
+        return honest.evaluate(function, x)
+
+    said: list[str] = []
+    poor = replace(honest, name="poor", evaluate=evaluate)
+    measured = accuracy.measure([honest, poor], ["float32", "float16"], points=20, progress=said.append)
+    assert {m.precision for m in measured if m.adapter == "poor"} == {"float32"}
+    assert {m.precision for m in measured if m.adapter == "numpy"} == {"float32", "float16"}
+    assert f"poor {np.__version__}: no tanh in float16: RuntimeError: no conversions" in said
+
+
+def test_a_new_campaign_takes_the_place_of_the_same_processor_level_and_versions_only() -> None:
+    def campaign(simd: str, version: str, ulps: float) -> Campaign:
+        return Campaign("2026-01-01", "a", simd, (Measurement("numpy", version, "float64", "exp", ulps, 0.0, 1),))
+
+    old = [campaign("AVX2", "1", 1.0), campaign("AVX2", "2", 1.0), campaign("SSE4.2", "2", 1.0)]
+    again = campaign("AVX2", "2", 9.0)
+    assert accuracy.replaced(old, [again]) == [old[0], old[2], again]

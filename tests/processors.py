@@ -1,0 +1,86 @@
+"""The same verdicts on every processor: vectors, judge and a campaign, held to each lower SIMD level, by turns.
+
+python tests/processors.py [--clean N]
+
+For each level that this processor can be held to, with one and with two BLAS threads: the published vectors are
+checked, the judge's tests run, and half of N random correct implementations are judged. Prints what ran and its result.
+What runs is told as it begins, and what failed is shown. Exit code 1 if anything did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+from backproof.reports.processor import FOUND, forced, model, simd
+from backproof.reports.terminal import table_of
+
+TESTS = Path(__file__).parent
+JUDGE = ("test_judge.py", "test_bounded.py", "test_stepwise.py", "test_statistical.py")
+THREADS = (1, 2)
+SHOWN = 60  # lines of what failed: the last ones
+BACKPROOF = str(Path(sys.executable).with_name("backproof"))
+
+
+def settings() -> Iterator[tuple[str, dict[str, str]]]:
+    """In words, and as environment variables."""
+    for level, variables in (forced() or {FOUND: {}}).items():
+        for threads in THREADS:
+            counts = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL")}
+            yield f"{level}, {threads} BLAS thread{'s' * (threads > 1)}", {**variables, **counts}
+
+
+def work(turn: int, clean: int) -> dict[str, list[str]]:
+    """The commands to run, by what they are. Every turn has configurations of its own."""
+    judge = [str(TESTS / "reference" / name) for name in JUDGE]
+    return {
+        "vectors check": [BACKPROOF, "vectors", "check"],
+        "tests of judge and vectors": [
+            *(sys.executable, "-m", "pytest", "-q", "--rootdir", str(TESTS.parent)),
+            *(*judge, str(TESTS / "reports" / "test_vectors.py")),
+        ],
+        f"selftest --clean {clean} --first {turn * clean}": [
+            *(BACKPROOF, "selftest", "--clean", str(clean), "--first", str(turn * clean)),
+        ],
+    }
+
+
+def ran(command: list[str], variables: dict[str, str]) -> str:
+    """Its result in a word or two; what it printed is shown if it failed."""
+    started = monotonic()
+    done = subprocess.run(
+        command,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        print("\n".join(done.stdout.splitlines()[-SHOWN:]), flush=True)
+    result = "passed" if done.returncode == 0 else f"FAILED, exit {done.returncode}"
+    return f"{result}, {monotonic() - started:.0f} s"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clean", type=int, default=300, help="configurations for each SIMD level (300)")
+    clean: int = parser.parse_args().clean // len(THREADS)
+    rows: list[list[str]] = []
+    for turn, (words, variables) in enumerate(settings()):
+        for what, command in work(turn, clean).items():
+            print(f"{words}: {what}", flush=True)
+            rows.append([words, what, ran(command, variables)])
+    print(f"{model()}, {simd()}")
+    print(table_of(rows, ["setting", "what ran", "result"]))
+    return int(any("FAILED" in result for _, _, result in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
