@@ -95,7 +95,8 @@ class FormatFunctions(ArrayFunctions):
 def narrowed(numbers: NDArray[np.float64], precision: Precision) -> NDArray[np.float64]:
     """The nearest numbers of a format, ties to even."""
     if precision.name in PRECISIONS:
-        return numbers.astype(numpy_dtype(precision.name)).astype(np.float64)
+        with np.errstate(over="ignore"):  # infinite in the narrower format
+            return numbers.astype(numpy_dtype(precision.name)).astype(np.float64)
     mantissas, exponents = np.frexp(numbers)  # tf32 is no format that NumPy stores
     return np.ldexp(np.rint(np.ldexp(mantissas, precision.digits)), exponents - precision.digits)
 

@@ -61,6 +61,12 @@ class Convention:
         reduction = "sum" if self.reduction == "sum" else "mean"
         return replace(case, layers=layers, loss=self.loss, reduction=reduction, online=self.online)
 
+    def for_layers(self, count: int) -> Convention:
+        """The same for a network of so many layers: its hidden layers have the activation of the first one here."""
+        if count == len(self.activations):
+            return self
+        return replace(self, activations=((self.activations[0],) * (count - 1)) + self.activations[-1:])
+
     def of_outputs(self) -> str:
         """What can be said of an implementation that returns outputs alone."""
         hidden, output = self.activations[:-1], self.activations[-1]
@@ -117,6 +123,8 @@ def _activations(layers: int, declared: Sequence[str] | str | None) -> Iterator[
     if isinstance(declared, str):
         declared = (declared,) * layers
     if declared is not None:
+        if not isinstance(declared, Sequence):
+            raise InvalidInput(f"activations: expected a name, or one per layer; got {declared!r}.")
         for k, name in enumerate(declared):
             one_of(f"activations[{k}]", name, known)
         if len(declared) != layers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 from typing import Any
 
@@ -14,18 +14,19 @@ from ..reference.conventions import Convention, candidates
 from ..reference.diagnosis import KINDS, Kind, diagnose, located, of_calls, pairs_of_faults
 from ..reference.downcasts import OF_FORMATS
 from ..reference.explanation import ARRAYS, Diagnosis, Evidence, distances, reproduces, right
-from ..reference.judge import SEVERITY, Judgement, UnusableAnswer, Verdict, judge
+from ..reference.judge import SEVERITY, UnusableAnswer, Verdict, judge
 from ..reference.last_layer import likely
 from ..reference.observation import Observation, Place
 from ..reference.observation import observed as shown
 from ..reference.precision import PRECISIONS, PROFILES
 from ..reference.relations import one_of_each
 from ..reference.stepwise import as_matrix
+from .asking import Repeat
+from .reach import Judged, condition, covered
 from .report import Report, Subject
 from .witness import witness
 
 Array = NDArray[Any]
-Judged = Sequence[tuple[Case, Observation, Judgement]]
 
 RANKED_BY_DIGITS, LIKELY = 6, 24  # conventions that a wrong answer is diagnosed under
 NETWORKS_RANKED = 2  # that conventions are ranked by: what a mean divides by may be the same in one of them
@@ -34,20 +35,46 @@ UNDECLARED_DIAGNOSED = 2  # conventions beside them, against what was declared
 
 
 def assess(
-    observed: Evidence, conventions: Sequence[Convention], subject: Subject, findings: Sequence[str], strict: bool
+    observed: Evidence,
+    conventions: Sequence[Convention],
+    subject: Subject,
+    findings: Sequence[str],
+    strict: bool,
+    repeats: Sequence[Repeat] = (),
 ) -> Report:
     """The report on answers to probes: under the first convention that they follow, or a diagnosis.
 
+    observed: those whose case has a note were asked to reach further (`reaching_probes.py`): they decide, but neither
+        conventions nor faults are looked for in them unless all others are right
     conventions: those that may be followed, which is what was declared
+    repeats: what was asked again; other numbers there are a finding only if they are wrong
     """
-    found = _following(conventions, observed)
-    if found is None:
-        return _wrong(conventions, observed, subject, list(findings), strict)
-    return _right(*found, subject, list(findings), strict)
+    generic = [pair for pair in observed if not pair[0].note] or list(observed)
+    further = [pair for pair in observed if pair[0].note]
+    conditional: tuple[Convention, Judged, Judged] | None = None
+    for convention, judged in _followed(conventions, generic):
+        beyond = _judged(convention, [pair for pair in further if _suits(convention, [pair])])
+        if not _any_wrong(beyond):
+            return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats)
+        conditional = conditional or (convention, judged, beyond)
+    if conditional is not None:
+        return _wrong_at_times(*conditional, subject, [*_remembered(conditional[0], repeats), *findings], strict)
+    changing = [repeat.finding for repeat in repeats if not repeat.same and repeat.of_other_numbers]
+    return _wrong(conventions, generic, subject, [*findings, *dict.fromkeys(changing)], strict)
+
+
+def _any_wrong(judged: Judged) -> bool:
+    return any(judgement.verdict is Verdict.WRONG for *_, judgement in judged)
+
+
+def _remembered(convention: Convention, repeats: Sequence[Repeat]) -> list[str]:
+    """A finding for each probe whose answer is wrong when it is asked again, and was right before."""
+    wrong = [r for r in repeats if not r.same and _any_wrong(_judged(convention, [(r.case, r.again)]))]
+    return list(dict.fromkeys(repeat.finding for repeat in wrong))
 
 
 def _evidence(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation]]:
-    return [(convention.applied(case), observation) for case, observation in observed]
+    return [(convention.for_layers(len(case.layers)).applied(case), observation) for case, observation in observed]
 
 
 def _suits(convention: Convention, observed: Evidence) -> bool:
@@ -59,8 +86,8 @@ def _suits(convention: Convention, observed: Evidence) -> bool:
     return True
 
 
-def _following(conventions: Sequence[Convention], observed: Evidence) -> tuple[Convention, Judged] | None:
-    """The first convention under which the right algorithm gives every number, from end to end and step by step.
+def _followed(conventions: Sequence[Convention], observed: Evidence) -> Iterator[tuple[Convention, Judged]]:
+    """The conventions under which the right algorithm gives every number, from end to end and step by step.
 
     Of few digits, end to end admits much, other conventions and faults among it.
     """
@@ -68,9 +95,8 @@ def _following(conventions: Sequence[Convention], observed: Evidence) -> tuple[C
         first = reproduces(right(convention), _evidence(convention, observed[:1]))
         if first and reproduces(right(convention), _evidence(convention, observed)):
             judged = _judged(convention, observed)
-            if all(judgement.verdict is not Verdict.WRONG for *_, judgement in judged):
-                return convention, judged
-    return None
+            if not _any_wrong(judged):
+                yield convention, judged
 
 
 def _judged(convention: Convention, observed: Evidence) -> Judged:
@@ -83,7 +109,14 @@ def _judged(convention: Convention, observed: Evidence) -> Judged:
     return judged
 
 
-def _right(convention: Convention, judged: Judged, subject: Subject, findings: list[str], strict: bool) -> Report:
+def _right(
+    convention: Convention,
+    judged: Judged,
+    subject: Subject,
+    findings: list[str],
+    strict: bool,
+    repeats: Sequence[Repeat],
+) -> Report:
     verdicts = {judgement.verdict for *_, judgement in judged}
     verdict = next(v for v in SEVERITY if v in verdicts)
     digits: dict[Place, float] = {}  # each array's best probe counts, and of those the weakest
@@ -91,13 +124,48 @@ def _right(convention: Convention, judged: Judged, subject: Subject, findings: l
         for c in judgement.comparisons:
             digits[c.place] = max(digits.get(c.place, 0.0), c.digits or 0.0)
     details = steps(judged) if verdict is Verdict.SUSPECT else []
-    if verdict is Verdict.AGREES and findings:
-        verdict = Verdict.WRONG if any("state" in f or "not deterministic" in f for f in findings) else verdict
+    if remembered := _remembered(convention, repeats):
+        verdict, findings = Verdict.WRONG, [*remembered, *findings]
+    elif not all(repeat.same for repeat in repeats):
+        findings = [*findings, ROUNDED_OTHERWISE]
     numbers = sum(c.elements for *_, judgement in judged for c in judgement.comparisons)
-    said = f"{numbers} numbers on {len(judged)} probes, {subject.stored}."
+    said = [f"{numbers:,} numbers on {len(judged)} probes, {subject.stored}.", *covered(judged, convention)]
     weakest = min(digits.values(), default=None)
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
-    return Report(verdict.value, words, (*findings, said), weakest, None, strict, tuple(details), _verdicts(judged))
+    return Report(verdict.value, words, (*findings, *said), weakest, None, strict, tuple(details), _verdicts(judged))
+
+
+ROUNDED_OTHERWISE = (
+    "note: asked again, it rounds otherwise (the order of its sums changes: threads, sets, atomics); both answers are "
+    "inside the bounds."
+)
+
+
+def _wrong_at_times(
+    convention: Convention, generic: Judged, further: Judged, subject: Subject, findings: list[str], strict: bool
+) -> Report:
+    """What is known of an implementation that is right on generic numbers, and wrong under some condition."""
+    judged = [*generic, *further]
+    wrong = [entry for entry in further if entry[2].verdict is Verdict.WRONG]
+    wrong.sort(key=lambda entry: entry[0].batch * sum(entry[0].sizes))
+    said = [f"it is right on {len(judged) - len(wrong)} of {len(judged)} probes, and wrong on {len(wrong)}."]
+    when = condition(judged, convention)
+    if when and not findings:
+        said.insert(0, f"it is wrong with {when}, and there alone.")
+    diagnosis = None
+    if not findings:
+        depth = len(wrong[0][0].layers)  # of one network at a time
+        evidence = [(case, o) for case, o, _ in wrong if len(case.layers) == depth][:CONDITIONAL_DIAGNOSED]
+        diagnosis = diagnose(evidence, convention.for_layers(depth))
+        said += [f"there, {line}" for line in because(diagnosis, convention)] if diagnosis.explanations else []
+        said += _peculiar(evidence)
+    words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
+    said.append(f"else: {words}; {subject.stored}.")
+    details = (f"kind of data: {wrong[0][0].note}", *steps(wrong))
+    return Report("wrong", None, (*findings, *said), None, diagnosis, strict, details, _verdicts(judged))
+
+
+CONDITIONAL_DIAGNOSED = 4  # probes that are wrong, the smallest
 
 
 def _verdicts(judged: Judged) -> tuple[tuple[str, str], ...]:
@@ -114,7 +182,7 @@ def _wrong(
     online = (False, True) if subject.returns == "updated" else (False,)
     every = candidates(observed[0][0].sizes, negative=signs, online=online)
     undeclared = [c for c in every if c not in conventions and _suits(c, observed)]
-    other = _following(undeclared, observed)
+    other = next(_followed(undeclared, observed), None)
     changing = [finding for finding in findings if "not deterministic" in finding]
     if changing:  # numbers that change from call to call are nobody's, unless they follow from the call before
         following = ((c, of_calls(_evidence(c, observed), c)) for c in conventions)

@@ -28,5 +28,12 @@ def declared_timeout(given: Any) -> float | None:
     return None if math.isinf(given) else float(given)
 
 
+def declared_batch(given: Any) -> int | None:
+    """Samples per probe; None for several sizes. Raises InvalidInput."""
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
+        raise InvalidInput(f"batch: expected a positive whole number, or None for several; got {given!r}.")
+    return given
+
+
 def _is_number(given: Any) -> bool:
     return isinstance(given, (int, float)) and not isinstance(given, bool)

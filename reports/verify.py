@@ -16,10 +16,15 @@ from ..reference.case import Case, Dense, InvalidInput, one_of
 from ..reference.conventions import BIASES, Convention, candidates, probes
 from ..reference.diagnosis import diagnose
 from ..reference.judge import Verdict, judge
+from ..reference.losses import DISTRIBUTION, LOSSES
 from ..reference.observation import Observation
 from ..reference.precision import PRECISIONS
+from ..reference.reaching_probes import BATCHES as BATCHES_REACHED
+from ..reference.reaching_probes import NETWORKS, reaching_probes
 from .assess import assess, because, steps
-from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, answers, as_array, how_to_call
+from .asking import Question, ask
+from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, as_array, how_to_call
+from .declared import declared_batch, declared_learning_rate, declared_timeout
 from .report import Report, Subject, WrongGradients
 
 __all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
@@ -27,7 +32,8 @@ __all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
 RETURNS = ("gradients", "updated", "outputs")
 UPDATES = {"batch": False, "online": True}
 CASES = ("standard", "few", "many")
-BATCHES = {"standard": (4, 1, 2, 1), "few": (4, 1), "many": (4, 1, 2, 1, 8, 1, 16, 1)}
+BATCHES = {"standard": (4, 1, 2, 1), "few": (4, 1), "many": (4, 1, 2, 1, 8, 1, 16, 1)}  # of generic probes
+ROUNDS = {"few": 0, "standard": 1, "many": 3}  # of those that reach further
 
 
 def verify(
@@ -64,16 +70,10 @@ def verify(
 
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
     """
-    one_of("returns", returns, RETURNS)
-    one_of("dtype", dtype, PRECISIONS)
-    one_of("cases", cases, CASES)
-    if orientation is not None:
-        one_of("orientation", orientation, ORIENTATIONS)
-    if isinstance(bias, str):
-        one_of("bias", bias, BIASES)
+    _check_names(returns, dtype, cases, orientation, bias, updates)
+    declared_timeout(timeout)
+    rate = declared_learning_rate(learning_rate) if returns == "updated" or learning_rate is not None else None
     networks = [checked_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
-    if updates is not None:
-        one_of("updates", updates, UPDATES)
     signs = (False, True) if returns == "gradients" else (False,)
     online = tuple(UPDATES[name] for name in ([updates] if updates else UPDATES)) if returns == "updated" else (False,)
     if returns == "outputs":
@@ -83,35 +83,99 @@ def verify(
         raise InvalidInput(
             f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
         )
-    batches = BATCHES[cases] if batch is None else (batch,) * len(BATCHES[cases])
-
+    declared = declared_batch(batch)
     call, problem = how_to_call(function, returns, networks, bias, orientation, dtype, timeout)
     if call is None:
         return Report("unanswered", None, (problem,), None, strict=strict)
-    asked = [
-        replace(case, learning_rate=(learning_rate or 0.5) if returns == "updated" else None)
-        for seed, network in enumerate(networks)
-        for case in probes(network, batches, call.bias, dtype, seed)
+    others = NETWORKS if sizes is None else tuple(networks)
+    if not (isinstance(bias, (str, type(None))) and isinstance(activations, (str, type(None)))):
+        others = tuple(network for network in others if len(network) == len(networks[0]))  # declared layer by layer
+    if all(LOSSES[convention.loss].targets == DISTRIBUTION for convention in conventions):
+        others = tuple(network for network in others if network[-1] > 1)
+    questions = [
+        replace(question, case=replace(question.case, learning_rate=rate if returns == "updated" else None))
+        for question in questions_for(networks, others, declared, call.bias, dtype, cases)
     ]
     reports = []
     for way in alternatives(call, bias):
-        report = _reported(way, asked, conventions, strict)
+        report = _reported(way, questions, conventions, strict)
         if report.ok:
             return report
         reports.append(report)
     return min(reports, key=lambda report: not (report.diagnosis and report.diagnosis.explanations))
 
 
-def _reported(call: Call, asked: Sequence[Case], conventions: Sequence[Convention], strict: bool) -> Report:
-    observed, findings, failures = answers(call, asked)
-    if not observed:
-        return Report("unanswered", None, tuple(dict.fromkeys(failures)), None, strict=strict)
+def questions_for(
+    networks: Sequence[tuple[int, ...]],
+    others: Sequence[tuple[int, ...]],
+    batch: int | None,
+    bias: str | Sequence[bool],
+    dtype: str,
+    cases: str,
+) -> list[Question]:
+    """Generic probes of the networks, which have to be answered; then those that reach further.
+
+    others: networks that a function need not take, but for those as deep as `networks`
+    batch: samples per probe, as declared; single samples are asked for besides, where a function takes them
+    """
+    batches = BATCHES[cases]
+    if batch is not None:
+        batches = tuple(1 if k % 2 else batch for k in range(len(batches)))
+    asked = [case for seed, network in enumerate(networks) for case in probes(network, batches, bias, dtype, seed)]
+    sizes_of_batch = BATCHES_REACHED if batch is None else tuple(dict.fromkeys((batch, 1)))
+    asked += reaching_probes(others, sizes_of_batch, bias, dtype, ROUNDS[cases]) if ROUNDS[cases] else ()
+
+    def scope(case: Case) -> str | None:
+        if len(case.sizes) != len(networks[0]):
+            count = len(case.layers)
+            return "networks of 1 layer" if count == 1 else f"networks of {count} layers"
+        return "batches of 1" if case.batch == 1 != batch and batch is not None else None
+
+    return [Question(case, scope(case)) for case in asked]
+
+
+def _check_names(
+    returns: str,
+    dtype: str,
+    cases: str,
+    orientation: str | None,
+    bias: str | Sequence[bool] | None,
+    updates: str | None,
+) -> None:
+    one_of("returns", returns, RETURNS)
+    one_of("dtype", dtype, PRECISIONS)
+    one_of("cases", cases, CASES)
+    if orientation is not None:
+        one_of("orientation", orientation, ORIENTATIONS)
+    if isinstance(bias, str):
+        one_of("bias", bias, BIASES)
+    elif bias is not None and not (isinstance(bias, Sequence) and all(isinstance(b, bool) for b in bias)):
+        raise InvalidInput(f"bias: expected one of {', '.join(BIASES)}, or a truth value per layer; got {bias!r}.")
+    if updates is not None:
+        one_of("updates", updates, UPDATES)
+        if returns != "updated":
+            raise InvalidInput("updates: only for returns='updated'; a gradient is of the whole batch.")
+
+
+def _reported(call: Call, questions: Sequence[Question], conventions: Sequence[Convention], strict: bool) -> Report:
+    found = ask(call, questions)
+    if not found.observed:
+        return Report("unanswered", None, tuple(dict.fromkeys(found.failures)), None, strict=strict)
     subject = Subject(call.returns, _stored(call), call.bias, partial(_once_more, call))
-    report = assess(observed, conventions, subject, findings, strict)
-    if failures:
-        unanswered = tuple(f"{len(failures)} of {len(asked)} probes: {message}" for message in dict.fromkeys(failures))
-        report = replace(report, findings=(*report.findings, *unanswered))
-    return report
+    report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats)
+    findings = [*report.findings]
+    for message in dict.fromkeys(found.not_taken.values()):
+        scopes = [scope for scope, why in found.not_taken.items() if why == message]
+        findings.append(f"not covered, as it does not take them: {', '.join(scopes)} ({message}).")
+    if not found.failures:
+        return replace(report, findings=tuple(findings))
+    unanswered = [
+        f"{found.failures.count(m)} of {len(questions)} probes: {m}" for m in dict.fromkeys(found.failures)
+    ]
+    if report.verdict == "wrong":
+        return replace(report, findings=(*findings, *unanswered))
+    rest = f"the other {len(report.probes)} probes: {report.verdict}, {report.conventions}"
+    return replace(report, verdict="unanswered", conventions=None, findings=(*unanswered, rest, *findings))
 
 
 def _once_more(call: Call, case: Case) -> Observation:
@@ -128,7 +192,7 @@ def _stored(call: Call) -> str:
 
 def checked_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     """Units per layer, the inputs first. Raises InvalidInput."""
-    if len(sizes) < 2 or not all(isinstance(n, int) and n > 0 for n in sizes):
+    if not isinstance(sizes, Sequence) or len(sizes) < 2 or not all(isinstance(n, int) and n > 0 for n in sizes):
         raise InvalidInput(
             f"sizes: expected at least two positive whole numbers, the inputs first; got {list(sizes)!r}."
         )
