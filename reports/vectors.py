@@ -6,8 +6,9 @@ proves it in balls, without the code that made it; `verify_answers` judges a fil
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -18,13 +19,15 @@ import msgspec
 import numpy as np
 from flint import arb, ctx
 from msgspec import Meta
+from msgspec.structs import fields
 
 from ..adapters.adapter import Unanswered
 from ..adapters.protocol import Request, case_of, observation_from, parsed, printable
 from ..reference.bounded import BoundedArithmetic
-from ..reference.case import InvalidInput, run
+from ..reference.case import Case, InvalidInput, run
 from ..reference.certified import CertifiedArithmetic
 from ..reference.conventions import Convention
+from ..reference.error_model import WORST
 from ..reference.observation import Observation, Place, computed
 from ..reference.precision import PRECISIONS
 from ..reference.reproducible import REPRODUCIBLE
@@ -137,21 +140,45 @@ def published() -> Iterator[tuple[str, VectorFile]]:
 
 def read(folder: Path) -> Iterator[tuple[str, VectorFile]]:
     """The vector files of a folder. Raises InvalidInput, with the file and the place, where one is none."""
-    found = sorted(path for path in folder.glob("*.json") if path.name != "schema.json")
+    try:
+        if not folder.is_dir():
+            raise InvalidInput(f"{_name(folder)}: expected a folder with vector files (*.json), and this is none.")
+        found = sorted(path for path in folder.iterdir() if path.suffix == ".json" and path.name != "schema.json")
+        strange = [path for path in found if not path.is_file()]
+    except OSError as error:
+        raise InvalidInput(f"{_name(folder)}: the folder cannot be read: {error.strerror or error}.") from error
     if not found:
-        raise InvalidInput(f"{folder}: there are no vector files (*.json).")
+        raise InvalidInput(f"{_name(folder)}: there are no vector files (*.json).")
+    if strange:
+        raise InvalidInput(f"{_name(strange[0])}: expected a file of test vectors, and this is no file. Move it away.")
     for path in found:
         try:
             yield path.name, msgspec.json.decode(path.read_bytes(), type=VectorFile)
+        except OSError as error:
+            raise InvalidInput(f"{_name(path)}: the file cannot be read: {error.strerror or error}.") from error
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{path}: no file of test vectors: {printable(str(error))}") from error
+            raise InvalidInput(f"{_name(path)}: no file of test vectors: {printable(str(error))}") from error
+
+
+def _name(path: Path) -> str:
+    return printable(str(path), 200)
 
 
 @cache
 def numbered(folder: Path | None = None) -> dict[int, Vector]:
-    """All tests by their numbers."""
-    files_ = published() if folder is None else read(folder)
-    return {test.number: test for _, file in files_ for group in file.groups for test in group.tests}
+    """All tests by their numbers. Raises InvalidInput where two have the same, or a file has not as many as it says."""
+    found: dict[int, Vector] = {}
+    for name, file in published() if folder is None else read(folder):
+        tests = [test for group in file.groups for test in group.tests]
+        if len(tests) != file.number_of_tests:
+            raise InvalidInput(
+                f"{printable(name)}: it says that it has {file.number_of_tests} tests; got {len(tests)}."
+            )
+        for test in tests:
+            if test.number in found:
+                raise InvalidInput(f"{printable(name)}: test {test.number} is there twice, here or in another file.")
+            found[test.number] = test
+    return found
 
 
 def check(folder: Path | None = None) -> list[str]:
@@ -162,17 +189,54 @@ def check(folder: Path | None = None) -> list[str]:
     """
     problems = []
     for number, test in numbered(folder).items():
-        case = case_of(test.request, f"test {number}")
+        case = _case(test)
         with ctx.workprec(2 * BITS):
             exact = {p: m.tolist() for p, m in computed(run(case, CertifiedArithmetic())).items()}
             bounds = computed(run(case, BoundedArithmetic(PRECISIONS[case.dtype], kernels=REPRODUCIBLE)))
+            misfits = [f"test {number}: {what}" for what in _misfits(test, exact)]
+            if misfits:
+                problems += misfits
+                continue
             for place, numbers in _places(test.expected):
-                said = _disproved(
-                    numbers, exact[place], np.broadcast_to(bounds[place].errors[1], bounds[place].value.shape)
-                )
+                worst = np.broadcast_to(bounds[place].errors[WORST], bounds[place].value.shape)
+                said = _disproved(numbers, exact[place], worst)
                 problems += [f"test {number}, {place}{where}: {what}" for where, what in said]
         problems += [f"test {number}: {what}" for what in _not_told(test)]
     return problems
+
+
+def _case(test: Vector) -> Case:
+    """Raises InvalidInput, with the test's number, where the request makes no case."""
+    try:
+        return case_of(test.request, f"test {test.number}")
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"test {test.number}: its request makes no case: {printable(str(error))}") from error
+
+
+def _misfits(test: Vector, exact: Mapping[Place, list[list[arb]]]) -> Iterator[str]:
+    """What is missing or of another shape than the request's numbers."""
+    given = dict(_places(test.expected))
+    asked = [p for p in exact if p.quantity in PUBLISHED and (p.quantity != "activations" or p in given)]
+    if len(test.expected.gradients) != len(test.request.layers) or set(given) != set(asked):
+        yield "expected numbers for every layer's parameters that the request has, and for no others"
+        return
+    for place, numbers in given.items():
+        rows, columns = len(exact[place]), len(exact[place][0])
+        for part in fields(numbers):
+            if [len(row) for row in getattr(numbers, part.name)] != [columns] * rows:
+                yield f"{place}: {part.name}: expected {rows} × {columns}"
+    shapes = [_shape(layer.weights.lo, layer.biases) for layer in test.expected.gradients]
+    for fault in test.faults:
+        if [_shape(layer.weights, layer.biases) for layer in fault.updated or fault.gradients or []] != shapes:
+            yield f"{', '.join(fault.names)}: expected numbers in the shape of the gradients"
+
+
+def _shape(weights: list[list[float]], biases: Numbers | list[float] | None) -> tuple[list[int], int | None]:
+    units = biases.lo[0] if isinstance(biases, Numbers) else biases
+    return [len(row) for row in weights], None if units is None else len(units)
+
+
+PUBLISHED = ("activations", "loss", "weight_gradients", "bias_gradients", "updated_weights", "updated_biases")
 
 
 def _places(expected: Expected) -> Iterator[tuple[Place, Numbers]]:
@@ -195,12 +259,19 @@ def _disproved(numbers: Numbers, exact: list[list[arb]], worst: Any) -> Iterator
             if not (arb(lo) <= x <= arb(hi)):
                 yield where, "the exact result is not surely between lo and hi"
             if decimal is not None:
-                if not abs(arb(decimal) - x) <= abs(x) * arb(10) ** (1 - DIGITS):
+                if not _right(decimal, x):
                     yield where, f"the decimal is not right to {DIGITS} digits"
                 if hi > math.nextafter(math.nextafter(lo, math.inf), math.inf):
                     yield where, "lo and hi are farther apart than they need be"
             if tolerance is not None and not tolerance >= worst[i, j]:
                 yield where, "the tolerance is below what honest rounding may do"
+
+
+def _right(decimal: str, x: arb) -> bool:
+    try:
+        return bool(abs(arb(decimal) - x) <= abs(x) * arb(10) ** (1 - DIGITS))
+    except ValueError:
+        return False  # no number
 
 
 def _not_told(test: Vector) -> Iterator[str]:
@@ -266,6 +337,7 @@ def verify_answers(path: Path, strict: bool = False) -> Report:
     asked: list[Asked] = []
     outcomes: list[Observation | Unanswered] = []
     lost: list[str] = []
+    earlier: dict[int, list[tuple[str, Any]]] = {}  # the answers to each test, and where they are
     for where, answer in _answers(text):
         if isinstance(answer, Unanswered):
             lost.append(f"{where}: {answer}")
@@ -276,6 +348,12 @@ def verify_answers(path: Path, strict: bool = False) -> Report:
         if type(number) is not int or number not in known:
             lost.append(f"{where}: id: expected a test's number, 1 to {max(known)}; got {printable(repr(number), 60)}")
             continue
+        before = earlier.setdefault(number, [])
+        before.append((where, answer))
+        if len(before) > 1:
+            lost.append(f"{where}: test {number} has been answered in {before[0][0]}. Expected one answer to a test.")
+            if any(_same(answer, given) for _, given in before[:-1]):
+                continue
         case = case_of(known[number].request, f"test {number}")
         names = tuple(layer.activation for layer in case.layers)
         asked.append(Asked(case, Convention(names, case.loss, case.reduction)))
@@ -288,8 +366,17 @@ def verify_answers(path: Path, strict: bool = False) -> Report:
     report = judged(asked, outcomes, Subject("any", f"{len(known)} vectors in all"), strict)
     if lost:
         verdict = report.verdict if report.verdict == "wrong" else "unanswered"
-        report = replace(report, verdict=verdict, findings=(*report.findings, *lost[:8]))
+        more = [f"… and {len(lost) - SAID} more lines"] if len(lost) > SAID else []
+        report = replace(report, verdict=verdict, findings=(*report.findings, *lost[:SAID], *more))
     return report
+
+
+SAID = 8  # lines of an answers file that a report mentions
+
+
+def _same(answer: Any, other: Any) -> bool:
+    """Whether two answers show the very same numbers; the NaN among them need not be equal."""
+    return json.dumps(answer, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _answers(text: str) -> Iterator[tuple[str, Any]]:

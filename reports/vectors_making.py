@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 import numpy as np
 from flint import arb, ctx
 
-from ..adapters.protocol import request
+from ..adapters.protocol import printable, request
 from ..reference.activations import ACTIVATIONS
 from ..reference.backprop import RULES, Rules
-from ..reference.case import Case
+from ..reference.case import Case, InvalidInput
 from ..reference.cases import standard_cases
 from ..reference.certified import certified
 from ..reference.conventions import Convention, probes
@@ -287,12 +289,39 @@ this page; proved by `backproof vectors check`. How to use them: docs/vectors.md
 
 
 def generate(folder: Path) -> list[Path]:
-    """Write all files, the schema and the page that describes them."""
+    """Write all files, the schema and the page that describes them. Returns the files.
+
+    Raises InvalidInput where they cannot all be written; then none is.
+    """
+    _write({}, folder)  # whether it can be written to is known before the work is done
     made = vector_files()
     texts = {f"{name}.json": text_of(file) for name, file in made.items()}
     texts["schema.json"] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
     texts["README.md"] = readme(made)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    _write(texts, folder)
     return [folder / name for name in texts]
+
+
+def _write(texts: Mapping[str, str], folder: Path) -> None:
+    """All files or, with InvalidInput, none; of folders that had to be made, those that stay empty are taken away."""
+    made: list[Path] = []
+    try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        if any((folder / name).is_dir() for name in texts):
+            raise IsADirectoryError
+        with TemporaryDirectory(prefix=".vectors-", dir=folder) as beside:
+            for name, text in texts.items():
+                (Path(beside) / name).write_text(text, encoding="utf-8", newline="\n")
+            for name in texts:
+                (Path(beside) / name).replace(folder / name)
+    except OSError as error:
+        in_the_way = isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError))
+        reason = "something else of that name is in the way" if in_the_way else error.strerror or error
+        raise InvalidInput(
+            f"{printable(str(folder), 200)}: expected a folder that can be written to; {reason}. Name another one."
+        ) from error
+    finally:
+        for path in made:
+            with suppress(OSError):  # not made, or not empty
+                path.rmdir()
