@@ -1,7 +1,8 @@
 """A process that answers cases by protocol 1, however it behaves.
 
-It is started without a shell, in a process group of its own, which is killed as a whole. It may print what it likes,
-die, hang, or leave children that hold its pipes: each request ends in an answer or in a message, within the time limit.
+It is started without a shell, by a supervisor that leaves nothing of it behind, even if this process is killed. It may
+print what it likes, die, hang, or leave children that hold its pipes: each request ends in an answer or in a message,
+within the time limit.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import selectors
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from threading import Event
 from types import TracebackType
 
@@ -31,6 +35,10 @@ STDERR_KEPT = 4096  # bytes, the last ones
 FAILURES_IN_A_ROW = 3  # after which the rest is not asked
 GRACE = 1.0  # seconds for a process to end by itself once its stdin is closed
 AFTER_EXIT = 0.2  # seconds for what a process wrote before it ended
+STARTING = 60.0  # seconds for our own supervisor to start
+KILLING = 5.0  # seconds to wait for the death of what cannot be killed: waiting for a broken disk, or another user's
+
+SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")))
 
 
 class Stopped(Exception):
@@ -40,35 +48,51 @@ class Stopped(Exception):
 class Child:
     """One running process. Use it in a `with`: it is gone afterwards, with all that it started.
 
-    stop: when it is set, waiting ends.  Raises InvalidInput where the command cannot be started.
+    command: the program and its arguments;  stop: when it is set, waiting ends
+    Raises InvalidInput where the command cannot be started.
     """
 
-    def __init__(self, command: str, stop: Event | None = None) -> None:
+    def __init__(self, command: Sequence[str], stop: Event | None = None) -> None:
         self.stop = stop or Event()
-        self.command = words_of(command)
+        self.control, theirs = socket.socketpair()
         try:
             self.process = subprocess.Popen(
-                self.command,
+                [*SUPERVISOR, str(theirs.fileno()), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         except OSError as error:
-            raise InvalidInput(f"--command: {self.command[0]} cannot be started: {error.strerror or error}.") from error
+            self.control.close()
+            raise InvalidInput(f"{command[0]}: no process can be started: {error.strerror or error}.") from error
+        finally:
+            theirs.close()
         pipes = (self.process.stdin, self.process.stdout, self.process.stderr)
         assert all(pipes)
         self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in pipes if pipe)
         for pipe in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(pipe, False)
         self.selector = selectors.DefaultSelector()
-        self.selector.register(self.stdout, selectors.EVENT_READ)
-        self.selector.register(self.stderr, selectors.EVENT_READ)
+        for readable in (self.stdout, self.stderr, self.control):
+            self.selector.register(readable, selectors.EVENT_READ)
         self.waiting = bytearray()  # to be written
         self.received = bytearray()
         self.searched = 0  # of `received`, without a line's end
         self.said = b""  # the end of stderr
+        self.reported = b""  # what the supervisor says
         self.open, self.ended = True, False
+        try:
+            self._await(b"\n", STARTING)
+        except BaseException:
+            self.end(patient=False)
+            raise
+        if not self.reported.startswith(b"started\n"):
+            self.end(patient=False)
+            why = self.reported.removeprefix(b"failed ").strip()
+            said = os.strerror(int(why)) if why.isdigit() else "its supervisor did not start"
+            raise InvalidInput(f"--command: {command[0]} cannot be started: {said}.")
 
     def __enter__(self) -> Child:
         return self
@@ -112,7 +136,7 @@ class Child:
                 raise Stopped(self._ending())
             if now > deadline:
                 raise Stopped(TIME_UP)
-            if exited is None and self.process.poll() is not None:
+            if exited is None and self._code() is not None:
                 exited = now  # something that it started may hold its pipe open
             self._work(min(deadline, now + 0.05 if exited is None else exited + AFTER_EXIT), longest)
 
@@ -123,8 +147,10 @@ class Child:
                 self._write()
             elif key.fd == self.stdout:
                 self._read(longest)
-            else:
+            elif key.fd == self.stderr:
                 self._listen()
+            else:
+                self._attend()
 
     def _write(self) -> None:
         try:
@@ -155,14 +181,37 @@ class Child:
         if not chunk:
             self.selector.unregister(self.stderr)
 
+    def _attend(self) -> None:
+        """Hear what the supervisor says: that the process has started, or how it ended."""
+        chunk = self.control.recv(2**10)
+        self.reported += chunk
+        if not chunk:  # killed, by the process that it watches
+            self.reported += b"" if b"ended " in self.reported else b"ended unknown\n"  # so that nobody waits for it
+            self.selector.unregister(self.control)
+
+    def _await(self, word: bytes, seconds: float) -> bool:
+        """Wait until the supervisor has said so. Whether it has."""
+        deadline = time.monotonic() + seconds
+        while word not in self.reported and b"ended " not in self.reported:
+            self.control.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                self._attend()
+            except TimeoutError:
+                return False
+        return word in self.reported
+
+    def _code(self) -> str | None:
+        """How the process ended: an exit code, or −n for signal n; None while it runs."""
+        return self.reported.rpartition(b"ended ")[2].decode().strip() if b"ended " in self.reported else None
+
     def _ending(self) -> str:
-        try:
-            code = self.process.wait(AFTER_EXIT)
-        except subprocess.TimeoutExpired:
+        self._await(b"ended ", AFTER_EXIT)
+        code = self._code()
+        if code is None:
             return "it closed its output without an answer"
         rest = f", after half a line: {printable(self.received.decode(errors='replace'), 60)}" if self.received else ""
-        if code < 0:
-            return f"it was ended by signal {signal.Signals(-code).name}{rest}"
+        if code.startswith("-"):
+            return f"it was ended by signal {_signal(int(code[1:]))}{rest}"
         return f"it ended with exit code {code}, without an answer{rest}"
 
     @property
@@ -176,7 +225,7 @@ class Child:
         )
 
     def end(self, patient: bool = True) -> None:
-        """End it and everything in its process group; a patient end lets it go by itself first."""
+        """End it and everything that it has started; a patient end lets it go by itself first."""
         if self.ended:
             return
         self.ended = True
@@ -184,11 +233,13 @@ class Child:
         if self.process.stdin:
             with suppress(OSError):
                 self.process.stdin.close()
+        if patient:
+            self._await(b"ended ", GRACE)
+        with suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)  # not only closed: a fork of this process may have it, too
+        self.control.close()
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(GRACE if patient else 0)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # SIGTERM may be ignored, and there is nothing to save
-        self.process.wait()
+            self.process.wait(KILLING)
         if self.stderr in self.selector.get_map():
             with suppress(BlockingIOError):
                 self._listen()
@@ -196,6 +247,14 @@ class Child:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe:
                 pipe.close()
+
+
+def _signal(number: int) -> str:
+    """A signal's name; real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 TIME_UP, INTERRUPTED = "time", "interrupted"
@@ -218,16 +277,24 @@ def capabilities(command: str, timeout: float) -> Capabilities:
     """Ask a process what it can do. Raises Unanswered."""
     import msgspec
 
-    with Child(command) as child:
+    with Child(words_of(command)) as child:
         child.send(line_of(Hello()))
         try:
             line = child.receive(time.monotonic() + timeout, BYTES_OF_LINE)
         except Stopped as stopped:
             raise Unanswered(f"to the handshake, {_reason(stopped, timeout)}{child.complaint}") from None
     try:
-        return msgspec.convert(parsed(line), Capabilities)
+        known = msgspec.convert(parsed(line), Capabilities)
     except (Unanswered, msgspec.ValidationError) as error:
         raise Unanswered(f"to the handshake: {printable(str(error))}") from None
+    for kind in ("activations", "losses", "dtypes"):
+        names = getattr(known, kind)
+        if not 1 <= len(names) <= MOST_NAMES:
+            raise Unanswered(f"to the handshake: {kind}: expected from 1 to {MOST_NAMES} names, got {len(names):,}")
+    return known
+
+
+MOST_NAMES = 64  # of activations, losses or dtypes
 
 
 def _reason(stopped: Stopped, timeout: float) -> str:
@@ -244,12 +311,13 @@ def observations(
     A process that stops is started again for the rest, unless it has not answered anything yet when its time is up, or
     has failed three times in a row.
     """
+    words = words_of(command)
     queue = deque(enumerate(cases))
     failures, answered = 0, False
     while queue:
         batch = [queue.popleft()] if once else list(queue)
         done, stopped = 0, ""
-        with Child(command, stop) as child:
+        with Child(words, stop) as child:
             for number, outcome in _exchange(child, batch, timeout, once):
                 done += 1
                 cause = outcome.__cause__ if isinstance(outcome, Unanswered) else None
@@ -290,7 +358,7 @@ def _exchange(
     while in_flight:
         number, case = in_flight[0]
         try:
-            line = child.receive(time.monotonic() + timeout, _longest(case))
+            line = child.receive(time.monotonic() + timeout, longest_answer(case))
         except Stopped as stopped:
             child.end(patient=False)
             failure = Unanswered(f"{_reason(stopped, timeout)}{child.complaint}")
@@ -307,7 +375,7 @@ def _exchange(
             fill()
 
 
-def _longest(case: Case) -> int:
+def longest_answer(case: Case) -> int:
     """Bytes of the longest answer to a case that is read: every number with a thousand digits, and some."""
     parameters = sum((a + 1) * b for a, b in pairwise(case.sizes))
     return BYTES_OF_LINE + BYTES_PER_NUMBER * (2 * parameters + case.batch * case.sizes[-1])

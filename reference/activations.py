@@ -96,6 +96,7 @@ def softmax_delta(error: Matrix, a: Matrix, ar: Arithmetic) -> Matrix:
     Source: the softmax Jacobian ∂aⱼ/∂zₖ = aⱼ(1[j = k] − aₖ), e.g. Bridle, NeurIPS 2 (1989), §3.
     """
     _, units = ar.shape(a)
-    products = ar.elementwise(lambda e, s, fn: e * s, error, a)
+    # a = exp(z − max z) / Σ exp(z − max z): that sum, up to the number of units, may be divided by after adding up.
+    products = ar.elementwise(lambda e, s, fn: fn.undivided(e * s, units), error, a)
     sums = ar.matmul(products, ar.ones(units, units))  # each row's sum, in every column
     return ar.elementwise(lambda e, s, t, fn: s * (e - t), error, a, sums)

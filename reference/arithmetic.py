@@ -45,6 +45,12 @@ class Functions(Protocol):
     def either(self, first: Number, second: Number) -> Number:
         """Two ways to compute one number, which differ only in rounding. Floats take the first, a bound covers both."""
 
+    def by_way_of(self, result: Number, step: Number) -> Number:
+        """The result; an implementation may come to it through `step`, and overflow there. Only a bound minds."""
+
+    def undivided(self, quotient: Number, divisor: float) -> Number:
+        """The quotient; an implementation may divide later, and overflow until then. Only a bound minds."""
+
 
 class Arithmetic(Protocol):
     """Matrices of one kind of number. Shapes that do not fit are the caller's mistake; `Case` has checked them."""

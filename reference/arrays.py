@@ -62,6 +62,12 @@ class ArrayFunctions:
     def either(self, first: Array, second: Array) -> Array:
         return first
 
+    def by_way_of(self, result: Array, step: Array) -> Array:
+        return result
+
+    def undivided(self, quotient: Array, divisor: float) -> Array:
+        return quotient
+
 
 class FormatFunctions(ArrayFunctions):
     """The functions of an `ArrayArithmetic`, with constants in its format."""

@@ -38,7 +38,7 @@ from .activations import SOFTMAX, Activation
 from .arithmetic import Formula, Rows
 from .arrays import ArrayFunctions
 from .atlas import ulps
-from .bounded_values import Bounded, BoundedFunctions, exactly, settled, unless_lost
+from .bounded_values import Bounded, BoundedFunctions, exactly, settled, undivided_model, unless_lost
 from .error_model import (
     LAMBDA,
     OUTWARD,
@@ -50,8 +50,9 @@ from .error_model import (
     model_of,
     own_error,
 )
+from .kernels import NUMPY, Kernels
 from .precision import FLOAT64, Precision, Profile
-from .upper_bounds import crowds, products_above
+from .upper_bounds import crowds
 
 Array = NDArray[np.float64]
 
@@ -61,24 +62,25 @@ BLOCK = 2**14  # elements that elementwise work is done on at a time
 # small network. Once a block of almost 32 MiB was freed, it keeps what is free (mallopt(3), M_MMAP_THRESHOLD).
 np.empty(2**25 - 2**16, np.uint8)
 
-
-ARRAY_FUNCTIONS = ArrayFunctions()
 ALMOST_STRAIGHT = 2.0**-8  # of sigmoid and tanh |f″| ≤ 2|f′|: twice as far away, the slope differs by 2 % at most
 
 
 class BoundedArithmetic:
-    """Matrices of `Bounded`. Values by BLAS in float64, and so are the bounds.
+    """Matrices of `Bounded`. Values in float64, and so are the bounds.
 
     profile: of the implementation to be judged; a `Precision` stands for the profile that does all in that format
     channels: how many of `CHANNELS` to keep; the first two are enough from end to end, where errors of one layer
         meet again in the next and are not independent of each other
+    kernels: NumPy's and BLAS's, or those of `reproducible.py`, for bounds that are the same on every processor
     """
 
-    def __init__(self, profile: Profile | Precision, channels: int = 2) -> None:
+    def __init__(self, profile: Profile | Precision, channels: int = 2, kernels: Kernels = NUMPY) -> None:
         if isinstance(profile, Precision):
             profile = Profile(profile.name, profile, profile, profile, profile)
         self.model = model_of(profile, channels)
-        self.functions = BoundedFunctions(self.model)
+        self.kernels = kernels
+        self.functions = BoundedFunctions(self.model, kernels)
+        self.array_functions = ArrayFunctions(kernels)
 
     def lift(self, rows: Rows) -> Bounded:
         """Numbers that everyone has; a subnormal one may be read as zero."""
@@ -108,7 +110,7 @@ class BoundedArithmetic:
         errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape)).copy()
         errors[SYSTEMATIC] = np.minimum(errors[WORST], errors[SYSTEMATIC] + LAMBDA * errors[RANDOM])
         errors[RANDOM] = 0
-        return Bounded(matrix.value, errors, self.model)
+        return Bounded(matrix.value, errors, matrix.model)
 
     def as_computed(self, activation: Activation, matrix: Bounded) -> Bounded:
         """Activations, of which a neighbouring step may use its own, equally good, approximation."""
@@ -116,7 +118,7 @@ class BoundedArithmetic:
             errors = self._own(activation, matrix) * np.abs(matrix.value)
             errors[TRUTH] = 0
             errors += matrix.errors
-            return Bounded(matrix.value, errors, self.model)
+            return Bounded(matrix.value, errors, matrix.model)
 
     def _own(self, activation: Activation, matrix: Bounded) -> Array:
         """The relative error that computing the activation adds. Softmax: two exponentials, a sum, two roundings."""
@@ -164,7 +166,7 @@ class BoundedArithmetic:
         parts = [compute(*(m.rows(slice(k, k + step)) for m in matrices)) for k in range(0, rows, step)]
         shape = (self.model.channels, *parts[0].value.shape)
         errors = [np.broadcast_to(part.errors, (*shape[:1], *part.value.shape)) for part in parts]
-        return Bounded(np.concatenate([part.value for part in parts]), np.concatenate(errors, axis=1), self.model)
+        return Bounded(np.concatenate([part.value for part in parts]), np.concatenate(errors, axis=1), parts[0].model)
 
     def activated(self, activation: Activation, z: Bounded) -> Bounded:
         """f(z): how far f moves while z moves within its bound, and the activation's own ulps.
@@ -174,7 +176,7 @@ class BoundedArithmetic:
         """
 
         def f(x: Array) -> Array:
-            value: Array = activation.value(x, ARRAY_FUNCTIONS)
+            value: Array = activation.value(x, self.array_functions)
             return value
 
         own = self.model.function(activation.name)
@@ -186,7 +188,7 @@ class BoundedArithmetic:
         off = 2 * most if straight else z.errors + z.errors[TRUTH]  # so far from our z may an implementation's be
         lowest, highest = z.value - off, z.value + off
         steepest = np.maximum(lowest, np.minimum(activation.steepest, highest))
-        slope = np.abs(activation.derivative(steepest, f(steepest), ARRAY_FUNCTIONS))
+        slope = np.abs(activation.derivative(steepest, f(steepest), self.array_functions))
         by_slope = (slope + 16 * U64) * z.errors  # the slope, in float64, may have cancelled to less than it is
         if straight:
             return z.rounded(value, by_slope, own)
@@ -200,19 +202,20 @@ class BoundedArithmetic:
         """exp(zᵢ) / Σ exp(zⱼ): errors in z act on the exponents, ∂ log sᵢ = ∂zᵢ − Σ sⱼ ∂zⱼ, and so does the shift's."""
         with np.errstate(all="ignore"):
             shifted = z.value - z.value.max(axis=1, keepdims=True)
-            exponentials = np.exp(shifted)
-            value = exponentials / exponentials.sum(axis=1, keepdims=True)
-            widest = z.errors[: WORST + 1].sum(axis=0).max(axis=-1, keepdims=True)
+            exponentials = self.kernels.exp(shifted)
+            value = exponentials / self.kernels.sum(exponentials, (1,))
+            widest = (z.errors[TRUTH] + z.errors[WORST]).max(axis=-1, keepdims=True)
             shift = z.errors + self.model.rounding * (np.abs(shifted) + 2 * widest)
             exponents = shift + shift.max(axis=2, keepdims=True)
             own = own_error(self._own(SOFTMAX, z))
-            return z.rounded(value, value * np.exp(exponents[TRUTH]) * np.expm1(exponents), own)
+            errors = value * self.kernels.exp(exponents[TRUTH]) * self.kernels.expm1(exponents)
+            return z.rounded(value, errors, own)
 
     def log_softmax(self, z: Bounded) -> Bounded:
         """z − log Σ exp(z): as a difference of numbers up to max |z| + log Σ, whichever way it is arranged."""
         with np.errstate(all="ignore"):
             largest = z.value.max(axis=1, keepdims=True)
-            log_sum = np.log(np.exp(z.value - largest).sum(axis=1, keepdims=True))
+            log_sum = self.kernels.log(self.kernels.sum(self.kernels.exp(z.value - largest), (1,)))
             value = z.value - largest - log_sum
             size = z.reach.max(axis=1, keepdims=True)
             library = (1 + log_sum) * (self.model.ulps("exp") + self.model.ulps("log"))
@@ -230,7 +233,7 @@ class BoundedArithmetic:
     def rearranged(self, matrix: Bounded, positions: Sequence[Sequence[int]]) -> Bounded:
         places = np.array(positions)
         errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape))
-        return Bounded(matrix.value.reshape(-1)[places], errors.reshape(len(errors), -1)[:, places], self.model)
+        return Bounded(matrix.value.reshape(-1)[places], errors.reshape(len(errors), -1)[:, places], matrix.model)
 
     def narrow(self, matrix: Bounded, precision: Precision, roundings: int = 1) -> Bounded:
         """The value stays; an implementation's may be off by the roundings, which may all have one sign."""
@@ -238,21 +241,23 @@ class BoundedArithmetic:
             off = roundings * (matrix.reach * precision.unit_roundoff + precision.underflow) * OUTWARD
             errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape)).copy()
             errors[WORST : SYSTEMATIC + 1] += off
-            return Bounded(matrix.value, unless_lost(matrix.reach + off, errors, precision.largest), self.model)
+            largest = precision.largest / matrix.model.put_off
+            return Bounded(matrix.value, unless_lost(matrix.reach + off, errors, largest), matrix.model)
 
     def _plain_sum(self, matrix: Bounded, axes: tuple[int, ...], summands: int) -> Bounded:
         terms = summands * math.prod(matrix.value.shape[axis] for axis in axes)
         with np.errstate(all="ignore"):
             errors = np.broadcast_to(matrix.errors, (self.model.channels, *matrix.value.shape))
-            summed = errors.sum(axis=tuple(axis + 1 for axis in axes), keepdims=True)
-            reach = matrix.reach.sum(axis=axes, keepdims=True)
+            summed = self.kernels.sum(errors, tuple(axis + 1 for axis in axes))
+            reach = self.kernels.sum(matrix.reach, axes)
             sums = self.model.reductions(terms) * np.ones_like(reach)
             if self.model.channels > RANDOM and axes == (0,):
                 sums[RANDOM] *= np.sqrt(crowds(matrix.value.T, terms * self.model.profile.reduce.unit_roundoff)).T
             errors = (summed + sums * reach) * OUTWARD + self.model.lost_in_sum(terms)
             # A loss's factor ½ may be applied to the sum of whole terms, which may overflow before.
-            errors = unless_lost(summands * reach + errors[WORST], errors, self.model.largest)
-            return settled(matrix.value.sum(axis=axes, keepdims=True), errors, self.model)
+            apart = max(1.0, summands / matrix.model.put_off)  # where ½ is put off, whole terms are allowed for below
+            errors = unless_lost(apart * reach + errors[WORST], errors, matrix.model.largest)
+            return settled(self.kernels.sum(matrix.value, axes), errors, matrix.model)
 
     def _crowding(self, left: Array, right: Array, terms: int) -> tuple[Array, Array]:
         """By how much crowds of equal summands raise the random error of sums: a factor per row and per column."""
@@ -271,38 +276,39 @@ class BoundedArithmetic:
 
         Each channel's errors are one matrix product; the loss by underflow is one more column of it.
         """
-        model = self.model
+        model = undivided_model(left, right)
         terms = left.value.shape[1] + (biases is not None)
         sums = model.sums(terms)
         lost = model.lost_in_sum(terms) + model.lost
         with np.errstate(all="ignore"):
-            value = left.value @ right.value
+            value = self.kernels.matmul(left.value, right.value)
             x, y = left.reach, right.reach
             by_row = by_column = sums
             if model.channels > RANDOM:
                 rows, columns = self._crowding(left.value, right.value, terms)
                 by_row, by_column = sums * self._random(rows), sums * self._random(columns)
             if left.exact and right.exact:
-                product = products_above([x], [y], np.zeros((1, 1)), right.widest)
+                product = self.kernels.products_above([x], [y], np.zeros((1, 1)), right.widest)
                 errors = sums * OUTWARD * product + lost
                 if model.channels > RANDOM:
                     errors[RANDOM] += model.accumulated(terms) * (np.minimum(rows, columns) - 1) * product
             elif right.exact:
-                errors = products_above([by_row * x + left.errors], [y], lost, right.widest)
+                errors = self.kernels.products_above([by_row * x + left.errors], [y], lost, right.widest)
             elif left.exact:
-                errors = products_above([x], [by_column * y + right.errors], lost)
+                errors = self.kernels.products_above([x], [by_column * y + right.errors], lost)
             else:
-                errors = products_above([x, left.errors], [by_column * y + right.errors, y], lost)
+                errors = self.kernels.products_above([x, left.errors], [by_column * y + right.errors, y], lost)
             if errors.size <= BLOCK:
                 errors = errors.astype(np.float64, copy=False)  # formats mixed are slow
             if biases is not None:
                 value += biases.value
                 errors = (errors + sums * biases.reach + biases.errors) * OUTWARD
-            largest = model.profile.accumulate.largest
             highest = left.widest * right.widest * terms + (0.0 if biases is None else biases.widest)
-            if not highest * 2 < min(largest, model.largest):  # rarely: then look at each sum
-                partial = x @ y + (0.0 if biases is None else biases.reach)
-                # on the way, even if not in the end; and at the end, in storage
-                errors = unless_lost(partial * (1 + sums[WORST]), errors, largest)
-                errors = unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest)
+            if not highest * 2 < min(model.largest_sum, model.largest):  # rarely: then look at each sum
+                partial = self.kernels.matmul(x, y) + (0.0 if biases is None else biases.reach)
+                # on the way, even if not in the end; and at the end, in storage, perhaps before the bias is added
+                errors = unless_lost(partial * (1 + sums[WORST]), errors, model.largest_sum)
+                before_bias = value if biases is None else value - biases.value
+                for stored in (value, before_bias):
+                    errors = unless_lost(np.abs(stored) + errors[TRUTH] + errors[WORST], errors, model.largest)
             return Bounded(value, errors, model)

@@ -17,6 +17,7 @@ from .error_model import (
     Model,
     OwnError,
 )
+from .kernels import NUMPY, Kernels
 
 Array = NDArray[np.float64]
 
@@ -68,28 +69,31 @@ class Bounded:
     def __add__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             return self.rounded(self.value + other, self.errors)
-        return self.rounded(self.value + other.value, self.errors + other.errors)
+        return self._summed(self.value + other.value, other)
 
     def __sub__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             return self.rounded(self.value - other, self.errors)
-        return self.rounded(self.value - other.value, self.errors + other.errors)
+        return self._summed(self.value - other.value, other)
 
     def __mul__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             return self._scaled(other)
+        model = undivided_model(self, other)
         errors = self.reach * other.errors + self.errors * other.reach
         # Split into steps, a product may pass through twice an operand: (g + g·a)(1 − a).
-        if not (2 * self.widest < self.model.largest and 2 * other.widest < self.model.largest):
-            errors = unless_lost(2 * np.maximum(self.reach, other.reach), errors, self.model.largest)
-        return self.rounded(self.value * other.value, errors)
+        for operand in (self, other):
+            if not 2 * operand.widest < operand.model.largest:
+                errors = unless_lost(2 * operand.reach, errors, operand.model.largest)
+        return self.rounded(self.value * other.value, errors, model=model)
 
     def __truediv__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             # by a constant: either one division, or a product with a reciprocal that was rounded once for all elements
             exact = _power_of_two(other)
-            own = self.model.roundings(0) if exact else self.model.roundings(1, 1)
-            return self.rounded(self.value / other, self.errors / abs(other), own)
+            own = self.model.roundings(0) if exact else self.model.roundings(1, self._of_reciprocal(other))
+            result = self.rounded(self.value / other, self._held(other, self.errors / abs(other)), own)
+            return result if abs(other) <= 1 else result.undivided(abs(other))
         smallest = np.abs(other.value) - other.error  # of the denominators in reach
         quotient = self.value / other.value
         errors = (self.errors + self.reach / smallest * other.errors) / smallest
@@ -107,12 +111,16 @@ class Bounded:
     def __rmul__(self, other: float) -> Bounded:
         return self._scaled(other)
 
-    def rounded(self, value: Array, errors: Array, own: OwnError | None = None) -> Bounded:
+    def undivided(self, divisor: float) -> Bounded:
+        """These numbers, by whose divisor an implementation may divide later than here."""
+        return Bounded(self.value, self.errors, self.model.putting_off(divisor))
+
+    def rounded(self, value: Array, errors: Array, own: OwnError | None = None, model: Model | None = None) -> Bounded:
         """A result whose operands' errors have travelled into `errors`, with the error that the operation adds.
 
-        own: one rounding if not given
+        own: one rounding if not given;  model: this matrix's if not given
         """
-        model = self.model
+        model = model or self.model
         relative, growth, most = own or model.roundings(1)
         size = np.abs(value) + errors[TRUTH] + errors[WORST]
         grown = relative * size
@@ -126,10 +134,33 @@ class Bounded:
     def _scaled(self, factor: float) -> Bounded:
         """Times an exact constant; exact for a power of two."""
         own = self.model.roundings(0 if _power_of_two(factor) else 1)
-        return self.rounded(self.value * factor, self.errors * abs(factor), own)
+        return self.rounded(self.value * factor, self._held(factor, self.errors * abs(factor)), own)
+
+    def _summed(self, value: Array, other: Bounded) -> Bounded:
+        """A sum or difference: who divides later has done so here, if the other summand has nothing to be divided."""
+        model = min(self.model, other.model, key=_put_off)
+        return self.rounded(value, self.errors + other.errors, model=model)
+
+    def _held(self, constant: float, errors: Array) -> Array:
+        """The errors, infinite if the format does not hold the constant: 70,000 samples in float16."""
+        return errors if abs(constant) <= self.model.profile.storage.largest else np.full_like(errors, np.inf)
+
+    def _of_reciprocal(self, divisor: float) -> float:
+        """The rounding of 1/divisor, in units of u: more than one where it is subnormal."""
+        storage = self.model.profile.storage
+        return max(1.0, storage.underflow * abs(divisor) / storage.unit_roundoff)
 
 
 Operand = Bounded | float
+
+
+def undivided_model(left: Bounded, right: Bounded) -> Model:
+    """Of a product: that of the factor which may still have to be divided."""
+    return left.model if left.model is right.model else max(left.model, right.model, key=_put_off)
+
+
+def _put_off(model: Model) -> float:
+    return model.put_off
 
 
 def exactly(value: Any, model: Model) -> Bounded:
@@ -157,8 +188,9 @@ def _power_of_two(x: float) -> bool:
 class BoundedFunctions:
     """Elementary functions on `Bounded`: an operand's error travels by the largest slope in reach; ulps are added."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, kernels: Kernels = NUMPY) -> None:
         self.model = model
+        self.kernels = kernels
 
     def constant(self, value: float) -> Bounded:
         """A constant that the format may have to round."""
@@ -166,25 +198,26 @@ class BoundedFunctions:
         return exact.rounded(exact.value, exact.errors, self.model.roundings(0, 1))
 
     def exp(self, x: Bounded) -> Bounded:
-        value = np.exp(x.value)
-        errors = value * np.exp(x.errors[TRUTH]) * np.expm1(x.errors)
+        value = self.kernels.exp(x.value)
+        errors = value * self.kernels.exp(x.errors[TRUTH]) * self.kernels.expm1(x.errors)
         return x.rounded(value, errors, self.model.function("exp"))
 
     def log(self, x: Bounded) -> Bounded:
-        return x.rounded(np.log(x.value), self._over(x.errors, x.value - x.error), self.model.function("log"))
+        return x.rounded(self.kernels.log(x.value), self._over(x.errors, x.value - x.error), self.model.function("log"))
 
     def log1p(self, x: Bounded) -> Bounded:
         errors = self._over(x.errors, 1 + x.value - x.error)
-        return x.rounded(np.log1p(x.value), errors, self.model.function("log1p"))
+        return x.rounded(self.kernels.log1p(x.value), errors, self.model.function("log1p"))
 
     def tanh(self, x: Bounded) -> Bounded:
         nearest_zero = np.maximum(np.abs(x.value) - x.error, 0)
-        return x.rounded(np.tanh(x.value), x.errors / np.cosh(nearest_zero) ** 2, self.model.function("tanh"))
+        steepness = self.kernels.cosh(nearest_zero)
+        return x.rounded(self.kernels.tanh(x.value), x.errors / (steepness * steepness), self.model.function("tanh"))
 
     def sqrt(self, x: Bounded) -> Bounded:
         """|√a − √b| = |a − b| / (√a + √b), which is at most √|a − b| too. IEEE 754 rounds it correctly."""
-        value = np.sqrt(x.value)
-        return x.rounded(value, np.fmin(x.errors / value, np.sqrt(x.errors)))
+        value = self.kernels.sqrt(x.value)
+        return x.rounded(value, np.fmin(x.errors / value, self.kernels.sqrt(x.errors)))
 
     def absolute(self, x: Bounded) -> Bounded:
         return Bounded(np.abs(x.value), x.errors, x.model)
@@ -218,7 +251,18 @@ class BoundedFunctions:
         errors[TRUTH] = first.errors[TRUTH]
         if len(errors) > RANDOM:  # a difference between the two is no rounding error
             errors[RANDOM] = np.fmax(first.errors[RANDOM], second.errors[RANDOM])
-        return settled(first.value, errors, self.model)
+        return settled(first.value, errors, first.model)
+
+    def by_way_of(self, result: Bounded, step: Bounded) -> Bounded:
+        """The result, and nothing is known of it where the step may overflow."""
+        if np.isfinite(step.errors).all():
+            return result
+        lost = ~np.isfinite(step.errors).all(axis=0)
+        return Bounded(result.value, np.where(lost, np.inf, result.errors), result.model)
+
+    def undivided(self, quotient: Bounded, divisor: float) -> Bounded:
+        """See `Bounded.undivided`."""
+        return quotient.undivided(divisor)
 
     def _over(self, errors: Array, smallest: Array) -> Array:
         return np.where(smallest > 0, errors / smallest, np.inf)

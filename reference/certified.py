@@ -70,6 +70,12 @@ class BallFunctions:
     def either(self, first: arb, second: arb) -> arb:
         return first
 
+    def by_way_of(self, result: arb, step: arb) -> arb:
+        return result
+
+    def undivided(self, quotient: arb, divisor: float) -> arb:
+        return quotient
+
 
 class CertifiedArithmetic:
     """Matrices of balls, at the working precision of `flint.ctx`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from functools import cache
 from typing import NamedTuple
 
@@ -57,15 +58,18 @@ class OwnError(NamedTuple):
 def own_error(relative: Array) -> OwnError:
     """From its relative error, channels × 1 × 1 (or × the matrix)."""
     growth = OUTWARD + 2 * relative
-    return OwnError(relative, growth, 4 * float(growth.max()) ** 2)
+    largest = float(growth.max())
+    return OwnError(relative, growth, 4 * largest * largest)
 
 
 class Model:
     """The channels' constants for one profile, each an array of channels × 1 × 1 that broadcasts over a matrix.
 
     rounding: relative error of one rounding to storage, and `constant` of one that is the same for all elements
-    underflow: absolute loss of one operation;  largest: the largest finite number
+    underflow: absolute loss of one operation
     lost: of one operation's result, which may be flushed too
+    put_off: a divisor by which an implementation may not have divided yet: its numbers are so many times as large
+    largest, largest_sum: what a result, and a sum of products on the way, may be without overflowing
     """
 
     def __init__(self, profile: Profile, channels: int) -> None:
@@ -79,9 +83,18 @@ class Model:
         smallest = profile.storage.smallest_normal if profile.storage.flushed else 0.0
         self.flushed_below = self._per_channel(0.0, smallest, smallest, 0.0)
         self.lost = self.underflow + self.flushed_below
-        self.largest = profile.storage.largest
+        self.put_off = 1.0
+        self.largest, self.largest_sum = profile.storage.largest, profile.accumulate.largest
         self.ulps, self.sums, self.reductions = cache(self._ulps), cache(self._sums), cache(self._reductions)
         self.roundings, self.function = cache(self._roundings), cache(self._function)
+
+    def putting_off(self, divisor: float) -> Model:
+        """The model of numbers that may still have to be divided: "mean" as (Σ δ a) / batch divides at the very end."""
+        later = copy(self)
+        later.put_off *= divisor
+        later.largest /= divisor
+        later.largest_sum /= divisor
+        return later
 
     def _ulps(self, function: str) -> Array:
         """Relative error of an elementary function: its measured ulps, with margin. An ulp is at most 2u·|x|."""
@@ -122,7 +135,7 @@ class Model:
         """Absolute error by underflow of a sum of so many products."""
         return 2 * terms * self.underflow
 
-    def _roundings(self, each: int, alike: int = 0) -> OwnError:
+    def _roundings(self, each: int, alike: float = 0) -> OwnError:
         """So many roundings of each element's own, and so many that are the same for all."""
         return own_error(each * self.rounding + alike * self.constant)
 

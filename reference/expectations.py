@@ -18,6 +18,7 @@ from .bounded_values import Bounded
 from .case import Case, run
 from .certified import Enclosure, enclosures
 from .error_model import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, TRUTH, WORST
+from .kernels import NUMPY, Kernels
 from .observation import Place, computed
 from .precision import FLOAT64, PROFILES, Precision, Profile
 from .stepwise import Evidence, stepwise
@@ -84,9 +85,9 @@ class Expected:
         )
 
 
-def expectations(case: Case, precision: Precision | Profile) -> dict[Place, Expected]:
+def expectations(case: Case, precision: Precision | Profile, kernels: Kernels = NUMPY) -> dict[Place, Expected]:
     """What every honest implementation in this precision may answer to the case, from the case's numbers alone."""
-    bounds = computed(run(case, BoundedArithmetic(precision)))
+    bounds = computed(run(case, BoundedArithmetic(precision, kernels=kernels)))
     truth = truth_of(case, _profile(precision), bounds)
     return {place: _expected(bound, truth[place], share=OUR_SHARE) for place, bound in bounds.items()}
 

@@ -38,6 +38,11 @@ def _elementwise(
     return lambda outputs, targets, ar: ar.elementwise(formula, outputs, targets)
 
 
+def _half_squared_derivative(o: Number, t: Number, fn: Functions) -> Number:
+    """o − t; automatic differentiation of (o − t)² / 2 passes through 2(o − t)."""
+    return fn.by_way_of(o - t, 2 * (o - t))
+
+
 def _binary_terms(o: Number, t: Number, fn: Functions) -> Number:
     return -(t * fn.log(o) + (1 - t) * fn.log(1 - o))
 
@@ -72,7 +77,7 @@ LOSSES = {
         Loss(
             "half_squared_error",
             _elementwise(lambda o, t, fn: (o - t) * (o - t) / 2),
-            _elementwise(lambda o, t, fn: o - t),
+            _elementwise(_half_squared_derivative),
         ),
         Loss(
             "squared_error",

@@ -63,6 +63,12 @@ class FloatFunctions:
     def either(self, first: float, second: float) -> float:
         return first
 
+    def by_way_of(self, result: float, step: float) -> float:
+        return result
+
+    def undivided(self, quotient: float, divisor: float) -> float:
+        return quotient
+
 
 class PlainArithmetic:
     """Lists of rows. `number` makes an element from a float; `functions` belong to that kind of number."""

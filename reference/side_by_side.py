@@ -82,19 +82,22 @@ class SideBySide(PlainArithmetic):
         errors = (sum(e for _, _, e in products) + self.model.sums(terms) * size) * OUTWARD + self.model.lost_in_sum(
             terms
         )
-        return self._settled(sum(value for value, _, _ in products), errors, size)
+        models = [x.model for x in (*xs, *ys)]
+        return self._settled(sum(value for value, _, _ in products), errors, size, models)
 
     def _plain_sum(self, numbers: Sequence[Bounded], summands: int = 1) -> Bounded:
         terms = summands * len(numbers)
         size = summands * sum(x.reach for x in numbers)
         errors = (sum(x.errors for x in numbers) + self.model.reductions(terms) * size) * OUTWARD
-        return self._settled(sum(x.value for x in numbers), errors + self.model.lost_in_sum(terms), size)
+        models = [x.model for x in numbers]
+        return self._settled(sum(x.value for x in numbers), errors + self.model.lost_in_sum(terms), size, models)
 
-    def _settled(self, value: Any, errors: Any, size: Any) -> Bounded:
-        largest = min(self.model.largest, self.model.profile.accumulate.largest)
+    def _settled(self, value: Any, errors: Any, size: Any, models: Sequence[Model]) -> Bounded:
+        model = max(models, key=lambda model: model.put_off)
+        largest = min(model.largest, model.largest_sum)
         errors = errors + self.model.lost
         lost = ~(size + errors[WORST] < largest)
-        return Bounded(np.asarray(value), np.where(lost, np.inf, errors), self.model)
+        return Bounded(np.asarray(value), np.where(lost, np.inf, errors), model)
 
 
 def within(cases: Sequence[Case], observations: Sequence[Observation], convention: Convention) -> list[float | None]:

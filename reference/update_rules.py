@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .arithmetic import Arithmetic, Matrix
+from .arithmetic import Arithmetic, Functions, Matrix, Number
 from .backprop import update
 
 Memory = tuple[Matrix, ...]
@@ -64,12 +64,17 @@ def _adagrad(
     return update(old, scaled, rate, ar), (squares,)
 
 
+def _part_of_square(share: float, g: Number, fn: Functions) -> Number:
+    """Share · g²; who squares first may overflow."""
+    return fn.by_way_of(fn.constant(share) * g * g, g * g)
+
+
 def _rmsprop(
     old: Matrix, gradient: Matrix, memory: Memory, rate: float, number: int, ar: Arithmetic
 ) -> tuple[Matrix, Memory]:
     """s = α s + (1 − α) g²; w − rate · g / (√s + ε). Tieleman & Hinton, Neural Networks for Machine Learning, 2012."""
     kept, new = 0.99, 1 - 0.99
-    squares = ar.elementwise(lambda s, g, fn: fn.constant(kept) * s + fn.constant(new) * g * g, memory[0], gradient)
+    squares = ar.elementwise(lambda s, g, fn: fn.constant(kept) * s + _part_of_square(new, g, fn), memory[0], gradient)
     scaled = ar.elementwise(lambda g, s, fn: g / (fn.sqrt(s) + fn.constant(1e-8)), gradient, squares)
     return update(old, scaled, rate, ar), (squares,)
 
@@ -86,7 +91,7 @@ def _adam(
         lambda m, g, fn: fn.constant(mean_kept) * m + fn.constant(1 - mean_kept) * g, memory[0], gradient
     )
     squares = ar.elementwise(
-        lambda s, g, fn: fn.constant(square_kept) * s + fn.constant(1 - square_kept) * g * g, memory[1], gradient
+        lambda s, g, fn: fn.constant(square_kept) * s + _part_of_square(1 - square_kept, g, fn), memory[1], gradient
     )
     of_mean, of_squares = 1 - mean_kept**number, 1 - square_kept**number  # both memories begin at 0
 

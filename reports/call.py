@@ -1,15 +1,18 @@
 """Calling somebody else's function: finding out how it wants to be called, and what comes back.
 
 Whatever it does is said: it raises, hangs, prints, changes its arguments, answers in other shapes or kinds of array.
+Reading an answer runs its code, too (`__array__`, `__len__`, `__iter__`, `__repr__`): under the same limit.
 """
 
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +34,7 @@ ORIENTATIONS = ("units_by_inputs", "inputs_by_units")
 class Call:
     """How a function is to be called: what it returns, how it stores weights, in what arrays it wants its numbers."""
 
-    function: Callable[..., Any]
+    function: Callable[..., Any] | Elsewhere
     returns: str
     orientation: str
     bias: str | Sequence[bool]
@@ -44,7 +47,28 @@ class Call:
         return {"weights-first": 0, "weights-last": 1}.get(self.bias) if isinstance(self.bias, str) else None
 
     def observe(self, case: Case) -> Observation:
-        """The function's answer to a probe. Raises Unanswered."""
+        """The function's answer to a probe. Raises Unanswered, or ModifiedInputs with the answer."""
+        if isinstance(self.function, Elsewhere):
+            return self.function.observe(self, case)
+        function, arguments = self.function, self._arguments(case)
+        before = [_copied(a) for a in arguments]
+        try:
+            with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()), time_limit(self.timeout):
+                answer = _said("it raised", lambda: _called(function, arguments))
+                changed = _changed_in_place(before, arguments)
+                try:
+                    observation = _said(
+                        "reading its answer raised", lambda: self._read_in_some_order(case, _listed(answer, case))
+                    )
+                except Unanswered as error:
+                    raise Misshapen(f"{error}{_note(changed)}") from None
+        except TimeUp as error:
+            raise Unanswered(f"it did not answer within {self.timeout:g} s") from error
+        if changed:
+            raise ModifiedInputs(changed, observation)
+        return observation
+
+    def _arguments(self, case: Case) -> list[Any]:
         matrices = [np.array(layer.weights) for layer in case.layers]
         vectors = [None if layer.biases is None else np.array(layer.biases) for layer in case.layers]
         if self.column is not None:
@@ -57,16 +81,7 @@ class Call:
         arguments = [weights, biases, inputs, targets]
         if self.returns == "updated":
             arguments.append(case.learning_rate)
-        before = [_copied(a) for a in arguments]
-        answer = _quietly(self.function, arguments, self.timeout)
-        changed = _changed_in_place(before, arguments)
-        try:
-            observation = self._read_in_some_order(case, answer)
-        except Unanswered as error:
-            raise Misshapen(f"{error}{_note(changed)}") from None
-        if changed:
-            raise ModifiedInputs(changed, observation)
-        return observation
+        return arguments
 
     def _read_in_some_order(self, case: Case, answer: Any) -> Observation:
         """All weights, then all biases; or else weights and biases of each layer, if that fits."""
@@ -84,6 +99,10 @@ class Call:
             raise Unanswered("it returned None; " + self._wanted())
         if self.returns == "outputs":
             outputs = as_array("outputs", answer)
+            wanted = (case.batch, case.sizes[-1])
+            if outputs.shape != wanted:
+                came = " × ".join(map(str, outputs.shape)) or "a single number"
+                raise Unanswered(f"outputs: expected {wanted[0]} × {wanted[1]} (samples × outputs), got {came}")
             hidden = (None,) * (len(case.layers) - 1)
             return Observation("function", "", "cpu", case.dtype, activations=(*hidden, outputs))
         try:
@@ -126,7 +145,19 @@ class Call:
             raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {_described(given)}")
         if len(given) != len(case.layers):
             raise Unanswered(f"{what}: expected {len(case.layers)} arrays, one per layer; got {len(given)}")
-        return [None if g is None else as_array(f"{what}[{k}]", g) for k, g in enumerate(given)]
+        parts = list(islice(iter(given), len(given) + 1))
+        if len(parts) != len(given):
+            more = f"{len(parts)}" if len(parts) < len(given) else "more"
+            raise Unanswered(f"{what}: its length is {len(given)}, but it has {more} elements")
+        return [None if part is None else as_array(f"{what}[{k}]", part) for k, part in enumerate(parts)]
+
+
+class Elsewhere:
+    """A function in another process: it is called there, and its answer comes back as plain numbers."""
+
+    def observe(self, call: Call, case: Case) -> Observation:
+        """What `call.observe` would give there. Raises Unanswered, or ModifiedInputs with the answer."""
+        raise NotImplementedError
 
 
 class Misshapen(Unanswered):
@@ -214,18 +245,43 @@ def _given(array: Array, dtype: str, call: Call, transpose: bool = False) -> Any
     return array
 
 
-def _quietly(function: Callable[..., Any], arguments: list[Any], timeout: float | None) -> Any:
-    """Call the function; what it prints is not the report's. Raises Unanswered with what it raised."""
+def _called(function: Callable[..., Any], arguments: list[Any]) -> Any:
+    depth = sys.getrecursionlimit()
     try:
-        with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()), time_limit(timeout):
-            answer = function(*arguments)
-            return list(answer) if hasattr(answer, "__next__") else answer  # a generator is run here
-    except TimeUp as error:
-        raise Unanswered(f"it did not answer within {timeout:g} s") from error
+        return function(*arguments)
+    finally:
+        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))  # what reads the answer needs some
+
+
+def _listed(answer: Any, case: Case) -> Any:
+    """A generator is run here, no farther than to see that it gives too much."""
+    if not hasattr(answer, "__next__"):
+        return answer
+    return list(islice(answer, max(2, len(case.layers), case.batch) + 1))
+
+
+Result = TypeVar("Result")
+
+
+def _said(what: str, body: Callable[[], Result]) -> Result:
+    """What the body gives. Raises Unanswered with what it raised, whatever that is."""
+    try:
+        return body()
+    except (TimeUp, KeyboardInterrupt, Unanswered):
+        raise
     except MemoryError as error:
         raise Unanswered("it ran out of memory") from error
-    except (Exception, SystemExit) as error:  # whatever it raises is its answer
-        raise Unanswered(f"it raised {type(error).__name__}: {_short(str(error))}") from error
+    except BaseException as error:
+        raise Unanswered(f"{what} {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """An exception in a line; its own words may fail, too."""
+    try:
+        words = _short(str(error))
+    except Exception as another:
+        words = f"(its message cannot be had: {printable(type(another).__name__, 60)})"
+    return f"{printable(type(error).__name__, 60)}: {words}"
 
 
 class _Nowhere(io.TextIOBase):
@@ -245,35 +301,53 @@ def _changed_in_place(before: list[Any], after: list[Any]) -> list[str]:
 
 
 def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, list):
-        return isinstance(new, list) and len(old) == len(new) and all(map(_same, old, new))
-    if old is None or isinstance(old, (int, float)):
-        return bool(old == new)
-    return bool(np.array_equal(np.asarray(old, dtype=float), np.asarray(new, dtype=float)))
+    try:
+        if isinstance(old, list):
+            return isinstance(new, list) and len(old) == len(new) and all(map(_same, old, new))
+        if old is None or isinstance(old, (int, float)):
+            return bool(old == new)
+        return bool(np.array_equal(np.asarray(old, dtype=float), np.asarray(new, dtype=float)))
+    except Exception:  # it is something else now
+        return False
+
+
+EXACT = 2**53  # up to which float64 has every whole number
 
 
 def as_array(what: str, given: Any) -> Array:
-    """Anything array-like, as NumPy's array of the format; lists of floats count as the probe's format."""
+    """Anything array-like, as NumPy's array of its format; lists of floats count as float64, and so do whole numbers.
+
+    Raises Unanswered for what is not numbers (complex ones, text, objects), or not all there (masked elements).
+    """
     if hasattr(given, "detach"):
-        given = (
-            given.detach().cpu().float().numpy()
-            if str(given.dtype) == "torch.bfloat16"
-            else given.detach().cpu().numpy()
-        )
+        given = given.detach().cpu()
+        if hasattr(given, "resolve_conj"):
+            given = given.resolve_conj().resolve_neg()
+        given = (given.float() if str(given.dtype) == "torch.bfloat16" else given).numpy()
+    masked = np.ma.count_masked(given) if isinstance(given, np.ma.MaskedArray) else 0
+    if masked:
+        raise Unanswered(f"{what}: expected numbers, but {masked} of {given.size} elements are masked")
     try:
         array = np.asarray(given)
-        kind = array.dtype.name
-        if kind == "object":
-            raise TypeError(kind)
-        if kind not in PRECISIONS:
-            array = array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # rows of different lengths among them
         raise Unanswered(f"{what}: expected numbers, got {_described(given)}") from None
-    return array
+    if array.dtype.name in PRECISIONS:
+        return array
+    if array.dtype.kind == "c":
+        raise Unanswered(f"{what}: expected real numbers, got {array.dtype.name}")
+    if array.dtype.kind not in "fiub":
+        raise Unanswered(f"{what}: expected numbers, got {_described(given)}")
+    if array.dtype.kind in "iu" and array.size and max(int(array.max()), -int(array.min())) > EXACT:
+        raise Unanswered(f"{what}: {array.dtype.name} numbers beyond 2^53 are not exact as float64")
+    return array.astype(np.float64)
 
 
 def _described(value: Any) -> str:
-    return f"{type(value).__name__} {_short(repr(value))}"
+    try:
+        words = _short(repr(value))
+    except Exception as error:
+        words = f"(its repr raised {printable(type(error).__name__, 60)})"
+    return f"{printable(type(value).__name__, 60)} {words}"
 
 
 def _short(text: str) -> str:

@@ -1,108 +1,153 @@
-"""`verify` in a process of its own, so that a function may hang, crash or eat all memory and only loses that."""
+"""`verify` of a function in a process of its own: it may hang, crash, eat all memory or lie, and only loses that.
+
+The process answers probes with plain numbers; all judging is done here. Where POSIX is not to be had (Windows), the
+function runs in this process.
+"""
 
 from __future__ import annotations
 
-import importlib
-import os
+import inspect
+import math
 import sys
-from collections.abc import Callable
-from dataclasses import replace
-from difflib import get_close_matches
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
-from ..reference.case import InvalidInput
-from .verify import Report, verify
+from ..adapters.adapter import Unanswered
+from ..adapters.child_process import TIME_UP, Child, Stopped, longest_answer
+from ..adapters.protocol import line_of, printable, request
+from ..reference.case import Case, InvalidInput
+from ..reference.observation import Observation
+from .answers_of_functions import FORGED, Find, Probe, Reply, observation_of, read_reply
+from .call import Call, Elsewhere, Misshapen, ModifiedInputs
+from .declared import declared_timeout
+from .report import Report
+from .time_limit import TimeUp
 
 GRACE = 2.0  # seconds beyond the limit of a call, for one that Python cannot interrupt
-MEMORY_SHARE = 0.8  # of this machine's memory that the function may have
+STARTING = 120.0  # seconds for our own child to start, on a busy machine
+LONGEST_WORDS = 2**16  # bytes of an answer that is none
 
 
 def verify_by_name(target: str, options: dict[str, Any]) -> Report:
-    """Verify `package.module:function` in a child process.
+    """Verify `package.module:function` in a process of its own; the current folder is searched first.
 
     Raises InvalidInput where there is no such function or an option makes no sense.
     """
+    from .verify import verify
+
     if target.count(":") != 1 or not all(target.split(":")):
-        raise InvalidInput(f"{target}: expected package.module:function, such as mynet.backprop:gradients.")
-    ours, theirs = get_context("spawn").Pipe()
-    child = get_context("spawn").Process(target=_child, args=(theirs, target, options), daemon=True)
-    child.start()
-    theirs.close()
-    timeout: float | None = options.get("timeout")
-    try:
-        return _listen(ours, child, timeout)
-    finally:
-        child.kill()
-        child.join()
+        raise InvalidInput(f"{printable(target)}: expected package.module:function, such as mynet.backprop:gradients.")
+    path = ["", *(folder for folder in sys.path if folder)]
+    with in_its_own_process(target, path, options.get("timeout")) as function:
+        return verify(function, **options)
 
 
-def _listen(ours: Connection, child: Any, timeout: float | None) -> Report:
-    inside = False  # a call of the function
-    while True:
-        if not ours.poll(timeout + GRACE if inside and timeout is not None else None):
-            said = f"it did not answer within {timeout:g} s, and could not be interrupted; it was killed."
-            return Report("unanswered", None, (said,), None)
-        try:
-            kind, value = ours.recv()
-        except EOFError:
-            child.join(GRACE)
-            said = (
-                f"its process died with exit code {child.exitcode} (-9: killed, as when memory runs out; -11: crashed)."
-            )
-            return Report("unanswered", None, (said,), None)
-        if kind == "report":
-            report: Report = value
-            return report
-        if kind == "invalid":
-            raise InvalidInput(value)
-        inside = kind == "call"
+def verify_isolated(function: Callable[..., Any], **options: Any) -> Report:
+    """`verify(function, **options)`, with the function in a process of its own, which imports it by its name.
+
+    Raises InvalidInput for a function that has no name of its own in a module: a lambda, a method, one inside another.
+    """
+    from .verify import verify
+
+    with in_its_own_process(name_of(function), sys.path, options.get("timeout")) as there:
+        return verify(there, **options)
 
 
-def _child(pipe: Connection, target: str, options: dict[str, Any]) -> None:
-    """Import the function, verify it, send the report. What it writes to its standard output is dropped."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    _limit_memory()
-    sys.path.insert(0, "")
-    try:
-        function = _found(target)
-
-        def announced(*arguments: Any) -> Any:
-            pipe.send(("call", None))
-            try:
-                return function(*arguments)
-            finally:
-                pipe.send(("returned", None))
-
-        report = verify(announced, **options)
-        pipe.send(("report", replace(report, diagnosis=report.diagnosis and report.diagnosis.in_words())))
-    except InvalidInput as error:
-        pipe.send(("invalid", str(error)))
-
-
-def _found(target: str) -> Callable[..., Any]:
-    module, _, name = target.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-    except Exception as error:  # whatever importing it raises is what there is to say
-        raise InvalidInput(f"{target}: importing {module} raised {type(error).__name__}: {error}") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            public = [known for known in dir(found) if not known.startswith("_")]
-            near = get_close_matches(part, public, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InvalidInput(f"{target}: {module} has no {name}.{hint}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise InvalidInput(f"{target}: expected a function, got {type(found).__name__}.")
-    return found
+def name_of(function: Callable[..., Any]) -> str:
+    """Where another process finds a function. Raises InvalidInput."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    found: Any = sys.modules.get(str(module))
+    for part in str(name).split("."):
+        found = inspect.getattr_static(found, part, None)
+    if found is not function:
+        raise InvalidInput(
+            "isolated: expected a function that another process can import by its name, got "
+            f"{printable(str(name or type(function).__name__), 60)}. Define it with `def` in a module, outside of any "
+            "other function."
+        )
+    main = sys.modules["__main__"]
+    if module == "__main__":
+        file = getattr(main, "__file__", None)
+        if file is None:
+            raise InvalidInput("isolated: a function that was typed in cannot be imported. Put it into a file.")
+        module = main.__spec__.name if main.__spec__ else file
+    return f"{module}:{name}"
 
 
-def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # not POSIX
+@contextmanager
+def in_its_own_process(target: str, path: list[str], timeout: float | None) -> Iterator[Callable[..., Any]]:
+    """A function, found by its name in a process of its own; the process is gone afterwards, with all that it started.
+
+    path: the folders where modules are found;  timeout: seconds for importing it, and for each call
+    Raises InvalidInput where there is no such function.
+    """
+    limit = declared_timeout(timeout)
+    if sys.platform == "win32":
+        from .answering_child import found
+
+        yield found(Find(target, path))
         return
-    memory = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    with Child([sys.executable, "-P", "-m", "backproof.reports.answering_child"]) as child:
+        there = _There(child)
+        ready = there.hear(STARTING)
+        if ready.kind != "ready":
+            raise InvalidInput(f"{printable(target)}: its process does not start: {ready.words}")
+        child.send(line_of(Find(target, path)))
+        reply = there.hear(limit)
+        if reply.kind == "time":
+            said = f"{printable(target)}: importing it did not end within {limit:g} s"
+            raise InvalidInput(f"{said}. Give a longer timeout.")
+        if reply.kind == "invalid":
+            raise InvalidInput(reply.words)
+        if reply.kind != "found":
+            raise InvalidInput(f"{printable(target)}: importing it, {reply.words}.")
+        yield cast("Callable[..., Any]", there)
+
+
+class _There(Elsewhere):
+    """The function at the other end of a child's pipes."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.asked = 0
+        self.gone: Reply | None = None
+
+    def observe(self, call: Call, case: Case) -> Observation:
+        self.asked += 1
+        bias = call.bias if isinstance(call.bias, str) else [*call.bias]
+        limit = declared_timeout(call.timeout)
+        probe = Probe(request(case, self.asked), call.returns, call.orientation, bias, call.arrays, limit)
+        if self.gone is None:
+            self.child.send(line_of(probe))
+        reply = self.hear(limit, longest_answer(case))
+        if reply.kind == "answer" and reply.id == self.asked:
+            observation = observation_of(reply, call.returns, case)
+            if reply.changed:
+                raise ModifiedInputs(reply.changed, observation)
+            return observation
+        if reply.kind == "misshapen":
+            raise Misshapen(reply.words)
+        if reply.kind == "time":
+            raise Unanswered(reply.words) from TimeUp()
+        raise Unanswered(reply.words if reply.kind == "unanswered" else FORGED)
+
+    def hear(self, limit: float | None, longest: int = LONGEST_WORDS) -> Reply:
+        """The next reply; one that says why where none comes, and from then on always that one."""
+        if self.gone is not None:
+            return self.gone
+        try:
+            return read_reply(
+                self.child.receive(math.inf if limit is None else time.monotonic() + limit + GRACE, longest)
+            )
+        except Unanswered as forged:
+            return Reply("unanswered", words=str(forged))
+        except Stopped as stopped:
+            self.child.end(patient=False)
+            if str(stopped) == TIME_UP:
+                said = f"it did not answer within {limit:g} s, and could not be interrupted; it was killed"
+                self.gone = Reply("time", words=said)
+            else:
+                self.gone = Reply("unanswered", words=f"its process died: {stopped}{self.child.complaint}")
+            return self.gone

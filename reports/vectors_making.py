@@ -25,6 +25,7 @@ from ..reference.faults import FAULTS, faulty_rules
 from ..reference.losses import LOSSES
 from ..reference.observation import Place, computed
 from ..reference.precision import PRECISIONS
+from ..reference.reproducible import REPRODUCIBLE
 from .vectors import (
     BITS,
     DIGITS,
@@ -97,7 +98,7 @@ def _parameters(case: Case) -> int:
 def vector(number: int, case: Case) -> Vector:
     """A case as a test."""
     exact = _exact(case)
-    tolerances = {place: e.tolerance for place, e in expectations(case, PRECISIONS[case.dtype]).items()}
+    tolerances = {place: e.tolerance for place, e in expectations(case, PRECISIONS[case.dtype], REPRODUCIBLE).items()}
     layers = range(len(case.layers))
 
     def numbers(quantity: str, layer: int | None) -> Numbers | None:

@@ -161,7 +161,7 @@ def test_a_command_that_cannot_be_started_is_refused(given: str, message: str) -
 def test_a_directory_is_no_program(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a program")
     (tmp_path / "text").chmod(0o755)
-    with pytest.raises(InvalidInput, match="cannot be started: Exec format error"), Child(str(tmp_path / "text")):
+    with pytest.raises(InvalidInput, match="cannot be started: Exec format error"), Child([str(tmp_path / "text")]):
         pass
 
 

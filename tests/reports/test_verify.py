@@ -340,7 +340,7 @@ number = 3
     [
         ("mynet:gradients", 0, "agrees, to 13 digits"),
         ("mynet:buggy", 1, "hidden-delta-without-derivative"),
-        ("mynet:crash", 3, "its process died with exit code -11"),
+        ("mynet:crash", 3, "its process died: it was ended by signal SIGSEGV"),
         ("mynet:hang", 3, "it did not answer within 1 s, and could not be interrupted; it was killed"),
         ("mynet:memory", 3, "it ran out of memory"),
         ("mynet:nothing", 2, "mynet has no nothing"),
