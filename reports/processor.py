@@ -11,6 +11,7 @@ import os
 import platform
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,9 @@ def blas() -> Blas | None:
 
 def _asked(question: str, answer: Any) -> Any:
     """What the OpenBLAS that NumPy has loaded says; None where it is another library. Its names differ by build."""
-    from numpy._core import _multiarray_umath
-
-    try:
-        loaded = ctypes.CDLL(_multiarray_umath.__file__)
-    except OSError:
+    try:  # the extension module, through which its libraries' functions are found
+        loaded = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)
+    except (OSError, ImportError):
         return None
     for prefix, suffix in (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", "")):
         function = getattr(loaded, f"{prefix}openblas_{question}{suffix}", None)
