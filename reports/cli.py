@@ -135,7 +135,7 @@ def render_again(
     format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
 ) -> None:
-    """Render an old run again, without running anything."""
+    """Render an old run again, without running anything. The exit code is that of its runs."""
     from .render import FORMATS, prepare, write
     from .results import decoded
 
@@ -146,6 +146,7 @@ def render_again(
             typer.echo(f"wrote {path}", err=True)
     render, _ = FORMATS[format.value]
     show_report(render(document), plain=format is not Format.terminal)
+    raise typer.Exit(EXIT_CODES[document.verdict])
 
 
 @app.command("adapters")
@@ -261,16 +262,17 @@ def _verified(
 
 
 def _verification(report: Report, format: Format) -> str:
+    from .escaping import json_text, markdown_block, printable_lines
     from .junit import junit_of
 
     match format:
         case Format.json:
-            return report.to_json() + "\n"
+            return json_text(report.to_json()) + "\n"
         case Format.junit:
             return junit_of(report)
         case Format.markdown:
-            return f"```\n{report}\n```\n"
-    return f"{report}\n"
+            return markdown_block(str(report)) + "\n"
+    return printable_lines(f"{report}\n")
 
 
 def _whole_numbers(text: str | None) -> list[int] | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 from tabulate import tabulate
 
 from ..reference.case import InvalidInput
+from .escaping import markdown_block, markdown_code, markdown_text
 from .html import html
 from .junit import junit
 from .results import Results, encoded, made_safe
@@ -22,30 +22,12 @@ from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_
 
 def terminal(results: Results) -> str:
     """Text for a terminal or a log."""
-    return _page(made_safe(results), "report.txt", "simple_outline")
+    return _page(made_safe(results), "report.txt", "simple_outline", str, str)
 
 
 def markdown(results: Results) -> str:
-    """A Markdown page, such as a pull request's comment takes."""
-    return _page(_for_markdown(made_safe(results)), "report.md", "github")
-
-
-SPECIAL = frozenset("&<|")
-MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|"})
-
-
-def _for_markdown(results: Results) -> Results:
-    """Texts in which nothing is taken for HTML or for a table's edge."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, str):
-            return value.translate(MARKDOWN) if not SPECIAL.isdisjoint(value) else value
-        if isinstance(value, list):
-            return [plain(item) for item in value]
-        return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-    escaped: Results = msgspec.convert(plain(msgspec.to_builtins(results)), Results)
-    return escaped
+    """A Markdown page, such as a pull request's comment takes; nothing in it is obeyed that came from elsewhere."""
+    return _page(made_safe(results), "report.md", "github", markdown_text, markdown_code)
 
 
 # Format by name: how to render it, and the file that --out writes.
@@ -58,21 +40,32 @@ FORMATS: dict[str, tuple[Callable[[Results], str], str]] = {
 }
 
 
-def _page(results: Results, template: str, table_format: str) -> str:
+def _page(
+    results: Results, template: str, table_format: str, text: Callable[[object], str], code: Callable[[str], str]
+) -> str:
+    """A template with its parts, each of them made safe by `text`, whatever the template prints."""
     environment = Environment(
-        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
+        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True, finalize=text
     )
     source = files(__package__).joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
     headers = MATRIX_HEADERS if table_format != "github" else [header.replace("\n", " ") for header in MATRIX_HEADERS]
     align = ["left"] * 4 + ["right"] * 6 + ["left"]
+
+    def table(rows: list[list[str]], headers: Sequence[str], colalign: Sequence[str] | None = None) -> Markup:
+        cells = [[str(text(cell)) for cell in row] for row in rows]
+        made = tabulate(cells, headers, table_format, colalign=colalign if rows else None, disable_numparse=True)
+        return Markup(made)  # noqa: S704 — its cells are escaped
+
     return environment.from_string(source).render(
         results=results,
         summary=summary(results),
-        matrix=tabulate(matrix_rows(results), headers, table_format, colalign=align, disable_numparse=True),
-        power=tabulate(power_rows(results), POWER_HEADERS, table_format, disable_numparse=True),
+        matrix=table(matrix_rows(results), headers, align),
+        power=table(power_rows(results), POWER_HEADERS),
         failures=failures(results),
         unanswered=unanswered(results),
-        provenance=provenance(results, "`" if table_format == "github" else ""),
+        provenance=[Markup(line) for line in provenance(results, text, code)],  # noqa: S704 — its parts are escaped
+        block=markdown_block,
+        code=code,
     )
 
 
