@@ -262,7 +262,7 @@ def _verified(
 
 
 def _verification(report: Report, format: Format) -> str:
-    from .escaping import json_text, markdown_block, printable_lines
+    from .escaping import json_text, markdown_block
     from .junit import junit_of
 
     match format:
@@ -272,7 +272,7 @@ def _verification(report: Report, format: Format) -> str:
             return junit_of(report)
         case Format.markdown:
             return markdown_block(str(report)) + "\n"
-    return printable_lines(f"{report}\n")
+    return f"{report}\n"
 
 
 def _whole_numbers(text: str | None) -> list[int] | None:

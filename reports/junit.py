@@ -61,7 +61,7 @@ def junit_of(report: Report) -> str:
 
     One failure more where the report is not ok though no probe is wrong by itself, such as of state between calls.
     """
-    text = printable_lines(str(report))
+    text = str(report)
     root = ET.Element("testsuites", name="backproof")
     verdicts = [verdict for _, verdict in report.probes]
     lost = report.verdict == "unanswered"
