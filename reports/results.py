@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -148,6 +149,9 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     cases: list[CaseResult]
     runs: list[RunResult]
     absent: list[Absent]
+    planned: Annotated[
+        int | None, Meta(description="cases that were to be run, where the run was ended early; null where all were")
+    ] = None
 
 
 # From best to worst: a row, or the whole, is as good as its worst run.
@@ -159,6 +163,11 @@ def worst(verdicts: list[str]) -> str:
     if "agrees" in verdicts:
         verdicts = [verdict for verdict in verdicts if verdict != "undecided"]
     return max(verdicts, key=ORDER.index, default="unanswered")
+
+
+def overall(runs: Sequence[RunResult], planned: int | None) -> str:
+    """The verdict on a document. Cases that were planned and not run have no answer."""
+    return worst([*(run.verdict for run in runs), *(["unanswered"] if planned is not None else [])])
 
 
 def environment() -> Environment:

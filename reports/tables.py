@@ -108,7 +108,15 @@ def ratio(value: float | None) -> str:
 
 
 def summary(results: Results) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence, or two where the run was ended early."""
+    said = _of_runs(results, worst([run.verdict for run in results.runs]))
+    if results.planned is None:
+        return said
+    cases = f"{len(results.cases)} of {results.planned} cases"
+    return f"{results.verdict}: ended early, after {cases}. Of what was run: {said}"
+
+
+def _of_runs(results: Results, verdict: str) -> str:
     compared = [comparison for run in results.runs for comparison in run.comparisons]
     elements = sum(comparison.elements for comparison in compared)
     decided = elements - sum(comparison.undecided for comparison in compared)
@@ -122,7 +130,7 @@ def summary(results: Results) -> str:
     suspect = sum(run.verdict == "suspect" for run in results.runs)
     if not runs:
         return "unanswered: nothing was compared."
-    match results.verdict:
+    match verdict:
         case "agrees":
             return f"agrees: no disagreement in {runs} runs; {of}."
         case "undecided":

@@ -9,7 +9,7 @@ import msgspec
 
 from ..adapters.protocol import printable, shortened
 from ..reference.case import InvalidInput
-from .results import ORDER, CaseResult, ComparisonResult, Results, RunResult, worst
+from .results import ORDER, CaseResult, ComparisonResult, Results, RunResult, overall, worst
 
 OF_COMPARISONS = ("agrees", "undecided", "suspect", "wrong")
 MOST = 2**53  # of anything that is counted: more than any machine holds
@@ -26,7 +26,7 @@ def derived(document: Results) -> Results:
     if problem is not None:
         raise InvalidInput(problem)
     runs = [_derived_run(run) for run in document.runs]
-    return msgspec.structs.replace(document, runs=runs, verdict=worst([run.verdict for run in runs]))
+    return msgspec.structs.replace(document, runs=runs, verdict=overall(runs, document.planned))
 
 
 def _derived_run(run: RunResult) -> RunResult:
@@ -51,6 +51,8 @@ def _by_counts(c: ComparisonResult) -> str:
 def _problems(document: Results) -> Iterator[str]:
     """What is wrong with a document, each with its place; nothing where all is well."""
     yield from _one_of("verdict", document.verdict, ORDER)
+    if document.planned is not None:
+        yield from _whole("planned", document.planned, len(document.cases))
     cases: dict[tuple[str, str], CaseResult] = {}
     for k, case in enumerate(document.cases):
         at = f"cases[{k}]"
