@@ -19,7 +19,7 @@ from .terminal import EndedBySignal, ended_by_signals
 
 BAD_INPUT, SOFTWARE, INTERRUPTED, UNREAD = 2, 70, 130, 141
 DEBUG = "BACKPROOF_DEBUG"
-LONGEST = 1000  # characters of a line about an exception
+LONGEST, LONGEST_MESSAGE = 1000, 4000  # characters about an exception; of a message for people, which may list names
 
 # What a user can do something about, where it is about a file or the machine.
 REPAIRABLE = frozenset(
@@ -74,7 +74,7 @@ def _said(error: BaseException) -> int:
 
         sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
     if isinstance(error, InvalidInput):
-        _say(_text(error), longest=None)
+        _say(_text(error), longest=LONGEST_MESSAGE)
         return BAD_INPUT
     if _is_usage(error):
         return _usage(error)
@@ -127,8 +127,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _say(text: str, kind: str = "error: ", longest: int | None = LONGEST) -> None:
+def _say(text: str, kind: str = "error: ", longest: int = LONGEST) -> None:
     text = printable_lines(text)
-    if longest is not None and len(text) > longest:
+    if len(text) > longest:
         text = text[: longest - 1] + "…"
     sys.stderr.write(f"{kind}{text}\n")
