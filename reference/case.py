@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from .activations import ACTIVATIONS, SOFTMAX
@@ -155,6 +156,30 @@ def one_of(place: str, value: object, known: Iterable[str]) -> None:
         raise InvalidInput(f"{place}: there is no {value!r}. Did you mean {close[0]!r}?")
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise InvalidInput(f"{place}: expected one of {', '.join(names)}; got {value!r}.{hint}")
+
+
+MOST_PARAMETERS = 10**8  # of a network that is made here, as nested sequences of numbers
+
+
+def network_sizes(sizes: Sequence[int], place: str = "sizes") -> tuple[int, ...]:
+    """Units per layer, the inputs first, of a network that can be made. Nothing is made of what cannot.
+
+    Raises InvalidInput unless they are two or more positive whole numbers with at most `MOST_PARAMETERS` weights and
+    biases.
+    """
+    whole = isinstance(sizes, Sequence) and not isinstance(sizes, (str, bytes))
+    if not whole or len(sizes) < 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes):
+        shown = list(sizes[:8]) if whole else sizes
+        raise InvalidInput(f"{place}: expected two or more positive whole numbers, the inputs first; got {shown!r}.")
+    parameters = sum((inputs + 1) * units for inputs, units in pairwise(sizes))
+    if parameters > MOST_PARAMETERS:
+        raise InvalidInput(
+            f"{place}: expected a network of at most {MOST_PARAMETERS:,} weights and biases; this one has about "
+            f"{parameters:.2g}."
+            if parameters < 10**300
+            else f"{place}: expected a network of at most {MOST_PARAMETERS:,} weights and biases."
+        )
+    return tuple(sizes)
 
 
 def _validate(case: Case) -> None:

@@ -8,6 +8,7 @@ from math import log10
 from tabulate import tabulate
 
 from ..reference.precision import FLOAT64, PRECISIONS
+from .escaping import markdown_text
 from .results import ORDER, ComparisonResult, Results, RunResult, made_safe
 from .tables import number
 
@@ -23,6 +24,8 @@ Key = tuple[str, str, str]  # adapter, dtype, case
 def changes(old: Results, new: Results, table_format: str = "simple_outline") -> str:
     """A table by adapter and dtype, and the cases behind it, the worst first; one sentence where nothing changed."""
     old, new = made_safe(old), made_safe(new)
+    text = markdown_text if table_format == "github" else str
+    created = text(old.environment.created)
     before, after = _by_key(old), _by_key(new)
     rows = []
     lines: list[tuple[int, float, str]] = []
@@ -45,11 +48,12 @@ def changes(old: Results, new: Results, table_format: str = "simple_outline") ->
             for rank, said in _said(before[key], after[key], steps[key])
         ]
     if not lines and all(row[-2:] == ["0", "0"] for row in rows):
-        return f"Against {old.environment.created}: nothing changed in {len(after)} runs.\n"
-    said = [line for *_, line in sorted(lines, key=lambda line: line[:2])]
+        return f"Against {created}: nothing changed in {len(after)} runs.\n"
+    said = [text(line) for *_, line in sorted(lines, key=lambda line: line[:2])]
     more = [f"… and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
-    table = tabulate(rows, HEADERS, table_format, disable_numparse=True)
-    return "\n".join([f"Against {old.environment.created}:", table, *said[:SHOWN], *more]) + "\n"
+    cells = [[str(text(cell)) for cell in row] for row in rows]
+    table = tabulate(cells, HEADERS, table_format, disable_numparse=True)
+    return "\n".join([f"Against {created}:", table, *said[:SHOWN], *more]) + "\n"
 
 
 def _said(

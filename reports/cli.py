@@ -1,12 +1,14 @@
 """The command line. stdout carries the report, stderr progress and messages.
 
-Exit codes: 0 all agree; 1 something is wrong; 2 bad usage or bad input; 3 an implementation gave no usable answer.
+Exit codes: 0 all agree; 1 something is wrong; 2 bad usage, bad input, or a report that cannot be written; 3 an
+implementation gave no usable answer, or the run was ended early; others: see `guard.py`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,17 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_vectors import vectors_app
-from .terminal import processes, progress, show_report, table_of
+from .guard import DEBUG, INTERRUPTED, guarded
+from .terminal import EndedBySignal, note, processes, progress, say, show_report, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..adapters.adapter import Adapter
     from ..reference.case import Case
     from .report import Report
     from .results import Results
 
-AGREES, WRONG, BAD_INPUT, UNANSWERED, INTERRUPTED = 0, 1, 2, 3, 130
+AGREES, WRONG, UNANSWERED = 0, 1, 3
 EXIT_CODES = {"agrees": AGREES, "undecided": AGREES, "suspect": AGREES, "wrong": WRONG, "unanswered": UNANSWERED}
 
 
@@ -50,21 +53,32 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"backproof {version('backproof')}")
+        say(f"backproof {version('backproof')}")
         raise typer.Exit
 
 
 @app.callback()
 def backproof(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 — its callback is all
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
-) -> None: ...
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar=DEBUG, help="Show where an error comes from, as a traceback.")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG] = "1"  # which the guard reads, however far the command got
 
 
 AdapterNames = Annotated[
     list[str] | None, typer.Option("--adapter", help="Only this one; may be repeated. Default: all that are installed.")
 ]
+ONE_PER_CORE = 0
+Jobs = Annotated[int, typer.Option(min=ONE_PER_CORE, max=1024, help="Processes; 0 for one per core.")]
+
+
+def _processes(jobs: int) -> int:
+    return os.cpu_count() or 1 if jobs == ONE_PER_CORE else jobs
 
 
 @app.command()
@@ -79,7 +93,7 @@ def example(adapter: AdapterNames = None) -> None:
     if not adapter:
         for absent in known_adapters().values():
             if not absent.present:
-                typer.echo(f"not installed: {absent.name}; to bring it: {absent.install}", err=True)
+                note(f"not installed: {absent.name}; to bring it: {absent.install}")
     raise typer.Exit(AGREES if agrees else WRONG)
 
 
@@ -95,7 +109,7 @@ def compare(
     strict: Annotated[
         bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
+    jobs: Jobs = 0,
     against: Annotated[
         Path | None, typer.Option(metavar="RESULTS.JSON", help="Also say what changed since that run.")
     ] = None,
@@ -103,7 +117,7 @@ def compare(
     """Run every standard case on every adapter and judge every number."""
     from ..adapters.adapter import chosen, known_adapters
     from .changes import changes
-    from .render import FORMATS, prepare, write
+    from .render import FORMATS, prepare
     from .results import decoded
 
     old = None if against is None else decoded(against)
@@ -113,20 +127,47 @@ def compare(
     if out is not None:
         prepare(out)
     absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
-    try:
-        results = _compared(cases, present, absent, jobs or os.cpu_count() or 1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    results, ended = _compared(cases, present, absent, _processes(jobs))
     render, _ = FORMATS[format.value]
+    with _also_written(results, out):
+        show_report(render(results), plain=format is not Format.terminal)
+        if old is not None:
+            said = changes(old, results, "github" if format is Format.markdown else "simple_outline")
+            _show_changes(said, format)
+    if ended is not None:
+        note(f"ended early: {len(results.cases)} of {results.planned} cases are in the report.")
+    raise typer.Exit(exit_code(results, strict) if ended is None else ended)
+
+
+def exit_code(results: Results, strict: bool = False) -> int:
+    """That of the verdict."""
+    return WRONG if strict and results.verdict == "suspect" else EXIT_CODES[results.verdict]
+
+
+def _show_changes(said: str, format: Format) -> None:
+    """On stdout where that is for people, on stderr where it is for a program."""
+    if format in (Format.terminal, Format.markdown):
+        show_report("\n" + said, plain=format is Format.markdown)
+    else:
+        note("\n" + said.removesuffix("\n"))
+
+
+@contextmanager
+def _also_written(results: Results, out: Path | None) -> Iterator[None]:
+    """Every view in a folder; where that cannot be, the body still shows the result before it is said."""
+    from ..reference.case import InvalidInput
+    from .render import write
+
+    failure = None
     if out is not None:
-        for path in write(results, out):
-            typer.echo(f"wrote {path}", err=True)
-    show_report(render(results), plain=format is not Format.terminal)
-    if old is not None:
-        said = changes(old, results, "github" if format is Format.markdown else "simple_outline")
-        typer.echo("\n" + said, nl=False, err=format not in (Format.terminal, Format.markdown))
-    raise typer.Exit(WRONG if strict and results.verdict == "suspect" else EXIT_CODES[results.verdict])
+        try:
+            for path in write(results, out):
+                note(f"wrote {path}")
+        except InvalidInput as error:
+            failure = error
+    yield
+    if failure is not None:
+        raise failure
 
 
 @app.command("report")
@@ -134,18 +175,21 @@ def render_again(
     results: Annotated[Path, typer.Argument(metavar="RESULTS.JSON", help="As `compare --out` writes it.")],
     format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")
+    ] = False,
 ) -> None:
-    """Render an old run again, without running anything."""
-    from .render import FORMATS, prepare, write
+    """Render an old run again, without running anything. The exit code is that of its runs."""
+    from .render import FORMATS, prepare
     from .results import decoded
 
     document = decoded(results)
     if out is not None:
         prepare(out)
-        for path in write(document, out):
-            typer.echo(f"wrote {path}", err=True)
     render, _ = FORMATS[format.value]
-    show_report(render(document), plain=format is not Format.terminal)
+    with _also_written(document, out):
+        show_report(render(document), plain=format is not Format.terminal)
+    raise typer.Exit(exit_code(document, strict))
 
 
 @app.command("adapters")
@@ -161,13 +205,13 @@ def list_adapters(
     if accuracy:
         from .accuracy import findings, measure, rows
 
-        measured = measure(chosen(adapter or ()), progress=lambda what: typer.echo(what, err=True))
+        measured = measure(chosen(adapter or ()), progress=note)
         dtypes = list(dict.fromkeys(m.precision for m in measured))
         show_report(
             table_of(rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)])
         )
         for finding in findings(measured):
-            typer.echo(f"finding: {finding}")
+            say(f"finding: {finding}")
         return
     known = known_adapters()
     named = known.values() if not adapter else chosen(adapter)
@@ -236,7 +280,7 @@ def verify(
     try:
         report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
     except KeyboardInterrupt:
-        typer.echo("interrupted.", err=True)
+        note("interrupted.")
         raise typer.Exit(INTERRUPTED) from None
     show_report(_verification(report, format), plain=format is not Format.terminal)
     raise typer.Exit(WRONG if strict and report.verdict == "suspect" else EXIT_CODES[report.verdict])
@@ -261,19 +305,21 @@ def _verified(
 
 
 def _verification(report: Report, format: Format) -> str:
+    from .escaping import json_text, markdown_block
     from .junit import junit_of
 
     match format:
         case Format.json:
-            return report.to_json() + "\n"
+            return json_text(report.to_json()) + "\n"
         case Format.junit:
             return junit_of(report)
         case Format.markdown:
-            return f"```\n{report}\n```\n"
+            return markdown_block(str(report)) + "\n"
     return f"{report}\n"
 
 
 def _whole_numbers(text: str | None) -> list[int] | None:
+    from ..adapters.protocol import printable
     from ..reference.case import InvalidInput
 
     if text is None:
@@ -281,7 +327,8 @@ def _whole_numbers(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InvalidInput(f"--sizes: expected whole numbers by commas, such as 2,3,1; got {text!r}.") from None
+        shown = printable(text, 60)
+        raise InvalidInput(f"--sizes: expected whole numbers by commas, such as 2,3,1; got {shown!r}.") from None
 
 
 app.add_typer(vectors_app, name="vectors")
@@ -306,15 +353,14 @@ def claims(
 ) -> None:
     """Run the chapter's claims, one by one: what holds, what holds with a limit, what is too strong."""
     from ..adapters.adapter import chosen
+    from ..reference.case import InvalidInput
     from . import ledger
-    from .render import prepare, replace_file
+    from .render import prepare, write_pages
 
     if out is not None:
         prepare(out)
     taking_part = [each for each in chosen(adapter or ()) if each.train]
     if not taking_part:
-        from ..reference.case import InvalidInput
-
         raise InvalidInput("--adapter: none of these can train; plain, torch and jax can.")
     names = [each.name for each in taking_part]
     with progress(len(ledger.CHECKS)) as done:
@@ -323,12 +369,17 @@ def claims(
         "terminal": ledger.terminal(entries), "markdown": ledger.markdown(entries),
         "html": ledger.html(entries, names), "json": ledger.as_json(entries),
     }  # fmt: skip
+    failure = None
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, view in (("claims.md", "markdown"), ("claims.html", "html"), ("claims.json", "json")):
-            replace_file(out / name, views[view])
-            typer.echo(f"wrote {out / name}", err=True)
+        files = {"claims.md": "markdown", "claims.html": "html", "claims.json": "json"}
+        try:
+            for path in write_pages(out, {name: views[view] for name, view in files.items()}):
+                note(f"wrote {path}")
+        except InvalidInput as error:  # which is said after the result
+            failure = error
     show_report(views[format.value], plain=format is not LedgerFormat.terminal)
+    if failure is not None:
+        raise failure
 
 
 @app.command()
@@ -357,32 +408,34 @@ def train(
     from ..reference.case import Case, InvalidInput, one_of
     from ..reference.update_rules import UPDATE_RULES
     from . import train as training
-    from .render import prepare, replace_file
+    from .render import prepare_file, replace_file
 
     one_of("--optimizer", optimizer, UPDATE_RULES)
     (by,) = chosen([adapter])
     if by.train is None:
         raise InvalidInput(f"--adapter: {adapter} cannot train; plain, torch and jax can.")
-    layers = training.loaded(load) if load else training.network(_whole_numbers(sizes) or [], activation, seed, bias)
+    layers = (
+        training.network(_whole_numbers(sizes) or [], activation, seed, bias) if load is None else training.loaded(load)
+    )
     inputs, targets = training.samples(data, len(layers[0].weights[0]), len(layers[-1].weights))
     case = Case("train", layers, inputs, targets, loss=loss, learning_rate=rate)
     if save is not None:
-        prepare(save.parent)
+        prepare_file("--save", save)
     try:
         with progress(epochs) as done:
             losses, learned = training.learn(
                 case, optimizer, epochs, by, lambda epoch, of: done(f"{optimizer}, loss {of:.6f}")
             )
     except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written.", err=True)
+        note("interrupted; nothing was written.")
         raise typer.Exit(INTERRUPTED) from None
-    if save is not None:
-        replace_file(save, training.saved(learned))
-        typer.echo(f"wrote {save}", err=True)
     show_report(
         f"loss {losses[0]:.6g} before, {len(losses)} updates by {optimizer}, {adapter}\n"
         + training.truth_table(case, learned)
     )
+    if save is not None:
+        replace_file("--save", save, training.saved(learned))
+        note(f"wrote {save}")
 
 
 @app.command()
@@ -394,7 +447,7 @@ def selftest(
         bool, typer.Option("--faults", help="Plant every catalogued fault: is it seen, and named?")
     ] = False,
     adapter: AdapterNames = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
+    jobs: Jobs = 0,
 ) -> None:
     """backproof on trial: correct implementations must not be accused, small errors must be seen.
 
@@ -407,9 +460,9 @@ def selftest(
 
     failed, campaign = False, "agrees"
     if clean:
-        campaign = trials.clean(clean, first, adapter, jobs or os.cpu_count() or 1)
+        campaign = trials.clean(clean, first, adapter, _processes(jobs))
     if faults:
-        failed = trials.faults(adapter, jobs or os.cpu_count() or 1) or failed
+        failed = trials.faults(adapter, _processes(jobs)) or failed
     if power:
         from .power import HEADERS, rows
 
@@ -458,27 +511,34 @@ def _check_dtypes(adapters: Sequence[Adapter], dtypes: set[str]) -> None:
 FEW_CASES = 8  # fewer than this are done before a pool of processes has started
 
 
-def _compared(cases: Sequence[Case], present: Sequence[Adapter], absent: Sequence[Adapter], jobs: int) -> Results:
-    """The matrix, in this process or, for many cases, in several."""
+def _compared(
+    cases: Sequence[Case], present: Sequence[Adapter], absent: Sequence[Adapter], jobs: int
+) -> tuple[Results, int | None]:
+    """The matrix, in this process or, for many cases, in several; and the exit code of what ended it early, if it was.
+
+    Raises what ended it where no case was finished by then.
+    """
     from .matrix import compare
 
-    with progress(len(cases)) as advance:
+    kept: list[Results] = []
+    try:
+        with progress(len(cases)) as advance:
 
-        def done(case: Case) -> None:
-            advance(f"{case.name} {case.dtype}")
+            def done(case: Case) -> None:
+                advance(f"{case.name} {case.dtype}")
 
-        if jobs == 1 or len(cases) <= FEW_CASES:
-            return compare(cases, present, absent, progress=done)
-        with processes(jobs) as executor:
-            return compare(cases, present, absent, executor, done)
+            if jobs == 1 or len(cases) <= FEW_CASES:
+                return compare(cases, present, absent, progress=done, ended_early=kept.append), None
+            with processes(min(jobs, len(cases))) as executor:
+                return compare(cases, present, absent, executor, done, kept.append), None
+    except (KeyboardInterrupt, EndedBySignal) as end:
+        code = int(str(end.code)) if isinstance(end, EndedBySignal) else INTERRUPTED
+        if not kept:
+            note("interrupted; nothing was written.")
+            raise typer.Exit(code) from None
+        return kept[-1], code
 
 
 def main() -> None:
-    """Entry point. Bad input is one clear message on stderr and exit 2, never a traceback."""
-    from ..reference.case import InvalidInput
-
-    try:
-        app()
-    except InvalidInput as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(BAD_INPUT)
+    """Entry point."""
+    sys.exit(guarded(lambda: app(standalone_mode=False)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import show_report
+from .terminal import note, say, show_report
 
 vectors_app = typer.Typer(help="The published test vectors: rebuild, prove or print them.", no_args_is_help=True)
 VectorFolder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Default: those of this package.")]
@@ -21,7 +21,7 @@ def generate(
     from .vectors_making import generate as made
 
     for path in made(folder):
-        typer.echo(f"wrote {path}", err=True)
+        note(f"wrote {path}")
 
 
 @vectors_app.command()
@@ -32,8 +32,8 @@ def check(folder: VectorFolder = None) -> None:
 
     problems = disproved(folder)
     for problem in problems:
-        typer.echo(problem)
-    typer.echo(f"{len(numbered(folder))} tests, {len(problems)} problems")
+        say(problem)
+    say(f"{len(numbered(folder))} tests, {len(problems)} problems")
     raise typer.Exit(1 if problems else 0)
 
 

@@ -62,7 +62,8 @@ def error_against_bound(points: Sequence[Point], title: str, prefix: str) -> str
     for k, point in enumerate(points):
         marker = "o" if point.verdict in ("agrees", "undecided") else "X"
         colour = COLOURS.get(point.verdict, INK)
-        (drawn,) = axes.plot([point.x], [max(point.y, limits[0])], marker, color=colour, markersize=4, alpha=0.7)
+        x, y = (min(max(value, limits[0]), limits[1]) for value in (point.x, point.y))  # beyond the edge is on it
+        (drawn,) = axes.plot([x], [y], marker, color=colour, markersize=4, alpha=0.7)
         drawn.set_gid(f"{prefix}-{k}")
     axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     axes.set_xlabel("bound, relative to the largest element", color=INK, fontsize=8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -18,7 +18,7 @@ from ..reference.observation import Observation
 from ..reference.precision import PROFILES
 from .assess import because
 from .report import Subject
-from .results import Absent, Environment, Results, RunResult, case_result, comparison_results, environment, worst
+from .results import Absent, Environment, Results, RunResult, case_result, comparison_results, environment, overall
 from .witness import witness
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
@@ -32,35 +32,55 @@ def compare(
     absent: Sequence[Adapter] = (),
     executor: Executor | None = None,
     progress: Progress = lambda case: None,
+    ended_early: Callable[[Results], None] = lambda results: None,
 ) -> Results:
     """Run and judge every case on every adapter.
 
     executor: any `concurrent.futures` executor; None runs here, one case after the other
     absent: adapters to list as not installed
+    ended_early: called with what is finished, if that is anything, where an interrupt or a signal ends the run; what
+        ended it is raised all the same
     Runs are in the order of cases, then adapters, whatever order they finish in.
     """
     runs: dict[int, list[RunResult]] = {}
-    for index, finished in _finished(cases, adapters, executor):
-        runs[index] = finished
-        progress(cases[index])
-    in_order = [run for index in range(len(cases)) for run in runs[index]]
-    return Results(
-        environment=_environment(executor),
-        verdict=worst([run.verdict for run in in_order]),
-        cases=[case_result(case) for case in cases],
-        runs=in_order,
-        absent=[Absent(adapter.name, adapter.install) for adapter in absent],
-    )
+    here = _environment(executor)
 
+    def results(planned: int | None = None) -> Results:
+        done = sorted(runs)
+        in_order = [run for index in done for run in runs[index]]
+        return Results(
+            environment=here(planned is None),
+            verdict=overall(in_order, planned),
+            cases=[case_result(cases[index]) for index in done],
+            runs=in_order,
+            absent=[Absent(adapter.name, adapter.install) for adapter in absent],
+            planned=planned,
+        )
 
-def _environment(executor: Executor | None) -> Environment:
-    """That of the process which computes: it may have fewer threads than this one."""
-    if executor is None:
-        return environment()
     try:
-        return executor.submit(environment).result()
-    except BrokenExecutor:  # which is told case by case
-        return environment()
+        for index, finished in _finished(cases, adapters, executor):
+            runs[index] = finished
+            progress(cases[index])
+    except (KeyboardInterrupt, SystemExit):
+        if runs:
+            ended_early(results(planned=len(cases)))
+        raise
+    return results()
+
+
+def _environment(executor: Executor | None) -> Callable[[bool], Environment]:
+    """That of the processes which compute, asked before they are busy: they may have fewer threads than this one."""
+    asked = None if executor is None else executor.submit(environment)
+
+    def answer(wait: bool) -> Environment:
+        if asked is None or not (wait or asked.done()):
+            return environment()
+        try:
+            return asked.result()
+        except (BrokenExecutor, CancelledError, KeyboardInterrupt):  # a process that died is told case by case
+            return environment()
+
+    return answer
 
 
 def _finished(

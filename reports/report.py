@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..reference.case import Case
 from ..reference.explanation import Diagnosis
 from ..reference.observation import Observation
+from .escaping import printable_lines
 
 
 class WrongGradients(AssertionError):
@@ -65,7 +66,7 @@ class Report:
             head, findings = f"{head}: {findings[0]}", findings[1:]
         lines = [head, *(f"  {line}" for finding in findings for line in finding.splitlines())]
         lines += [f"    {line}" for detail in self.details for line in detail.splitlines()]
-        return "\n".join(lines)
+        return printable_lines("\n".join(lines))
 
     def raise_for_wrong(self) -> None:
         """Raise WrongGradients, with the report as its text, unless `ok`."""

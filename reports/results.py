@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..adapters.protocol import printable
 from ..reference.case import Case, InvalidInput
 from ..reference.judge import Comparison, Element, Judgement
 from . import processor, provenance
+from .escaping import json_text
 
 SCHEMA = "backproof-results/2"
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -147,6 +149,9 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     cases: list[CaseResult]
     runs: list[RunResult]
     absent: list[Absent]
+    planned: Annotated[
+        int | None, Meta(description="cases that were to be run, where the run was ended early; null where all were")
+    ] = None
 
 
 # From best to worst: a row, or the whole, is as good as its worst run.
@@ -154,10 +159,15 @@ ORDER = ("agrees", "undecided", "suspect", "unanswered", "wrong")
 
 
 def worst(verdicts: list[str]) -> str:
-    """The verdict on several together. Undecided only where nothing was decided."""
+    """The verdict on several together. Undecided only where nothing was decided; no runs agree with nothing."""
     if "agrees" in verdicts:
         verdicts = [verdict for verdict in verdicts if verdict != "undecided"]
-    return max(verdicts, key=ORDER.index, default="undecided")
+    return max(verdicts, key=ORDER.index, default="unanswered")
+
+
+def overall(runs: Sequence[RunResult], planned: int | None) -> str:
+    """The verdict on a document. Cases that were planned and not run have no answer."""
+    return worst([*(run.verdict for run in runs), *(["unanswered"] if planned is not None else [])])
 
 
 def environment() -> Environment:
@@ -221,16 +231,29 @@ def _finite(ratio: float | None) -> float | None:
 
 
 def decoded(path: Path) -> Results:
-    """The document in a file. Raises InvalidInput, with what is wrong, where there is none."""
+    """The document in a file, its verdicts derived from its runs and their numbers.
+
+    Raises InvalidInput, with the place and what is wrong there, where there is none, or one that cannot be true.
+    """
+    from .validation import derived  # which is about what is defined here
+
+    where = printable(str(path))
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Results)
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}.") from error
+        text = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"{where}: cannot be read: {reason}.") from error
+    try:
+        document = msgspec.json.decode(text, type=Results)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         said = printable(str(error))
         raise InvalidInput(
-            f"{path}: expected a results document ({SCHEMA}), as `backproof compare --out` writes; {said}"
+            f"{where}: expected a results document ({SCHEMA}), as `backproof compare --out` writes; {said}"
         ) from error
+    try:
+        return derived(document)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from error
 
 
 def made_safe(results: Results) -> Results:
@@ -251,8 +274,23 @@ LONGEST_TEXT = 400  # characters
 
 
 def encoded(results: Results) -> str:
-    """The document as JSON text."""
-    return msgspec.json.format(msgspec.json.encode(results), indent=1).decode() + "\n"
+    """The document as JSON text, in which nothing is left that a terminal would obey.
+
+    Decoded, it is the same document, but for lone surrogates, which JSON cannot carry: they are shown as escapes.
+    """
+    try:
+        text = msgspec.json.encode(results)
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(_encodable(msgspec.to_builtins(results)))
+    return json_text(msgspec.json.format(text, indent=1).decode()) + "\n"
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return {key: _encodable(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def schema() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
@@ -108,7 +108,15 @@ def ratio(value: float | None) -> str:
 
 
 def summary(results: Results) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence, or two where the run was ended early."""
+    said = _of_runs(results, worst([run.verdict for run in results.runs]))
+    if results.planned is None:
+        return said
+    cases = f"{len(results.cases)} of {results.planned} cases"
+    return f"{results.verdict}: ended early, after {cases}. Of what was run: {said}"
+
+
+def _of_runs(results: Results, verdict: str) -> str:
     compared = [comparison for run in results.runs for comparison in run.comparisons]
     elements = sum(comparison.elements for comparison in compared)
     decided = elements - sum(comparison.undecided for comparison in compared)
@@ -120,7 +128,9 @@ def summary(results: Results) -> str:
     runs, wrong = len(results.runs), sum(run.verdict == "wrong" for run in results.runs)
     unanswered = sum(run.verdict == "unanswered" for run in results.runs)
     suspect = sum(run.verdict == "suspect" for run in results.runs)
-    match results.verdict:
+    if not runs:
+        return "unanswered: nothing was compared."
+    match verdict:
         case "agrees":
             return f"agrees: no disagreement in {runs} runs; {of}."
         case "undecided":
@@ -128,14 +138,16 @@ def summary(results: Results) -> str:
         case "suspect":
             return f"suspect: {suspect} of {runs} runs give numbers that independent roundings would not give; {of}."
         case "unanswered":
-            return f"unanswered: {unanswered} of {runs} runs gave no usable answer; the others agree ({of})."
+            others = f"; of the others, {suspect} are suspect ({of})" if suspect else f"; the others agree ({of})"
+            others = others if unanswered < runs else ""
+            return f"unanswered: {unanswered} of {runs} runs gave no usable answer{others}."
     return f"wrong: {wrong} of {runs} runs give numbers that no honest implementation gives."
 
 
-def provenance(results: Results, code: str = "") -> list[str]:
+def provenance(results: Results, text: Callable[[str], str] = str, code: Callable[[str], str] = str) -> list[str]:
     """Where, with what and how it ran, in a line or two: what is not known is left out.
 
-    code: what a command stands between
+    text, code: what makes a text, and a command, part of the view
     """
     e, blas = results.environment, results.environment.blas
     machine = [e.processor, e.simd]
@@ -145,8 +157,9 @@ def provenance(results: Results, code: str = "") -> list[str]:
         machine.append(threads)
     commit = f" (commit {e.commit})" if e.commit else ""
     first = [f"backproof {e.backproof}{commit}", f"Python {e.python}", e.platform, e.created]
-    lines = [", ".join(first), ", ".join(filter(None, machine)) + (f": {code}{e.command}{code}" if e.command else "")]
-    return [line for line in lines if line]
+    second = text(", ".join(filter(None, machine)))
+    second = f"{second}: {code(e.command)}" if e.command else second
+    return [line for line in (text(", ".join(first)), second) if line]
 
 
 INDENT = "    "  # of lines that are code

@@ -1,4 +1,4 @@
-"""What commands share: showing a report, progress, and processes that an interrupt ends."""
+"""What commands share: showing a report, progress, and processes that end with this one, however it ends."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
+from .escaping import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
+
+
+def say(text: str) -> None:
+    """A line on stdout; what a terminal would obey is shown instead."""
+    sys.stdout.write(printable_lines(text) + "\n")
+
+
+def note(text: str) -> None:
+    """A line on stderr, for the person who waits: no part of the report."""
+    sys.stderr.write(printable_lines(text) + "\n")
+    sys.stderr.flush()
 
 
 def table_of(rows: list[list[str]], headers: list[str]) -> str:
@@ -21,15 +32,51 @@ def table_of(rows: list[list[str]], headers: list[str]) -> str:
     return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
 
 
+class EndedBySignal(SystemExit):
+    """SIGTERM or SIGHUP came. Raised where the program stands, so that it cleans up; the exit code is 128 + n."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise EndedBySignal in the body; a second one ends the process at once.
+
+    Not where they are ignored, as under nohup, or handled already, nor in another thread than the main one.
+    """
+    import signal
+    import threading
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise EndedBySignal(number)
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    main = threading.current_thread() is threading.main_thread()
+    handled = [number for number in known if main and signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def processes(jobs: int) -> Iterator[Executor]:
-    """A pool of processes that an interrupt ends at once and without a word, even while they start."""
+    """A pool of processes that end at once and without a word when this one does, even while they start.
+
+    An interrupt, SIGTERM and SIGHUP end them, and they notice when this process is killed.
+    """
     import signal
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import active_children, get_context
 
     # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=prepare_worker) as executor:
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=prepare_worker)
+    with ended_by_signals(), pool as executor:
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the processes inherit
         try:
             for _ in range(jobs):  # starts them all: each task a process, as none is idle yet
@@ -38,7 +85,7 @@ def processes(jobs: int) -> Iterator[Executor]:
             signal.signal(signal.SIGINT, handler)
         try:
             yield executor
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EndedBySignal):
             for child in active_children():
                 child.terminate()
             raise
@@ -88,15 +135,28 @@ def _lines(total: int | None) -> Callable[[str], None]:
         if now - last >= SECONDS_BETWEEN_LINES:
             last, rate = now, count / (now - started)
             left = "" if total is None else f" of {total}, {(total - count) / rate:.0f} s left"
-            typer.echo(f"{count}{left}, {rate:.3g} per second: {what}", err=True)
+            note(f"{count}{left}, {rate:.3g} per second: {what}")
 
     return done
 
 
 def prepare_worker() -> None:
-    """One thread each: the processes share the cores."""
+    """One thread each for arithmetic: the processes share the cores. And an end when there is nobody to work for."""
+    from threading import Thread
+
+    Thread(target=_end_with_parent, daemon=True).start()
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+def _end_with_parent() -> None:
+    """kill -9 of the parent closes its end of a pipe; on every system."""
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 _COLOURS = {
@@ -109,9 +169,14 @@ _COLOURS = {
 
 
 def show_report(report: str, plain: bool = False) -> None:
-    """The report on stdout; on a terminal that wants them, with the verdicts in colour."""
+    """The report on stdout; on a terminal that wants them, with the verdicts in colour.
+
+    plain: it is another view than a terminal's, which was escaped in its own way
+    """
+    report = report if plain else printable_lines(report)
     if plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
-        typer.echo(report, nl=False)
+        sys.stdout.write(report)
+        sys.stdout.flush()
         return
     from rich.console import Console
     from rich.text import Text

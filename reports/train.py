@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from ..adapters.adapter import Adapter
 from ..adapters.protocol import printable
-from ..reference.case import ACTIVATION_NAMES, Case, Dense, InvalidInput, one_of, run
+from ..reference.case import ACTIVATION_NAMES, Case, Dense, InvalidInput, network_sizes, one_of, run
 from ..reference.cases import XOR_INPUTS, XOR_TARGETS
 from ..reference.plain import PLAIN
 from ..reference.training import train as train_by_rules
@@ -36,10 +36,7 @@ def network(sizes: Sequence[int], activation: str, seed: int, biases: str = "hid
     """A random start: weights uniform in ±1, as is each bias; biases everywhere, in hidden layers only, or nowhere."""
     one_of("--activation", activation, [name for name in ACTIVATION_NAMES if name != "softmax"])
     one_of("--bias", biases, ("separate", "hidden", "none"))
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise InvalidInput(
-            f"--sizes: expected two or more positive whole numbers, the inputs first; got {list(sizes)}."
-        )
+    sizes = network_sizes(sizes, "--sizes")
     rng = Random(seed)
     layers = []
     for k, (inputs, units) in enumerate(pairwise(sizes)):
@@ -94,16 +91,29 @@ def _number(cell: str) -> float | None:
 
 def loaded(path: Path) -> tuple[Dense, ...]:
     """Layers from a file that `saved` wrote. Raises InvalidInput."""
+    shown = printable(str(path))
     try:
         found = msgspec.json.decode(path.read_bytes(), type=list[SavedLayer])
     except OSError as error:
-        raise InvalidInput(f"--load {path}: cannot be read: {error.strerror}.") from error
+        raise InvalidInput(f"--load {shown}: cannot be read: {error.strerror}.") from error
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         said = printable(str(error))
-        raise InvalidInput(f"--load {path}: expected weights that `train --save` wrote: {said}") from error
-    return tuple(
+        raise InvalidInput(f"--load {shown}: expected weights that `train --save` wrote: {said}") from error
+    layers = tuple(
         Dense(tuple(map(tuple, x.weights)), None if x.biases is None else tuple(x.biases), x.activation) for x in found
     )
+    try:
+        _check(layers)
+    except InvalidInput as error:
+        raise InvalidInput(f"--load {shown}: {error}") from error
+    return layers
+
+
+def _check(layers: tuple[Dense, ...]) -> None:
+    """Raises InvalidInput unless they are a network: as a case's they must fit each other, whatever the samples are."""
+    inputs = len(layers[0].weights[0]) if layers and layers[0].weights else 1
+    outputs = len(layers[-1].weights) if layers else 1
+    Case("loaded", layers, ((0.0,) * max(inputs, 1),), ((0.0,) * max(outputs, 1),))
 
 
 def saved(layers: Sequence[Dense]) -> str:

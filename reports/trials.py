@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
-from .terminal import processes, progress, show_report, table_of
+from .terminal import processes, progress, say, show_report, table_of
 
 if TYPE_CHECKING:
     from .selftest import Trial
@@ -32,7 +30,7 @@ def faults(names: list[str] | None, jobs: int) -> bool:
             if trial.named in ("not", "otherwise") and trial.dtype != "bfloat16":
                 found = ", ".join(trial.diagnosis.names) if trial.diagnosis else ""
                 where = f"{trial.where} {trial.dtype}, {'-'.join(map(str, trial.network.sizes))}"
-                typer.echo(f"{trial.named} named: {trial.fault} in {where}: {found or 'no explanation'}")
+                say(f"{trial.named} named: {trial.fault} in {where}: {found or 'no explanation'}")
     dtypes = list(dict.fromkeys(dtype for _, dtype in kinds))
     rows = [
         [fault, *(" / ".join(str(counts[dtype, k]) for k in OUTCOMES) for dtype in dtypes)]
@@ -64,9 +62,9 @@ def clean(count: int, first: int, names: list[str] | None, jobs: int) -> str:
             done(f"{trial.framework} {trial.dtype}")
             if trial.alarm and trial.verdict != "unanswered":
                 a = trial.alarm
-                typer.echo(f"{a.verdict}   configuration {a.number}: {a.configuration}\n        {a.places}")
+                say(f"{a.verdict}   configuration {a.number}: {a.configuration}\n        {a.places}")
     for line in unanswered(trials):
-        typer.echo(line)
+        say(line)
     verdicts = Counter((trial.framework, trial.dtype, trial.verdict) for trial in trials)
     kinds = ("agrees", "undecided", "suspect", "wrong", "unanswered")
     cells = dict.fromkeys((framework, dtype) for framework, dtype, _ in sorted(verdicts))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import hashlib
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -19,12 +21,15 @@ pytest.importorskip("flint")
 
 from backproof.adapters.adapter import known_adapters
 from backproof.reference.case import InvalidInput
+from backproof.reports.claims import HOLDS, Entry
 from backproof.reports.figures import Point, error_against_bound, networks
 from backproof.reports.html import html
 from backproof.reports.junit import junit
+from backproof.reports.ledger import html as ledger_html
 from backproof.reports.matrix import compare
 from backproof.reports.render import FORMATS, markdown, terminal
 from backproof.reports.results import Results, decoded, encoded
+from chromium import CHROMIUM, said, shown, with_scripts
 from planted import CASES, NUMPY, doubled, planted, raises
 
 HOSTILE = '<script>alert("x")</script>\x1b[2J\x07|' + "long" * 200
@@ -137,9 +142,6 @@ def test_a_large_document_makes_a_bearable_page(quick: bool) -> None:
 
 # -------------------------------------------------------------------------------------- in a real browser
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 AXE = [Path(folder) / "axe-core" / "axe.min.js" for folder in ("node_modules", "build/node_modules")]
 
 
@@ -180,26 +182,83 @@ def test_the_page_is_accessible_in_a_real_browser(
     sampled(2 * scheme + (width == 390), 4)
     if (source := axe_core()) is None:
         pytest.skip("axe-core cannot be fetched: npm is absent, or has no registry within reach")
-    report = """<script>window.addEventListener("load", async () => {
+    report = """window.addEventListener("load", async () => {
       document.body.style.width = "WIDTHpx";  // Chromium's own windows are no narrower than 500
       for (const part of document.querySelectorAll("details")) part.open = true;
       const found = await axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]});
       const said = found.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120)).join(" | "));
       const wide = document.body.offsetWidth, overflow = document.body.scrollWidth - wide;
       document.body.innerHTML = "<pre>" + JSON.stringify({said, overflow, passes: found.passes.length}).replaceAll("<", "‹") + "</pre>";
-    });</script>"""
-    report = report.replace("WIDTH", str(width))
-    page = html(EVERYTHING).replace("</body>", f"<script>{source}</script>{report}</body>")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    assert CHROMIUM is not None
-    seen = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={max(width, 500)},900", f"--user-data-dir={tmp_path / 'profile'}",
-         f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=60000", "--dump-dom", f"file://{tmp_path / 'page.html'}"],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    matched = re.search(r"<pre>(\{.*?\})</pre>", seen.stdout, re.DOTALL)
-    assert matched, seen.stderr[-2000:]
-    found = json.loads(matched[1].replace("&amp;", "&").replace("&gt;", ">"))
+    });"""
+    page = with_scripts(html(EVERYTHING), source, report.replace("WIDTH", str(width)))
+    size, colours = f"--window-size={max(width, 500)},900", f"--blink-settings=preferredColorScheme={scheme}"
+    found = said(shown(page, tmp_path, size, colours))
     assert found["said"] == []
     assert found["passes"] > 15
     assert found["overflow"] <= 0  # nothing sticks out of the page
+
+
+# What a reader does: look for rows, sort by a column. Then what the page has become, and what its policy refused.
+READER = """
+  const refused = [];
+  document.addEventListener("securitypolicyviolation", (event) => refused.push(event.violatedDirective));
+  window.addEventListener("load", async () => {
+    const rows = () => [...document.querySelectorAll("#matrix ~ .scroll tbody tr")];
+    const filter = document.getElementById("filter"), all = rows().length;
+    if (filter) { filter.value = "doubled float64"; filter.dispatchEvent(new Event("input")); }
+    const left = rows().filter((row) => !row.hidden).map((row) => row.cells[0].textContent.trim());
+    for (let k = 0; k < 2 && filter; k++) document.querySelector("#matrix ~ .scroll th button").click();
+    const first = rows().map((row) => row.cells[0].textContent.trim());
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    document.body.innerHTML = "<pre></pre>";
+    document.querySelector("pre").textContent = JSON.stringify({all, left, first, refused, stolen: window.stolen ?? null});
+  });"""
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+POLICY = "Content Security Policy"
+
+
+@needs_chromium
+def test_the_policy_lets_the_pages_own_script_work(tmp_path: Path) -> None:
+    finished = shown(with_scripts(html(EVERYTHING), READER), tmp_path)
+    found = said(finished)
+    assert found["left"] == ["doubled"]
+    assert found["all"] == 8
+    assert found["first"] == sorted(found["first"], reverse=True)
+    assert found["refused"] == []
+    assert POLICY not in finished.stderr
+
+
+@needs_chromium
+@pytest.mark.parametrize("harm", [
+    "<script>window.stolen = 1</script>", '<img src="x:" onerror="window.stolen = 1">',
+    '<img src="https://example.invalid/x.png">', '<link rel="stylesheet" href="https://example.invalid/x.css">',
+    '<iframe src="https://example.invalid/"></iframe>',
+])  # fmt: skip
+def test_the_policy_refuses_what_escaping_might_have_missed(harm: str, tmp_path: Path) -> None:
+    page = with_scripts(html(EVERYTHING), READER).replace('<section aria-labelledby="power">', harm + "<section>")
+    finished = shown(page, tmp_path)
+    assert said(finished)["stolen"] is None
+    assert POLICY in finished.stderr
+
+
+@needs_chromium
+def test_the_claims_page_has_nothing_that_its_policy_refuses(tmp_path: Path) -> None:
+    curve = ("plain <b>", [1.0, 10.0, 1000.0], [1e-9, 1e-3, 1.0])
+    entry = Entry(1, "<script>a claim</script>", HOLDS, "it does", (("a", "b"), ("1", "<i>")), (curve,), ("x", "y"))
+    finished = shown(with_scripts(ledger_html([entry], ["plain"]), READER), tmp_path)
+    assert said(finished)["refused"] == []
+    assert POLICY not in finished.stderr
+
+
+def test_each_page_has_a_policy_and_the_script_is_the_one_that_it_names() -> None:
+    page = html(EVERYTHING)
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert unescape(policy).split("; ") == [
+        "default-src 'none'", "style-src 'unsafe-inline'", "img-src data:", "base-uri 'none'", "form-action 'none'",
+        f"script-src 'sha256-{digest}'",
+    ]  # fmt: skip
+    claims = ledger_html([], ["plain"])
+    assert "default-src &#39;none&#39;; style-src" in claims
+    assert "script" not in claims
