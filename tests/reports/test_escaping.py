@@ -266,3 +266,14 @@ def test_no_text_of_a_verification_is_obeyed_in_any_view(text: str, verdict: str
         verdict in ("wrong", "unanswered") or (verdict == "suspect" and strict)
     )
     assert json.loads(views[Format.json])["verdict"] == verdict
+
+
+@pytest.mark.parametrize("harm", [
+    "![x](http://a.example)", "[x](y)", "<b>x</b>", "<http://a.example>", "<!-- x -->", "> x", "1. x", "***", "    x", "*x*",
+    "~~x~~", "@octocat", "x #1", "GH-1", "http://a.example", "www.a.example", "mailto:x", "\x1b[31m", "\u202e", "&#64;octocat",
+    "[x]: http://a.example\n\n[x]",
+])  # fmt: skip
+def test_the_check_of_markdown_fails_where_it_should(harm: str) -> None:
+    with pytest.raises(AssertionError):
+        check_markdown(harm)
+    check_markdown(markdown_text(harm))
