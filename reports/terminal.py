@@ -1,4 +1,4 @@
-"""What commands share: showing a report, progress, and processes that an interrupt ends."""
+"""What commands share: showing a report, progress, and processes that end with this one, however it ends."""
 
 from __future__ import annotations
 
@@ -21,15 +21,51 @@ def table_of(rows: list[list[str]], headers: list[str]) -> str:
     return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
 
 
+class EndedBySignal(SystemExit):
+    """SIGTERM or SIGHUP came. Raised where the program stands, so that it cleans up; the exit code is 128 + n."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise EndedBySignal in the body; a second one ends the process at once.
+
+    Not where they are ignored, as under nohup, or handled already, nor in another thread than the main one.
+    """
+    import signal
+    import threading
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise EndedBySignal(number)
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    main = threading.current_thread() is threading.main_thread()
+    handled = [number for number in known if main and signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def processes(jobs: int) -> Iterator[Executor]:
-    """A pool of processes that an interrupt ends at once and without a word, even while they start."""
+    """A pool of processes that end at once and without a word when this one does, even while they start.
+
+    An interrupt, SIGTERM and SIGHUP end them, and they notice when this process is killed.
+    """
     import signal
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import active_children, get_context
 
     # spawn, not fork: frameworks hold threads and locks that a forked child would inherit half-way
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=prepare_worker) as executor:
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=prepare_worker)
+    with ended_by_signals(), pool as executor:
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the processes inherit
         try:
             for _ in range(jobs):  # starts them all: each task a process, as none is idle yet
@@ -38,7 +74,7 @@ def processes(jobs: int) -> Iterator[Executor]:
             signal.signal(signal.SIGINT, handler)
         try:
             yield executor
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EndedBySignal):
             for child in active_children():
                 child.terminate()
             raise
@@ -94,9 +130,22 @@ def _lines(total: int | None) -> Callable[[str], None]:
 
 
 def prepare_worker() -> None:
-    """One thread each: the processes share the cores."""
+    """One thread each for arithmetic: the processes share the cores. And an end when there is nobody to work for."""
+    from threading import Thread
+
+    Thread(target=_end_with_parent, daemon=True).start()
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+def _end_with_parent() -> None:
+    """kill -9 of the parent closes its end of a pipe; on every system."""
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 _COLOURS = {
