@@ -49,6 +49,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Annotated[list[list[float]], Meta(description="samples × inputs: a row per sample")]
     targets: Annotated[list[list[float]], Meta(description="samples × outputs")]
     learning_rate: Annotated[float | None, Meta(description="for `updated`; null: no update is asked for")]
+    online: Annotated[
+        bool | msgspec.UnsetType,
+        Meta(description="true: `updated` is after one step per sample, in order; it alone is judged. Absent: false"),
+    ] = msgspec.UNSET
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -96,6 +100,7 @@ def request(case: Case, number: int) -> Request:
     return Request(
         id=number, dtype=case.dtype, layers=layers, loss=case.loss, reduction=case.reduction,
         inputs=_rows(case.inputs), targets=_rows(case.targets), learning_rate=case.learning_rate,
+        online=case.online or msgspec.UNSET,
     )  # fmt: skip
 
 
@@ -112,7 +117,10 @@ def case_of(asked: Request, name: str) -> Case:
         for x in asked.layers
     )
     inputs, targets = array_of(asked.inputs, asked.dtype), array_of(asked.targets, asked.dtype)
-    return Case(name, layers, inputs, targets, asked.loss, asked.reduction, asked.learning_rate, asked.dtype)
+    online = asked.online is True
+    return Case(
+        name, layers, inputs, targets, asked.loss, asked.reduction, asked.learning_rate, asked.dtype, online=online
+    )
 
 
 def _rows(rows: Any) -> list[list[float]]:
@@ -155,6 +163,10 @@ def observation_from(answer: dict[str, Any], case: Case, version: str = "") -> O
         raise Unanswered("expected at least one of outputs, loss, gradients and updated; got none of them")
     if case.learning_rate is None and "updated_weights" in found:
         raise Unanswered("updated: the request has no learning_rate, so there is no update to answer")
+    if case.online:
+        found = {name: arrays for name, arrays in found.items() if name.startswith("updated_")}
+        if not found:
+            raise Unanswered('updated: the request says "online": true, so the weights after all steps are asked for')
     return Observation("process", version, "", case.dtype, **found)
 
 

@@ -337,7 +337,12 @@ def calls(seen: Evidence, convention: Convention | None) -> Iterator[Explanation
 
     def stale(case: Case, ar: Arithmetic) -> Mapping[Place, Matrix] | None:
         earlier = before.get(case.name)
-        return given(earlier[0], ar) if earlier and earlier[0].sizes == case.sizes else None
+        if earlier is None or earlier[0].sizes != case.sizes:
+            return None
+        own, late = given(case, ar), given(earlier[0], ar)
+        assert own is not None
+        assert late is not None
+        return {**own, **{place: matrix for place, matrix in late.items() if _is_gradient(place)}}
 
     def added(case: Case, ar: Arithmetic) -> Mapping[Place, Matrix] | None:
         earlier = before.get(case.name)
@@ -345,14 +350,20 @@ def calls(seen: Evidence, convention: Convention | None) -> Iterator[Explanation
             return None
         own = given(case, ar)
         assert own is not None
-        was = {place: ar.lift(as_matrix(place, array).astype(float)) for place, array in observed(earlier[1])}
-        return {place: ar.elementwise(lambda x, y, fn: x + y, own[place], matrix) for place, matrix in was.items()}
+        was = {p: ar.lift(as_matrix(p, array).astype(float)) for p, array in observed(earlier[1]) if _is_gradient(p)}
+        summed = {p: ar.elementwise(lambda x, y, fn: x + y, own[p], matrix) for p, matrix in was.items()}
+        return {**own, **summed}
 
     if seen[0][1].weight_gradients is not None and len(seen) > 1:
         yield Explanation((), "adds its gradients to those of the call before", ZERO_GRAD, None, added)
         yield Explanation((), "returns the gradients of the call before", "they are computed too late", None, stale)
     if seen[0][1].updated_weights is not None:
         yield Explanation((), "takes two steps instead of one", "a loop that runs twice", None, _two_steps(convention))
+
+
+def _is_gradient(place: Place) -> bool:
+    """What does not depend on how many samples there are, as outputs do."""
+    return place.quantity in ("weight_gradients", "bias_gradients")
 
 
 ZERO_GRAD = "gradients are not set to zero first (seen: llm.c pull request 548, tt-blacksmith pull request 711)"

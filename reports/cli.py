@@ -230,6 +230,7 @@ def list_adapters(
 
 @app.command()
 def verify(
+    context: typer.Context,
     target: Annotated[
         str | None, typer.Argument(metavar="[MODULE:FUNCTION]", help="Such as mynet.backprop:gradients.")
     ] = None,
@@ -250,10 +251,10 @@ def verify(
         str | None, typer.Option(help="separate, none, hidden, weights-first, …: see docs/validate.md.")
     ] = None,
     orientation: Annotated[str | None, typer.Option(help="units_by_inputs or inputs_by_units.")] = None,
-    updates: Annotated[str | None, typer.Option(help="Of --returns updated: batch or online (per sample).")] = None,
+    updates: Annotated[str | None, typer.Option(help="Of updated weights: batch or online (per sample).")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples per probe.")] = None,
     dtype: Annotated[str, typer.Option(help="float64, float32, float16 or bfloat16.")] = "float64",
-    learning_rate: Annotated[float | None, typer.Option(help="For --returns updated.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of updated weights.")] = None,
     cases: Annotated[str, typer.Option(help="few, standard or many probes; for a command also a number.")] = "standard",
     timeout: Annotated[float, typer.Option(min=0.01, help="Seconds per call or answer.")] = 60.0,
     once: Annotated[bool, typer.Option("--once", help="Start the command anew for every case.")] = False,
@@ -271,17 +272,14 @@ def verify(
         raise InvalidInput("verify: expected one of MODULE:FUNCTION, --command and --answers.")
     if format is Format.html:
         raise InvalidInput("--format: verify reports as terminal, markdown, junit or json; html is of compare.")
+    _refuse_what_is_not_taken(context, "MODULE:FUNCTION" if target else "--command" if command else "--answers")
     names = activations.split(",") if activations and "," in activations else activations
     options = {
         "returns": returns, "sizes": _whole_numbers(sizes), "activations": names, "loss": loss,
         "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
         "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
     }  # fmt: skip
-    try:
-        report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
-    except KeyboardInterrupt:
-        note("interrupted.")
-        raise typer.Exit(INTERRUPTED) from None
+    report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
     show_report(_verification(report, format), plain=format is not Format.terminal)
     raise typer.Exit(WRONG if strict and report.verdict == "suspect" else EXIT_CODES[report.verdict])
 
@@ -300,8 +298,23 @@ def _verified(
     from .verify_process import verify_command
 
     assert command is not None
-    of_functions = ("returns", "orientation", "updates")
+    of_functions = ("returns", "orientation")
     return verify_command(command, **{k: v for k, v in options.items() if k not in of_functions}, **process)
+
+
+NOT_TAKEN = {"MODULE:FUNCTION": ("once", "hello", "jobs"), "--command": ("returns", "orientation")}
+TAKEN_WITH_ANSWERS = ("answers", "strict", "format")
+
+
+def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
+    """An option that would have no effect is refused, not dropped."""
+    from ..reference.case import InvalidInput
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+        if given and (name not in TAKEN_WITH_ANSWERS if door == "--answers" else name in NOT_TAKEN[door]):
+            raise InvalidInput(f"--{name.replace('_', '-')} says nothing with {door}; leave it out.")
 
 
 def _verification(report: Report, format: Format) -> str:

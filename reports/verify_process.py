@@ -6,8 +6,9 @@ another convention is wrong, and is told which one it follows.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby, product
@@ -16,19 +17,24 @@ from typing import Any
 
 from ..adapters.adapter import Unanswered
 from ..adapters.child_process import capabilities, observations, words_of
-from ..reference.case import Case, InvalidInput, one_of
-from ..reference.conventions import Convention, candidates, probes
+from ..adapters.protocol import Capabilities, printable
+from ..reference.case import ACTIVATION_NAMES, Case, InvalidInput, one_of
+from ..reference.conventions import BIASES, Convention, candidates, probes
 from ..reference.judge import SEVERITY, UnusableAnswer, Verdict, judge
+from ..reference.losses import LOSSES
 from ..reference.observation import Observation
 from ..reference.precision import PRECISIONS
 from ..reference.side_by_side import alike, within
 from .assess import assess
+from .declared import declared_learning_rate, declared_timeout
 from .report import Report, Subject
-from .verify import BATCHES, CASES, checked_sizes
+from .verify import BATCHES, CASES, UPDATES, checked_sizes
 
 ONE_BY_ONE = 64  # cases of one network that are judged step by step; of more, only what is not inside its bounds
 DIAGNOSED = 8  # cases that a diagnosis is made from
 MOST_CASES = 10**6
+LONGEST_NAME = 60  # characters of a name that is shown
+STATED_BIASES = tuple(form for form in BIASES if not form.startswith("weights-"))  # which a request cannot say
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,9 @@ def verify_command(
     batch: int | None = None,
     dtype: str = "float64",
     learning_rate: float | None = None,
+    updates: str | None = None,
     cases: str = "standard",
-    timeout: float = 60.0,
+    timeout: float | None = 60.0,
     strict: bool = False,
     once: bool = False,
     jobs: int = 1,
@@ -59,7 +66,8 @@ def verify_command(
 ) -> Report:
     """Judge a process that speaks protocol 1.
 
-    command: a program and its arguments; no shell is used.  timeout: seconds for one answer
+    command: a program and its arguments; no shell is used.  timeout: seconds for one answer; None for no limit
+    updates: what the requests state: "batch" for one step on all samples, as if None, or "online" for one per sample
     activations, loss, reduction: what the requests state; sigmoid, half_squared_error and sum if None
     cases: "few", "standard", "many", or a number of them
     once: a process for every case;  jobs: processes at a time
@@ -69,59 +77,91 @@ def verify_command(
     """
     words_of(command)
     one_of("dtype", dtype, PRECISIONS)
+    if updates is not None:
+        one_of("updates", updates, UPDATES)
+    if bias is None:
+        bias = "separate"
+    elif isinstance(bias, str):
+        one_of("bias", bias, STATED_BIASES)
+    rate, limit = declared_learning_rate(learning_rate), declared_timeout(timeout)
+    seconds_each = math.inf if limit is None else limit
     networks = [checked_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
+    known = None
     try:
-        conventions = _stated(command, networks[0], activations, loss, reduction, dtype, timeout, hello)
+        if hello:
+            known = capabilities(command, seconds_each)
+        conventions = _stated(known, networks[0], activations, loss, reduction, dtype, updates == "online")
     except Unanswered as error:
         return Report("unanswered", None, (str(error),), None, strict=strict)
     asked = [
-        Asked(replace(convention.applied(probe), learning_rate=learning_rate or 0.5), convention)
+        Asked(replace(convention.applied(probe), learning_rate=rate), convention)
         for convention in conventions
-        for probe in _probes(networks, cases, batch, bias or "separate", dtype)
+        for probe in _probes(networks, cases, batch, bias, dtype)
     ]
     started = time.perf_counter()
-    outcomes = _outcomes(command, [a.case for a in asked], timeout, once, jobs)
+    outcomes = _outcomes(command, [a.case for a in asked], seconds_each, once, jobs)
     seconds = time.perf_counter() - started
 
     def again(case: Case) -> Observation:
-        _, outcome = next(iter(observations(command, [case], timeout, once=True)))
+        _, outcome = next(iter(observations(command, [case], seconds_each, once=True)))
         if isinstance(outcome, Unanswered):
             raise outcome
         return outcome
 
-    subject = Subject("any", "by protocol 1", bias or "separate", again)
+    subject = Subject("any", "by protocol 1", bias, again)
     report = judged(asked, outcomes, subject, strict)
     rate = f"{len(asked)} requests in {seconds:.3g} s, {len(asked) / seconds:,.0f} per second"
     return replace(report, findings=(*report.findings, rate))
 
 
 def _stated(
-    command: str,
+    known: Capabilities | None,
     sizes: Sequence[int],
     activations: Sequence[str] | str | None,
     loss: str | None,
     reduction: str | None,
     dtype: str,
-    timeout: float,
-    hello: bool,
+    online: bool,
 ) -> list[Convention]:
-    """The conventions that requests state. Raises Unanswered where the handshake fails."""
-    names, losses = [activations or "sigmoid"], [loss or "half_squared_error"]
-    if hello:
-        known = capabilities(command, timeout)
+    """The conventions that requests state: of what is declared, or of all that the process says that it knows.
+
+    Raises InvalidInput where these do not go together, Unanswered where the process knows nothing that we do.
+    """
+    names: list[Sequence[str] | str] = [activations if activations is not None else "sigmoid"]
+    losses = [loss if loss is not None else "half_squared_error"]
+    if known is not None:
         if dtype not in known.dtypes:
+            computes = ", ".join(printable(name, LONGEST_NAME) for name in known.dtypes)
             raise InvalidInput(
-                f"dtype: {known.name} says that it computes in {', '.join(known.dtypes)}; got {dtype!r}."
+                f"dtype: {printable(known.name, LONGEST_NAME)} says that it computes in {computes}; got {dtype!r}."
             )
-        names = [activations] if activations else [*known.activations]
-        losses = [loss] if loss else known.losses
+        if activations is None:
+            names = [*_both("activations", known.activations, ACTIVATION_NAMES)]
+        if loss is None:
+            losses = _both("losses", known.losses, LOSSES)
     found = [
         convention
         for name, of_loss in product(names, losses)
-        for convention in candidates(sizes, _for_layers(name, len(sizes) - 1), of_loss, reduction or "sum", (False,))
+        for convention in candidates(
+            sizes,
+            _for_layers(name, len(sizes) - 1),
+            of_loss,
+            "sum" if reduction is None else reduction,
+            (False,),
+            (online,),
+        )
     ]
     if not found:
         raise InvalidInput(f"loss {losses[0]} does not go with activation {names[0]!r} at the output.")
+    return found
+
+
+def _both(kind: str, theirs: Iterable[str], ours: Iterable[str]) -> list[str]:
+    """The names that a process says and that we know, each once, in its order. Raises Unanswered where that is none."""
+    found = [name for name in dict.fromkeys(theirs) if name in ours]
+    if not found:
+        said = ", ".join(printable(name, LONGEST_NAME) for name in theirs)
+        raise Unanswered(f"to the handshake: {kind}: expected one of {', '.join(ours)}; got {printable(said)}")
     return found
 
 
@@ -134,10 +174,10 @@ def _probes(
     networks: Sequence[tuple[int, ...]], cases: str, batch: int | None, bias: str | Sequence[bool], dtype: str
 ) -> list[Case]:
     if cases.isdecimal():
-        count = int(cases)
-        if not 1 <= count <= MOST_CASES:
-            raise InvalidInput(f"--cases: expected few, standard, many, or from 1 to {MOST_CASES}; got {cases}.")
-        return list(probes(networks[0], (batch or 4,) * count, bias, dtype, 0))
+        if len(cases) > len(str(MOST_CASES)) or not 1 <= int(cases) <= MOST_CASES:
+            came = printable(cases, LONGEST_NAME)
+            raise InvalidInput(f"--cases: expected few, standard, many, or from 1 to {MOST_CASES}; got {came}.")
+        return list(probes(networks[0], (4 if batch is None else batch,) * int(cases), bias, dtype, 0))
     one_of("cases", cases, CASES)
     batches = BATCHES[cases] if batch is None else (batch,) * len(BATCHES[cases])
     return [probe for seed, network in enumerate(networks) for probe in probes(network, batches, bias, dtype, seed)]

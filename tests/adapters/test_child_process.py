@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +63,9 @@ MESSAGES = {
     "raise": "it ended with exit code 3, without an answer; its stderr ends: \\x1b[31mTraceback\\x1b[0m: no such layer \\x07",
     "endless-loop": "it did not answer within 1 s",
     "fork": "it ended with exit code 0, without an answer",
+    "setsid-and-die": "it ended with exit code 0, without an answer",
+    "real-time-signal": "it was ended by signal 40",
+    "kills-its-supervisor": "it closed its output without an answer",
     "ignores-sigterm": "it did not answer within 1 s",
     "nan": 'NaN is not JSON; a number that is not finite is written as the string "NaN"',
     "infinity": 'Infinity is not JSON; a number that is not finite is written as the string "Infinity"',
@@ -106,10 +112,11 @@ def test_a_process_that_fails_again_and_again_is_given_up() -> None:
     assert str(outcomes[3]) == "not asked: it failed 3 times in a row"
 
 
-@pytest.mark.parametrize("way", ["thousand-digits", "noisy"])
+@pytest.mark.parametrize("way", ["thousand-digits", "noisy", "setsid-and-answer"])
 def test_what_is_odd_but_right_is_judged(way: str) -> None:
     outcomes, _ = asked(way, 2)
     assert isinstance(outcomes[1], Observation)
+    assert not descendants()
 
 
 def test_a_number_beyond_every_format_is_wrong_and_not_an_error() -> None:
@@ -142,6 +149,21 @@ def test_the_handshake() -> None:
     )  # fmt: skip
     with pytest.raises(Unanswered, match="^to the handshake, it did not answer within 1 s"):
         capabilities(command("hostile.py", "silent", "1", TOKEN), LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("activations", "losses", "message"),
+    [
+        ([], ["half_squared_error"], "activations: expected from 1 to 64 names, got 0"),
+        (["sigmoid"], [], "losses: expected from 1 to 64 names, got 0"),
+        (["sigmoid"] * 10_000, ["half_squared_error"], "activations: expected from 1 to 64 names, got 10,000"),
+        ([3], ["half_squared_error"], "Expected `str`, got `int` - at `$.activations[0]`"),
+    ],
+)
+def test_a_handshake_with_too_few_or_too_many_names(activations: Any, losses: Any, message: str) -> None:
+    with pytest.raises(Unanswered) as refused:
+        capabilities(command("says.py", shlex.quote(json.dumps([activations, losses, "x"]))), 10)
+    assert str(refused.value) == f"to the handshake: {message}"
 
 
 @pytest.mark.parametrize(

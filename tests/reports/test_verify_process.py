@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -68,6 +72,77 @@ def test_the_handshake_chooses_what_is_asked() -> None:
         verify_command(HONEST, hello=True, dtype="float32")
 
 
+def test_names_in_a_handshake_are_made_safe_and_what_we_do_not_know_is_not_asked() -> None:
+    says = f"{sys.executable} {CHILDREN / 'says.py'}"
+    name = "\x1b[2J" + "N" * 10_000
+    both = shlex.quote(json.dumps([["gelu", "sigmoid", "sigmoid"], ["half_squared_error", name], name]))
+    report = verify_command(f"{says} {both}", hello=True, cases="few")
+    assert report.verdict == "agrees"
+    assert len(report.probes) == 4
+    with pytest.raises(InvalidInput, match="says that it computes in float64; got 'float32'") as refused:
+        verify_command(f"{says} {both}", hello=True, dtype="float32")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 200
+    unknown = shlex.quote(json.dumps([[name], ["half_squared_error"], name]))
+    report = verify_command(f"{says} {unknown}", hello=True)
+    assert report.verdict == "unanswered"
+    assert str(report).isprintable()
+    assert "activations: expected one of identity, " in str(report)
+    assert len(str(report)) < 600
+
+
+def test_updates_sample_by_sample_are_stated_and_judged() -> None:
+    report = verify_command(HONEST, updates="online")
+    assert report.verdict == "agrees"
+    assert "updated sample by sample" in str(report)
+    assert verify_command(HONEST, updates="online", cases="70", sizes=(2, 2, 1)).ok
+    assert verify_command(HONEST, updates="batch").ok
+    lost = verify_command(f"{HOSTILE} nothing 99 -", updates="online", cases="few")  # it knows nothing of "online"
+    assert lost.verdict == "unanswered"
+    assert 'the request says "online": true, so the weights after all steps are asked for' in str(lost)
+
+
+def test_outputs_and_gradients_may_both_be_shown_and_the_outputs_wrong() -> None:
+    """Probes of one network and other batches: gradients of two calls can be added, outputs cannot."""
+    for options in ({}, {"sizes": (1, 1), "cases": "1"}):
+        report = verify_command(f"{HOSTILE} outputs 0 -", **options)
+        assert report.verdict == "wrong"
+        assert "activations[" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate: expected a positive finite number, got 0.0."),
+        ({"learning_rate": -1.0}, "learning_rate: expected a positive finite number, got -1.0."),
+        ({"learning_rate": float("nan")}, "learning_rate: expected a positive finite number, got nan."),
+        ({"learning_rate": float("inf")}, "learning_rate: expected a positive finite number, got inf."),
+        ({"learning_rate": "x"}, "learning_rate: expected a positive finite number, got 'x'."),
+        ({"timeout": float("nan")}, "timeout: expected seconds, a number above 0, or None for no limit; got nan."),
+        ({"timeout": 0}, "timeout: expected seconds, a number above 0, or None for no limit; got 0."),
+        ({"timeout": -1}, "timeout: expected seconds, a number above 0, or None for no limit; got -1."),
+        ({"timeout": "x"}, "timeout: expected seconds, a number above 0, or None for no limit; got 'x'."),
+        ({"updates": "both"}, "updates: expected one of batch, online; got 'both'."),
+        ({"bias": "weights-first"}, "bias: expected one of separate, none, hidden, column-first, column-last; got"),
+        ({"bias": ""}, "bias: expected one of separate, "),
+        ({"activations": ""}, "activations[0]: expected one of "),
+        ({"loss": ""}, "loss: expected one of "),
+        ({"reduction": ""}, "reduction: expected one of "),
+        ({"cases": "9" * 5000}, "--cases: expected few, standard, many, or from 1 to 1000000; got 9999999999"),
+        ({"cases": "0"}, "--cases: expected few, standard, many, or from 1 to 1000000; got 0."),
+    ],
+)
+def test_what_makes_no_sense_to_a_process_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{re.escape(message)}") as refused:
+        verify_command(HONEST, **options)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("timeout", [1e300, float("inf"), None])
+def test_an_answer_may_take_as_long_as_it_likes(timeout: float | None) -> None:
+    assert verify_command(HONEST, cases="few", timeout=timeout).ok
+
+
 def test_several_processes_at_a_time_and_one_for_every_case() -> None:
     assert verify_command(HONEST, jobs=3).ok
     assert verify_command(HONEST, once=True, cases="few").ok
@@ -110,6 +185,15 @@ def test_a_process_that_never_answers_is_exit_3_within_the_limit() -> None:
             ["--command", HONEST, "--loss", "softmax_cross_entropy"],
             "does not go with activation 'sigmoid' at the output",
         ),
+        (["--command", HONEST, "--returns", "updated"], "--returns says nothing with --command; leave it out."),
+        (["--command", HONEST, "--orientation", "units_by_inputs"], "--orientation says nothing with --command"),
+        (["--command", HONEST, "--learning-rate", "0"], "learning_rate: expected a positive finite number, got 0.0."),
+        (["--command", HONEST, "--timeout", "nan"], "timeout: expected seconds, a number above 0"),
+        (["--command", HONEST, "--cases", "9" * 5000], "--cases: expected few, standard, many, or from 1 to"),
+        (["a:b", "--once"], "--once says nothing with MODULE:FUNCTION; leave it out."),
+        (["a:b", "--jobs", "1"], "--jobs says nothing with MODULE:FUNCTION; leave it out."),
+        (["--answers", "f", "--loss", "half_squared_error"], "--loss says nothing with --answers; leave it out."),
+        (["--answers", "f", "--learning-rate", "1"], "--learning-rate says nothing with --answers; leave it out."),
         (["--answers", "/no/such/file"], "cannot be read: No such file or directory"),
     ],
 )
@@ -139,9 +223,15 @@ def test_a_verification_in_the_other_formats(quick: bool) -> None:
     assert cli("--command", HONEST, "--format", "markdown").stdout.startswith("```\nagrees")
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_ctrl_c_ends_the_process_and_all_its_children_at_once(jobs: int) -> None:
-    token = f"7{os.getpid()}{jobs}4711"
+@pytest.mark.parametrize(
+    ("number", "jobs"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 3), (signal.SIGTERM, 1), (signal.SIGTERM, 3), (signal.SIGHUP, 1), (signal.SIGKILL, 3)],
+)  # fmt: skip
+def test_a_signal_ends_the_process_and_all_its_children_at_once(
+    number: signal.Signals, jobs: int, sampled: Callable[[int, int], None]
+) -> None:
+    sampled(int(number == signal.SIGHUP or (number, jobs) == (signal.SIGTERM, 1)), 2)
+    token = f"7{os.getpid()}{jobs}{number}4711"
     running = subprocess.Popen(
         [str(COMMAND), "verify", "--command", f"{HOSTILE} fork-and-wait 1 {token}", "--jobs", str(jobs)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -149,18 +239,23 @@ def test_ctrl_c_ends_the_process_and_all_its_children_at_once(jobs: int) -> None
 
     def alive() -> list[str]:
         listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        return [line for line in listed.splitlines() if f"3600.{token}" in line]
+        return [line for line in listed.splitlines() if token in line]
 
-    deadline = time.monotonic() + 20
-    while len(alive()) < jobs and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(alive()) == jobs
+    def await_(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert condition()
+
+    await_(lambda: len([line for line in alive() if line.startswith("sleep")]) == jobs)
     started = time.monotonic()
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, said = running.communicate(timeout=20)
     assert time.monotonic() - started < 3
-    assert running.returncode == 130
-    assert said == "interrupted.\n"
+    assert running.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}.get(number, 128 + number)
+    assert said == ("interrupted.\n" if number == signal.SIGINT else "")
+    if number == signal.SIGKILL:
+        await_(lambda: alive() == [])  # the supervisor notices by itself
     assert alive() == []
 
 

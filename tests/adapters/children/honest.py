@@ -44,11 +44,26 @@ def answer(asked: dict[str, Any], bug: bool = False) -> dict[str, Any]:
     return {"id": asked["id"], "outputs": outputs, "loss": loss, "gradients": gradients}
 
 
+def updated(asked: dict[str, Any]) -> dict[str, Any]:
+    """The parameters after one step per sample."""
+    for sample, target in zip(asked["inputs"], asked["targets"], strict=True):
+        gradients = answer({**asked, "inputs": [sample], "targets": [target]})["gradients"]
+        for layer, of_layer in zip(asked["layers"], gradients, strict=True):
+            for row, of_row in zip(layer["weights"], of_layer["weights"], strict=True):
+                row[:] = [w - asked["learning_rate"] * g for w, g in zip(row, of_row, strict=True)]
+            if layer["biases"] is not None:
+                pairs = zip(layer["biases"], of_layer["biases"], strict=True)
+                layer["biases"] = [b - asked["learning_rate"] * g for b, g in pairs]
+    return {"id": asked["id"], "updated": asked["layers"]}
+
+
 if __name__ == "__main__":
     for line in sys.stdin:
         request = json.loads(line)
         if "hello" in request:
             reply: Any = {"id": 0, "name": "honest", "activations": ["sigmoid"], "losses": ["half_squared_error"]}
+        elif request.get("online"):
+            reply = updated(request)
         else:
             reply = answer(request, bug="--bug" in sys.argv)
         print(json.dumps(reply), flush=True)

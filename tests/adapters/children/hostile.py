@@ -58,6 +58,19 @@ def misbehave(line: str) -> None:  # noqa: PLR0912, PLR0915 — one way after th
             os._exit(0)
         case "fork-and-wait":
             subprocess.run(["sleep", f"3600.{sys.argv[3]}"], check=False)
+        case "setsid-and-die":
+            subprocess.Popen(["setsid", "sleep", f"3600.{sys.argv[3]}"])
+            time.sleep(0.2)
+            os._exit(0)
+        case "setsid-and-answer":
+            subprocess.Popen(["setsid", "setsid", "sleep", f"3600.{sys.argv[3]}"])
+            subprocess.Popen(["sh", "-c", f"sleep 3600.{sys.argv[3]} & exec setsid sleep 3600.{sys.argv[3]}"])
+            say(json.dumps(right))
+        case "real-time-signal":
+            os.kill(os.getpid(), 40)
+        case "kills-its-supervisor":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(3600)
         case "ignores-sigterm":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(3600)
@@ -97,7 +110,10 @@ def misbehave(line: str) -> None:  # noqa: PLR0912, PLR0915 — one way after th
 
 
 for number, line in enumerate(sys.stdin, start=1):
-    if number == WHEN:
+    if WAY == "outputs":
+        right = answer(json.loads(line))
+        say(json.dumps({**right, "outputs": [[o / 2 for o in row] for row in right["outputs"]]}))
+    elif number == WHEN:
         misbehave(line)
     else:
         say(json.dumps(answer(json.loads(line))))
