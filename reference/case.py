@@ -35,6 +35,11 @@ class Dense:
     biases: Sequence[float] | None
     activation: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", _plain(self.weights))
+        biases = _plain(self.biases)
+        object.__setattr__(self, "biases", biases.tolist() if getattr(biases, "ndim", 0) == 1 else biases)
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -60,6 +65,8 @@ class Case:
     online: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", _plain(self.inputs))
+        object.__setattr__(self, "targets", _plain(self.targets))
         _validate(self)
 
     @property
@@ -139,6 +146,20 @@ def with_ones(inputs: Rows, position: str = "last") -> tuple[tuple[float, ...], 
 
 
 # ------------------------------------------------------------------------------------------------ validation
+
+
+def _plain(given: Any) -> Any:
+    """Tensors as arrays; scalars of NumPy and PyTorch, in lists too, as Python's numbers; others as they are."""
+    if type(given) in (float, int):  # most of a list, and asked first
+        return given
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        given = (given.float() if str(given.dtype) == "torch.bfloat16" else given).numpy()
+    if getattr(given, "shape", None) == () and hasattr(given, "tolist"):
+        return given.tolist()
+    if isinstance(given, (list, tuple)):
+        return tuple(map(_plain, given))
+    return given
 
 
 LONG_LIST = 12  # names; longer lists are shown only where no single name is near

@@ -1,4 +1,4 @@
-"""Probes that reach where mistakes hide: other sizes, batches and depths, special values, both ends of every activation.
+"""Probes that reach where mistakes hide: other sizes, batches and depths, special values, both ends of activations.
 
 `conventions.probes` gives generic numbers, from which conventions and faults are told. Many mistakes show only under a
 condition (a batch of more than 4, an input of exactly 0, a saturated unit), so these cover kinds of data, batch sizes
@@ -36,7 +36,7 @@ class Limits:
     """How far a format bears to go, as powers of two.
 
     saturating: on weights of every layer, which brings |z| to 40 and beyond where the format has such exponentials
-    spread: on the last layer's, which brings logits to where the exponential of a positive one overflows
+    spread: on the last layer's, or on a row that is added to them all: the exponential of a positive logit overflows
     tiny, large: on inputs, whose gradients then lie below 1e-6 or above 5
     """
 
@@ -56,8 +56,9 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a kind of data may change of a probe. weights: units × inputs each; inputs: batch × inputs, no column of ones.
+    """What a kind of data may change of a probe.
 
+    weights: units × inputs each;  inputs: batch × inputs, without a column of ones
     biases: one per unit, or None;  targets: batch × outputs
     """
 
@@ -109,6 +110,14 @@ def _duplicates(n: Numbers, _: Limits) -> Numbers:
     return replace(n, inputs=n.inputs[first], targets=n.targets[first])
 
 
+def _shifted(n: Numbers, limits: Limits) -> Numbers:
+    """Outputs of a sample near one another and far from 0, which a shift by another sample's largest does not undo."""
+    factor = 2.0**limits.spread
+    w, b = n.weights[-1], n.biases[-1]
+    weights = (*n.weights[:-1], w + factor * w[:1])
+    return replace(n, weights=weights, biases=(*n.biases[:-1], None if b is None else b + factor * b[:1]))
+
+
 Change = Callable[[Numbers, Limits], Numbers]
 
 # By the words in which a report says what was covered.
@@ -123,6 +132,7 @@ KINDS: dict[str, Change] = {
     "equal samples": _duplicates,
     "saturated units": lambda n, limits: _scaled(n, limits.saturating, range(len(n.weights))),
     "outputs far apart": lambda n, limits: _scaled(n, limits.spread, (-1,)),
+    "outputs far from zero": _shifted,
 }
 
 
@@ -144,9 +154,7 @@ def reaching_probes(
             yield replace(_changed(case, kind, bias, dtype), name=f"further-{number}-{k}", note=kind)
 
 
-def _pairwise(
-    networks: Sequence[tuple[int, ...]], batches: Sequence[int]
-) -> list[tuple[str, int, tuple[int, ...]]]:
+def _pairwise(networks: Sequence[tuple[int, ...]], batches: Sequence[int]) -> list[tuple[str, int, tuple[int, ...]]]:
     """Rows in which every two of kind, batch, depth and one or more outputs meet, and every network is; greedily.
 
     Source: Cohen, Dalal, Fredman & Patton, The AETG System, IEEE Trans. Software Engineering 23 (1997), §3.
@@ -180,7 +188,7 @@ def _changed(case: Case, kind: str, bias: str | Sequence[bool], dtype: str) -> C
     given[:, column] = changed.inputs
     of_format = np.array(case.inputs).dtype
     layers = tuple(
-        Dense(w.astype(of_format), None if b is None else tuple(b.tolist()), layer.activation)
+        Dense(w.astype(of_format), None if b is None else tuple(map(float, b.astype(of_format))), layer.activation)
         for layer, w, b in zip(case.layers, changed.weights, changed.biases, strict=True)
     )
     return replace(case, layers=layers, inputs=given.astype(of_format), targets=changed.targets.astype(of_format))

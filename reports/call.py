@@ -246,9 +246,11 @@ def _given(array: Array, dtype: str, call: Call, transpose: bool = False) -> Any
 
 
 def _called(function: Callable[..., Any], arguments: list[Any]) -> Any:
+    """The function's answer. NumPy is quiet about overflow on the way, where warnings are errors too: numbers count."""
     depth = sys.getrecursionlimit()
     try:
-        return function(*arguments)
+        with np.errstate(all="ignore"):
+            return function(*arguments)
     finally:
         sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))  # what reads the answer needs some
 

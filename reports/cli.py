@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from .cli_vectors import vectors_app
 from .guard import DEBUG, INTERRUPTED, guarded
@@ -41,7 +42,19 @@ class Format(StrEnum):
     json = "json"
 
 
+class Interruptible(typer.core.TyperGroup):
+    """Commands that say so when Ctrl-C ends them; typer alone ends them without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            note("interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=Interruptible,
     help="Tells whether a neural network's gradients are right, under tolerances that nobody picked.",
     no_args_is_help=True,
     add_completion=False,

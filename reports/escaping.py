@@ -50,7 +50,7 @@ def markdown_text(text: object) -> Markup:
     """One line of text that Markdown shows as it stands: no link, image, mention, HTML, heading, list or code in it."""
     if isinstance(text, Markup):
         return text
-    line = printable_lines(str(text)).replace("\n", " ")
+    line = printable_lines(str(text)).replace("\n", " ").lstrip()  # four spaces before it would make it code
     return Markup(_MARKDOWN.sub(_escaped, line))  # noqa: S704 — Markdown, and made safe here
 
 

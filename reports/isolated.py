@@ -44,17 +44,6 @@ def verify_by_name(target: str, options: dict[str, Any]) -> Report:
         return verify(function, **options)
 
 
-def verify_isolated(function: Callable[..., Any], **options: Any) -> Report:
-    """`verify(function, **options)`, with the function in a process of its own, which imports it by its name.
-
-    Raises InvalidInput for a function that has no name of its own in a module: a lambda, a method, one inside another.
-    """
-    from .verify import verify
-
-    with in_its_own_process(name_of(function), sys.path, options.get("timeout")) as there:
-        return verify(there, **options)
-
-
 def name_of(function: Callable[..., Any]) -> str:
     """Where another process finds a function. Raises InvalidInput."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)

@@ -6,24 +6,26 @@ were not declared, judges every number, and diagnoses what is wrong.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..adapters.adapter import Unanswered
-from ..reference.case import Case, Dense, InvalidInput, one_of
+from ..reference.case import Case, Dense, InvalidInput, network_sizes, one_of
 from ..reference.conventions import BIASES, Convention, candidates, probes
 from ..reference.diagnosis import diagnose
-from ..reference.judge import Verdict, judge
+from ..reference.judge import UnusableAnswer, Verdict, judge
 from ..reference.losses import DISTRIBUTION, LOSSES
 from ..reference.observation import Observation
 from ..reference.precision import PRECISIONS
 from ..reference.reaching_probes import BATCHES as BATCHES_REACHED
 from ..reference.reaching_probes import NETWORKS, reaching_probes
-from .assess import assess, because, steps
 from .asking import Question, ask
-from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, as_array, how_to_call
+from .assess import assess, because, steps
+from .call import ORIENTATIONS, Array, Call, ModifiedInputs, alternatives, as_array, how_to_call
 from .declared import declared_batch, declared_learning_rate, declared_timeout
 from .report import Report, Subject, WrongGradients
 
@@ -53,6 +55,7 @@ def verify(
     timeout: float | None = None,
     strict: bool = False,
     updates: str | None = None,
+    isolated: bool = False,
 ) -> Report:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
@@ -67,42 +70,66 @@ def verify(
     batch: samples per probe; several sizes if None.  learning_rate: a power of two is best; 0.5 if None
     updates: of returns="updated": "batch" for one step on all samples, "online" for one per sample; found out if None
     cases: "few", "standard" or "many" probes;  timeout: seconds per call;  strict: suspect numbers are not ok
+    isolated: call it in a process of its own, which imports it by its name: it may hang in C, crash or eat all memory
 
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
     """
     _check_names(returns, dtype, cases, orientation, bias, updates)
     declared_timeout(timeout)
     rate = declared_learning_rate(learning_rate) if returns == "updated" or learning_rate is not None else None
-    networks = [checked_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
+    networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
     signs = (False, True) if returns == "gradients" else (False,)
     online = tuple(UPDATES[name] for name in ([updates] if updates else UPDATES)) if returns == "updated" else (False,)
     if returns == "outputs":
-        loss, reduction = loss or "half_squared_error", reduction or "sum"  # they do not show
+        loss = "half_squared_error" if loss is None else loss  # they do not show
+        reduction = "sum" if reduction is None else reduction
     conventions = list(candidates(networks[0], activations, loss, reduction, signs, online))
     if not conventions:
         raise InvalidInput(
             f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
         )
     declared = declared_batch(batch)
-    call, problem = how_to_call(function, returns, networks, bias, orientation, dtype, timeout)
-    if call is None:
-        return Report("unanswered", None, (problem,), None, strict=strict)
-    others = NETWORKS if sizes is None else tuple(networks)
-    if not (isinstance(bias, (str, type(None))) and isinstance(activations, (str, type(None)))):
-        others = tuple(network for network in others if len(network) == len(networks[0]))  # declared layer by layer
+    others = others_than(networks, sizes is not None, bias, activations)
     if all(LOSSES[convention.loss].targets == DISTRIBUTION for convention in conventions):
         others = tuple(network for network in others if network[-1] > 1)
-    questions = [
-        replace(question, case=replace(question.case, learning_rate=rate if returns == "updated" else None))
-        for question in questions_for(networks, others, declared, call.bias, dtype, cases)
-    ]
-    reports = []
-    for way in alternatives(call, bias):
-        report = _reported(way, questions, conventions, strict)
-        if report.ok:
-            return report
-        reports.append(report)
+    with _where(function, isolated, timeout) as asked:
+        call, problem = how_to_call(asked, returns, networks, bias, orientation, dtype, timeout)
+        if call is None:
+            return Report("unanswered", None, (problem,), None, strict=strict)
+        questions = [
+            replace(question, case=replace(question.case, learning_rate=rate if returns == "updated" else None))
+            for question in questions_for(networks, others, declared, call.bias, dtype, cases)
+        ]
+        reports = []
+        for way in alternatives(call, bias):
+            report = _reported(way, questions, conventions, strict)
+            if report.ok:
+                return report
+            reports.append(report)
     return min(reports, key=lambda report: not (report.diagnosis and report.diagnosis.explanations))
+
+
+def others_than(
+    networks: Sequence[tuple[int, ...]],
+    declared: bool,
+    bias: str | Sequence[bool] | None,
+    activations: Sequence[str] | str | None,
+) -> tuple[tuple[int, ...], ...]:
+    """The networks that probes are to reach beside those that have to be taken: none, where sizes are declared."""
+    if declared:
+        return tuple(networks)
+    by_layer = not (isinstance(bias, (str, type(None))) and isinstance(activations, (str, type(None))))
+    return tuple(network for network in NETWORKS if not by_layer or len(network) == len(networks[0]))
+
+
+def _where(
+    function: Callable[..., Any], isolated: bool, timeout: float | None
+) -> AbstractContextManager[Callable[..., Any]]:
+    if not isolated:
+        return nullcontext(function)
+    from .isolated import in_its_own_process, name_of
+
+    return in_its_own_process(name_of(function), sys.path, timeout)
 
 
 def questions_for(
@@ -169,9 +196,7 @@ def _reported(call: Call, questions: Sequence[Question], conventions: Sequence[C
         findings.append(f"not covered, as it does not take them: {', '.join(scopes)} ({message}).")
     if not found.failures:
         return replace(report, findings=tuple(findings))
-    unanswered = [
-        f"{found.failures.count(m)} of {len(questions)} probes: {m}" for m in dict.fromkeys(found.failures)
-    ]
+    unanswered = [f"{found.failures.count(m)} of {len(questions)} probes: {m}" for m in dict.fromkeys(found.failures)]
     if report.verdict == "wrong":
         return replace(report, findings=(*findings, *unanswered))
     rest = f"the other {len(report.probes)} probes: {report.verdict}, {report.conventions}"
@@ -190,15 +215,6 @@ def _stored(call: Call) -> str:
     return f"weights stored {stored}, bias: {call.bias if isinstance(call.bias, str) else 'as declared'}"
 
 
-def checked_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Units per layer, the inputs first. Raises InvalidInput."""
-    if not isinstance(sizes, Sequence) or len(sizes) < 2 or not all(isinstance(n, int) and n > 0 for n in sizes):
-        raise InvalidInput(
-            f"sizes: expected at least two positive whole numbers, the inputs first; got {list(sizes)!r}."
-        )
-    return tuple(sizes)
-
-
 def assert_gradients(
     network: Sequence[Dense],
     inputs: Any,
@@ -213,29 +229,51 @@ def assert_gradients(
 
     network: the layers, first to last;  inputs: batch × inputs;  targets: batch × outputs
     weight_gradients: per layer, units × inputs, in the format that they were computed in (bias_gradients: one per unit)
+
+    Raises WrongGradients, too, where one is missing, of another shape or no numbers; InvalidInput for a network that is
+    none.
     """
-    arrays = [as_array(f"weight_gradients[{k}]", g) for k, g in enumerate(weight_gradients)]
-    biases = (
-        None
-        if bias_gradients is None
-        else tuple(
-            None if g is None else as_array(f"bias_gradients[{k}]", g).reshape(-1) for k, g in enumerate(bias_gradients)
-        )
-    )
-    dtype = arrays[0].dtype.name if arrays else "float64"
-    case = Case("given", tuple(network), inputs, targets, loss=loss, reduction=reduction, dtype=dtype)
-    observation = Observation("given", "", "cpu", dtype, weight_gradients=tuple(arrays), bias_gradients=biases)
-    judgement = judge(case, observation)
-    if judgement.verdict is not Verdict.WRONG:
-        return
-    names = tuple(layer.activation for layer in case.layers)
-    convention = Convention(names, loss, reduction)
-    said = (
-        because(diagnosis, convention)
-        if (diagnosis := diagnose([(case, observation)], convention)).explanations
-        else []
-    )
-    if judgement.explained_by not in (None, dtype):
-        said.append(f"its numbers are those of {judgement.explained_by} arithmetic, not of {dtype}.")
+    try:
+        observation = _given_gradients(tuple(network), weight_gradients, bias_gradients)
+        names = tuple(layer.activation for layer in network)
+        convention = Convention(names, loss, reduction)
+        case = Case("given", tuple(network), inputs, targets, loss, reduction, dtype=observation.precision)
+        judgement = judge(case, observation)
+    except (Unanswered, UnusableAnswer) as error:
+        raise WrongGradients(f"unanswered: {error}") from None
+    said: list[str] = []
+    diagnosis = None
+    if judgement.verdict is Verdict.WRONG:
+        diagnosis = diagnose([(case, observation)], convention)
+        said += because(diagnosis, convention) if diagnosis.explanations else []
+        if judgement.explained_by not in (None, case.dtype):
+            said.append(f"its numbers are those of {judgement.explained_by} arithmetic, not of {case.dtype}.")
+    elif judgement.verdict is Verdict.UNDECIDED:
+        said.append("no number could be decided: their bounds are too wide.")
     details = tuple(steps([(case, observation, judgement)]))
-    Report("wrong", None, tuple(said), None, diagnosis, False, details).raise_for_wrong()
+    Report(judgement.verdict.value, None, tuple(said), None, diagnosis, False, details).raise_for_wrong()
+
+
+def _given_gradients(network: tuple[Dense, ...], weights: Any, biases: Any) -> Observation:
+    """Gradients that somebody has. Raises Unanswered where they are not one array for each array of parameters."""
+    arrays: dict[str, tuple[Array | None, ...] | None] = {"weight_gradients": None, "bias_gradients": None}
+    for name, given in (("weight_gradients", weights), ("bias_gradients", biases)):
+        if given is None and name == "bias_gradients":
+            continue  # not shown
+        layers = len(given) if hasattr(given, "__len__") and not isinstance(given, (str, bytes)) else None
+        if layers != len(network):
+            came = type(given).__name__ if layers is None else layers
+            raise Unanswered(f"{name}: expected {len(network)} arrays, one per layer; got {came}")
+        found: list[Array | None] = []
+        for k, (array, layer) in enumerate(zip(given, network, strict=True)):
+            if name == "bias_gradients" and layer.biases is None:
+                found.append(None)
+            elif array is None:
+                raise Unanswered(f"{name}[{k}]: expected an array, got None")
+            else:
+                found.append(as_array(f"{name}[{k}]", array))
+        arrays[name] = tuple(a if a is None or name == "weight_gradients" else a.reshape(-1) for a in found)
+    formats = list(dict.fromkeys(a.dtype.name for of in arrays.values() for a in of or () if a is not None))
+    if len(formats) > 1:
+        raise Unanswered(f"gradients: expected all in one format, got {' and '.join(formats)}")
+    return Observation("given", "", "cpu", formats[0] if formats else "float64", **arrays)

@@ -18,7 +18,7 @@ from typing import Any
 from ..adapters.adapter import Unanswered
 from ..adapters.child_process import capabilities, observations, words_of
 from ..adapters.protocol import Capabilities, printable
-from ..reference.case import ACTIVATION_NAMES, Case, InvalidInput, one_of
+from ..reference.case import ACTIVATION_NAMES, Case, InvalidInput, network_sizes, one_of
 from ..reference.conventions import BIASES, Convention, candidates, probes
 from ..reference.judge import SEVERITY, UnusableAnswer, Verdict, judge
 from ..reference.losses import LOSSES
@@ -28,7 +28,7 @@ from ..reference.side_by_side import alike, within
 from .assess import assess
 from .declared import declared_learning_rate, declared_timeout
 from .report import Report, Subject
-from .verify import BATCHES, CASES, UPDATES, checked_sizes
+from .verify import BATCHES, CASES, UPDATES
 
 ONE_BY_ONE = 64  # cases of one network that are judged step by step; of more, only what is not inside its bounds
 DIAGNOSED = 8  # cases that a diagnosis is made from
@@ -85,7 +85,7 @@ def verify_command(
         one_of("bias", bias, STATED_BIASES)
     rate, limit = declared_learning_rate(learning_rate), declared_timeout(timeout)
     seconds_each = math.inf if limit is None else limit
-    networks = [checked_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
+    networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
     known = None
     try:
         if hello:

@@ -106,10 +106,19 @@ def each(change: Callable[[Array], Array]) -> Callable[[Gradients], Gradients]:
 def from_call(first: int) -> Callable[[], Callable[..., Gradients]]:
     def make() -> Callable[..., Gradients]:
         calls = count(1)
-        return lambda W, B, x, t: (tripled if next(calls) >= first else SIGMOID)(W, B, x, t)
 
-    tripled = changed(each(lambda g: 3 * g))()
+        def f(W: list[Array], B: list[Array], x: Array, t: Array) -> Gradients:
+            dw, db = SIGMOID(W, B, x, t)
+            return ([3 * g for g in dw] if next(calls) >= first else dw), db
+
+        return f
+
     return make
+
+
+def _clipped_by_norm(found: Gradients) -> Gradients:
+    norm = np.sqrt(sum((g**2).sum() for g in found[0]))
+    return each(lambda g: g * min(1, 10 / norm))(found)
 
 
 def _sizes(W: list[Array]) -> list[int]:
@@ -195,7 +204,7 @@ SEEN = (
     ConditionalFault("derivative clipped to [0.01, 0.99]", lambda: Net(slope=lambda z, a: (c := np.clip(a, 0.01, 0.99)) * (1 - c), error=lambda z, a, t: (a - t) * (c := np.clip(a, 0.01, 0.99)) * (1 - c))),
     ConditionalFault("clipped at 1", changed(each(lambda g: np.clip(g, -1, 1)))),
     ConditionalFault("clipped at 5", changed(each(lambda g: np.clip(g, -5, 5)))),
-    ConditionalFault("clipped by norm 10", changed(lambda f: (lambda n: each(lambda g: g * min(1, 10 / n))(f))(np.sqrt(sum((g**2).sum() for g in f[0]))))),
+    ConditionalFault("clipped by norm 10", changed(_clipped_by_norm)),
     ConditionalFault("below 1e-6 dropped", changed(each(lambda g: np.where(np.abs(g) < 1e-6, 0, g)))),
     ConditionalFault("ReLU6 for ReLU", lambda: Net(lambda z: np.clip(z, 0, 6), lambda z, a: ((z > 0) & (z < 6)) * 1.0, lambda z: z, lambda z, a, t: a - t), LINEAR),
     ConditionalFault("Huber for squared error", lambda: Net(relu, relu_slope, lambda z: z, lambda z, a, t: np.clip(a - t, -1, 1)), LINEAR),

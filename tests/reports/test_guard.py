@@ -198,7 +198,7 @@ def test_weights_that_are_no_network_are_refused(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"error: --load {path}: ")
-    assert printed.err.rstrip("\n").isprintable()
+    assert all(line.isprintable() for line in printed.err.splitlines())
 
 
 def test_weights_that_were_saved_are_loaded(

@@ -21,7 +21,7 @@ if sys.platform == "win32":
 
 import hostile_functions
 from backproof.reference.case import InvalidInput
-from backproof.reports.isolated import name_of, verify_by_name, verify_isolated
+from backproof.reports.isolated import name_of, verify_by_name
 from backproof.reports.report import Report
 from backproof.reports.verify import verify
 
@@ -33,7 +33,7 @@ DECLARED: dict[str, Any] = {
 
 
 def verified(name: str, timeout: float = 30.0) -> Report:
-    return verify_isolated(getattr(hostile_functions, name), **DECLARED, timeout=timeout)
+    return verify(getattr(hostile_functions, name), **DECLARED, timeout=timeout, isolated=True)
 
 
 @pytest.fixture
@@ -242,8 +242,8 @@ def test_a_function_of_the_program_itself_is_found_by_its_file(folder: Path) -> 
     source = (Path(__file__).parent / "hostile_functions.py").read_text(encoding="utf-8").partition("# ---")[0]
     program = f"""{source}
 if __name__ == "__main__":
-    from backproof.reports.isolated import verify_isolated
-    print(verify_isolated(right, sizes=(2, 3, 1), cases="few").verdict)
+    from backproof import verify
+    print(verify(right, sizes=(2, 3, 1), cases="few", isolated=True).verdict)
 """
     (folder / "program.py").write_text(program, encoding="utf-8")
     finished = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, check=False)
@@ -252,14 +252,14 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("timeout", [-1, 0, float("nan"), "text", True])
 def test_a_time_limit_that_is_none_is_refused(timeout: Any) -> None:
-    for call in (verify, verify_isolated):
+    for isolated in (False, True):
         with pytest.raises(
             InvalidInput, match="^timeout: expected seconds, a number above 0, or None for no limit; got"
         ):
-            call(hostile_functions.right, **DECLARED, timeout=timeout)
+            verify(hostile_functions.right, **DECLARED, timeout=timeout, isolated=isolated)
 
 
 @pytest.mark.parametrize("timeout", [1e300, float("inf"), None])
 def test_a_time_limit_may_be_beyond_every_timer(timeout: float | None) -> None:
     assert verify(hostile_functions.right, **DECLARED, timeout=timeout).ok
-    assert verify_isolated(hostile_functions.right, **DECLARED, timeout=timeout).ok
+    assert verify(hostile_functions.right, **DECLARED, timeout=timeout, isolated=True).ok
