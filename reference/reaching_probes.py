@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations, product
 
 import numpy as np
@@ -135,6 +136,8 @@ KINDS: dict[str, Change] = {
     "outputs far from zero": _shifted,
 }
 
+FAR = ("outputs far apart", "outputs far from zero")  # where exponentials overflow
+
 
 def reaching_probes(
     networks: Sequence[tuple[int, ...]],
@@ -148,13 +151,16 @@ def reaching_probes(
     Their notes are the names of `KINDS`; they are in the order of their networks' depth.
     """
     for number in range(rounds):
-        rows = sorted(_pairwise(networks, batches), key=lambda row: (len(row[2]), row[2]))
+        rows = sorted(_pairwise(tuple(networks), tuple(batches)), key=lambda row: (len(row[2]), row[2]))
         for k, (kind, batch, sizes) in enumerate(rows):
             (case,) = probes(sizes, (batch,), bias, dtype, 1000 * (number + 1) + k)
             yield replace(_changed(case, kind, bias, dtype), name=f"further-{number}-{k}", note=kind)
 
 
-def _pairwise(networks: Sequence[tuple[int, ...]], batches: Sequence[int]) -> list[tuple[str, int, tuple[int, ...]]]:
+@cache
+def _pairwise(
+    networks: tuple[tuple[int, ...], ...], batches: tuple[int, ...]
+) -> tuple[tuple[str, int, tuple[int, ...]], ...]:
     """Rows in which every two of kind, batch, depth and one or more outputs meet, and every network is; greedily.
 
     Source: Cohen, Dalal, Fredman & Patton, The AETG System, IEEE Trans. Software Engineering 23 (1997), §3.
@@ -165,14 +171,14 @@ def _pairwise(networks: Sequence[tuple[int, ...]], batches: Sequence[int]) -> li
         outputs = "one output" if sizes[-1] == 1 else "several outputs"  # of one, a distribution says nothing
         return {*combinations((kind, batch, f"depth {len(sizes) - 1}", outputs), 2), (sizes, sizes)}
 
-    rows = list(product(KINDS, batches, networks))
-    wanted = {pair for row in rows for pair in pairs(row)}
+    covers = {row: pairs(row) for row in product(KINDS, batches, networks)}
+    wanted = set().union(*covers.values())
     chosen = []
     while wanted:
-        best = max(rows, key=lambda row: len(pairs(row) & wanted))
-        wanted -= pairs(best)
+        best = max(covers, key=lambda row: len(covers[row] & wanted))
+        wanted -= covers[best]
         chosen.append(best)
-    return chosen
+    return tuple(chosen)
 
 
 def _changed(case: Case, kind: str, bias: str | Sequence[bool], dtype: str) -> Case:

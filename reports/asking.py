@@ -11,6 +11,7 @@ from ..adapters.adapter import Unanswered
 from ..reference.case import Case
 from ..reference.observation import Observation, observed
 from ..reference.precision import PROFILES
+from ..reference.reaching_probes import FAR
 from .call import Call, ModifiedInputs
 from .time_limit import TimeUp
 
@@ -96,6 +97,9 @@ def ask(call: Call, questions: Sequence[Question]) -> Answers:
             observation = _observed(call, question.case, found)
         except Unanswered as error:
             late = isinstance(error.__cause__, TimeUp)
+            if overflows_far_out(question.case, error):
+                found.not_taken[f"some {question.case.note}"] = str(error)
+                continue
             if scope is not None and scope not in taken and not late:
                 found.not_taken[scope] = str(error)
                 continue
@@ -108,6 +112,11 @@ def ask(call: Call, questions: Sequence[Question]) -> Answers:
     if not late:
         found.repeats.extend(_repeats(call, found))
     return found
+
+
+def overflows_far_out(case: Case, error: Unanswered) -> bool:
+    """Whether it stops where Python's `math.exp` raises and others go on with ∞: not silently, and so not wrongly."""
+    return case.note in FAR and "OverflowError" in str(error)
 
 
 def _observed(call: Call, case: Case, found: Answers) -> Observation:

@@ -58,9 +58,11 @@ def assess(
             return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats)
         conditional = conditional or (convention, judged, beyond)
     if conditional is not None:
-        return _wrong_at_times(*conditional, subject, [*_remembered(conditional[0], repeats), *findings], strict)
+        convention, judged, beyond = conditional
+        remembered = _remembered(convention, repeats)
+        return _wrong_at_times(convention, [*judged, *beyond], subject, [*remembered, *findings], strict)
     changing = [repeat.finding for repeat in repeats if not repeat.same and repeat.of_other_numbers]
-    return _wrong(conventions, generic, subject, [*findings, *dict.fromkeys(changing)], strict)
+    return _wrong(conventions, generic, further, subject, [*findings, *dict.fromkeys(changing)], strict)
 
 
 def _any_wrong(judged: Judged) -> bool:
@@ -142,11 +144,10 @@ ROUNDED_OTHERWISE = (
 
 
 def _wrong_at_times(
-    convention: Convention, generic: Judged, further: Judged, subject: Subject, findings: list[str], strict: bool
+    convention: Convention, judged: Judged, subject: Subject, findings: list[str], strict: bool
 ) -> Report:
-    """What is known of an implementation that is right on generic numbers, and wrong under some condition."""
-    judged = [*generic, *further]
-    wrong = [entry for entry in further if entry[2].verdict is Verdict.WRONG]
+    """What is known of an implementation that is right on some numbers, and wrong under some condition."""
+    wrong = [entry for entry in judged if entry[2].verdict is Verdict.WRONG]
     wrong.sort(key=lambda entry: entry[0].batch * sum(entry[0].sizes))
     said = [f"it is right on {len(judged) - len(wrong)} of {len(judged)} probes, and wrong on {len(wrong)}."]
     when = condition(judged, convention)
@@ -161,7 +162,8 @@ def _wrong_at_times(
         said += _peculiar(evidence)
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"else: {words}; {subject.stored}.")
-    details = (f"kind of data: {wrong[0][0].note}", *steps(wrong))
+    kind = [f"kind of data: {wrong[0][0].note}"] if wrong[0][0].note else []
+    details = (*kind, *steps(wrong))
     return Report("wrong", None, (*findings, *said), None, diagnosis, strict, details, _verdicts(judged))
 
 
@@ -172,16 +174,38 @@ def _verdicts(judged: Judged) -> tuple[tuple[str, str], ...]:
     return tuple((case.name, judgement.verdict.value) for case, _, judgement in judged)
 
 
+def _partly_followed(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
+    """The convention under which the right algorithm gives most answers, one to several samples among them, if any.
+
+    Of single samples alone, all reductions are the same.
+    """
+    found: list[tuple[int, Convention]] = []
+    for convention in conventions:
+        followed = [p for p in observed if reproduces(right(convention), _evidence(convention, [p]))]
+        if any(case.batch > 1 for case, _ in followed):
+            found.append((len(followed), convention))
+    return max(found, key=lambda entry: entry[0])[1] if found else None
+
+
 def _wrong(
-    conventions: Sequence[Convention], observed: Evidence, subject: Subject, findings: list[str], strict: bool
+    conventions: Sequence[Convention],
+    observed: Evidence,
+    further: Evidence,
+    subject: Subject,
+    findings: list[str],
+    strict: bool,
 ) -> Report:
-    """What is known of wrong numbers, the surest first: an undeclared convention, a fault, a precision, two faults."""
+    """What is known of wrong numbers, the surest first: an undeclared convention, a fault, a precision, two faults.
+
+    further: answers that are looked at only if some of the numbers are right
+    """
     ranked = _worth_diagnosing(conventions, observed)
     convention, diagnosis, said = ranked[0], None, list(findings)
     signs = (False, True) if subject.returns in ("gradients", "any") else (False,)
     online = (False, True) if subject.returns == "updated" else (False,)
-    every = candidates(observed[0][0].sizes, negative=signs, online=online)
-    undeclared = [c for c in every if c not in conventions and _suits(c, observed)]
+    every = [*candidates(observed[0][0].sizes, negative=signs, online=online)]
+    suiting = {loss: _suits(c, observed) for loss, c in {c.loss: c for c in every}.items()}  # a matter of targets
+    undeclared = [c for c in every if c not in conventions and suiting[c.loss]]
     other = next(_followed(undeclared, observed), None)
     changing = [finding for finding in findings if "not deterministic" in finding]
     if changing:  # numbers that change from call to call are nobody's, unless they follow from the call before
@@ -193,8 +217,11 @@ def _wrong(
         said.insert(0, f"it computes {other[0]}, exactly; that is not what was declared.")
     else:
         convention, diagnosis = _diagnosed(ranked, observed, KINDS)
-        others = _worth_diagnosing(undeclared, observed)[:UNDECLARED_DIAGNOSED] if undeclared else []
-        if not diagnosis.explanations and others:
+        if not diagnosis.explanations and (at_times := _partly_followed(ranked, observed)) is not None:
+            suiting_it = [pair for pair in further if _suits(at_times, [pair])]
+            return _wrong_at_times(at_times, _judged(at_times, [*observed, *suiting_it]), subject, findings, strict)
+        if not diagnosis.explanations and undeclared:
+            others = _worth_diagnosing(undeclared, observed)[:UNDECLARED_DIAGNOSED]
             undeclared_one, under_it = _diagnosed(others, observed, KINDS)
             if under_it.explanations:
                 convention, diagnosis = undeclared_one, under_it

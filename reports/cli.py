@@ -294,7 +294,9 @@ def verify(
     }  # fmt: skip
     report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
     show_report(_verification(report, format), plain=format is not Format.terminal)
-    raise typer.Exit(WRONG if strict and report.verdict == "suspect" else EXIT_CODES[report.verdict])
+    if report.ok:
+        raise typer.Exit(AGREES)
+    raise typer.Exit(WRONG if report.verdict in ("wrong", "suspect") else UNANSWERED)
 
 
 def _verified(

@@ -77,7 +77,7 @@ def condition(judged: Judged, convention: Convention) -> str:
         return " or ".join(kind for kind in KINDS if kind in of_wrong)
     for words, measure in _MEASURES:
         values = [float(measure(case)) for case in cases]
-        if said := _threshold(words, values, wrong):
+        if said := _threshold(words, values, wrong) or _single_value(words, values, wrong):
             return said
     for words, holds in _PROPERTIES:
         if [holds(case) for case in cases] == wrong:
@@ -115,3 +115,9 @@ def _threshold(words: str, values: Sequence[float], wrong: Sequence[bool]) -> st
     if max(bad) < min(good):
         return f"{words} below {min(good):.3g}"
     return ""
+
+
+def _single_value(words: str, values: Sequence[float], wrong: Sequence[bool]) -> str:
+    bad = {value for value, is_wrong in zip(values, wrong, strict=True) if is_wrong}
+    good = {value for value, is_wrong in zip(values, wrong, strict=True) if not is_wrong}
+    return f"{words} exactly {bad.pop():.3g}" if len(bad) == 1 and not bad & good else ""

@@ -21,16 +21,18 @@ from ..adapters.protocol import Capabilities, printable
 from ..reference.case import ACTIVATION_NAMES, Case, InvalidInput, network_sizes, one_of
 from ..reference.conventions import BIASES, Convention, candidates, probes
 from ..reference.judge import SEVERITY, UnusableAnswer, Verdict, judge
-from ..reference.losses import LOSSES
+from ..reference.losses import DISTRIBUTION, LOSSES
 from ..reference.observation import Observation
 from ..reference.precision import PRECISIONS
+from ..reference.reaching_probes import NETWORKS
 from ..reference.side_by_side import alike, within
+from .asking import overflows_far_out
 from .assess import assess
-from .declared import declared_learning_rate, declared_timeout
+from .declared import declared_batch, declared_learning_rate, declared_timeout
 from .report import Report, Subject
-from .verify import BATCHES, CASES, UPDATES
+from .verify import CASES, UPDATES, questions_for
 
-ONE_BY_ONE = 64  # cases of one network that are judged step by step; of more, only what is not inside its bounds
+ONE_BY_ONE = 128  # cases of one network that are judged step by step; of more, only what is not inside its bounds
 DIAGNOSED = 8  # cases that a diagnosis is made from
 MOST_CASES = 10**6
 LONGEST_NAME = 60  # characters of a name that is shown
@@ -85,6 +87,7 @@ def verify_command(
         one_of("bias", bias, STATED_BIASES)
     rate, limit = declared_learning_rate(learning_rate), declared_timeout(timeout)
     seconds_each = math.inf if limit is None else limit
+    count = declared_batch(batch)
     networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
     known = None
     try:
@@ -96,11 +99,14 @@ def verify_command(
     asked = [
         Asked(replace(convention.applied(probe), learning_rate=rate), convention)
         for convention in conventions
-        for probe in _probes(networks, cases, batch, bias, dtype)
+        for probe in _probes(networks, _others_than(networks, sizes is not None, convention), cases, count, bias, dtype)
     ]
     started = time.perf_counter()
     outcomes = _outcomes(command, [a.case for a in asked], seconds_each, once, jobs)
     seconds = time.perf_counter() - started
+    pairs = list(zip(asked, outcomes, strict=True))
+    overflows = [o for a, o in pairs if isinstance(o, Unanswered) and overflows_far_out(a.case, o)]
+    pairs = [pair for pair in pairs if pair[1] not in overflows]
 
     def again(case: Case) -> Observation:
         _, outcome = next(iter(observations(command, [case], seconds_each, once=True)))
@@ -109,9 +115,10 @@ def verify_command(
         return outcome
 
     subject = Subject("any", "by protocol 1", bias, again)
-    report = judged(asked, outcomes, subject, strict)
+    report = judged([a for a, _ in pairs], [o for _, o in pairs], subject, strict)
+    beyond = [f"not covered: {len(overflows)} of {len(asked)} cases, where it overflows ({o})." for o in overflows[:1]]
     rate = f"{len(asked)} requests in {seconds:.3g} s, {len(asked) / seconds:,.0f} per second"
-    return replace(report, findings=(*report.findings, rate))
+    return replace(report, findings=(*report.findings, *beyond, rate))
 
 
 def _stated(
@@ -170,17 +177,33 @@ def _for_layers(name: Sequence[str] | str, layers: int) -> Sequence[str] | str:
     return ("tanh",) * (layers - 1) + ("softmax",) if name == "softmax" else name
 
 
+def _others_than(
+    networks: Sequence[tuple[int, ...]], declared: bool, convention: Convention
+) -> Sequence[tuple[int, ...]]:
+    alone = LOSSES[convention.loss].targets == DISTRIBUTION  # of one output, a distribution says nothing
+    alike = [n for n in NETWORKS if len(n) == len(networks[0]) and not (alone and n[-1] == 1)]
+    return networks if declared else alike
+
+
 def _probes(
-    networks: Sequence[tuple[int, ...]], cases: str, batch: int | None, bias: str | Sequence[bool], dtype: str
+    networks: Sequence[tuple[int, ...]],
+    others: Sequence[tuple[int, ...]],
+    cases: str,
+    batch: int | None,
+    bias: str | Sequence[bool],
+    dtype: str,
 ) -> list[Case]:
+    """So many generic probes of the first network, or those that `verify` asks.
+
+    others: networks that probes reach besides; as deep as `networks`, for every request has to be answered
+    """
     if cases.isdecimal():
         if len(cases) > len(str(MOST_CASES)) or not 1 <= int(cases) <= MOST_CASES:
             came = printable(cases, LONGEST_NAME)
             raise InvalidInput(f"--cases: expected few, standard, many, or from 1 to {MOST_CASES}; got {came}.")
         return list(probes(networks[0], (4 if batch is None else batch,) * int(cases), bias, dtype, 0))
     one_of("cases", cases, CASES)
-    batches = BATCHES[cases] if batch is None else (batch,) * len(BATCHES[cases])
-    return [probe for seed, network in enumerate(networks) for probe in probes(network, batches, bias, dtype, seed)]
+    return [question.case for question in questions_for(networks, others, batch, bias, dtype, cases)]
 
 
 def _outcomes(

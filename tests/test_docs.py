@@ -16,15 +16,16 @@ pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
 import backproof as bp
+from tutorial import gradients
 
 VALIDATE = (Path(__file__).parents[1] / "docs" / "validate.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).with_name("backproof")
 
 
-def block(beginning: str) -> str:
-    """The fenced block that begins with these words."""
+def block(beginning: str, number: int = 0) -> str:
+    """The fenced block that begins with these words; of several, the one with this number, from 0."""
     parts = re.split(r"^```\w*\n", VALIDATE, flags=re.MULTILINE)
-    return next(part for part in parts[1::2] if part.startswith(beginning))
+    return [part for part in parts[1::2] if part.startswith(beginning)][number]
 
 
 def to_twelve_decimals(text: str) -> str:
@@ -53,7 +54,13 @@ def test_the_tutorial_s_class_has_the_bug_that_is_shown_and_the_fix_works(tmp_pa
     fixed = source.replace(wrong, "            delta = delta @ self.weights[k] * a[k] * (1 - a[k])\n")
     assert fixed != source
     (tmp_path / "mynet.py").write_text(fixed, encoding="utf-8")
-    assert verified(tmp_path).startswith(block("agrees, to 13").strip())
+    assert verified(tmp_path).startswith(block("agrees, to ", 1).strip())
+
+
+def test_what_a_right_function_is_told_is_shown() -> None:
+    shown, told = block("agrees, to ").strip().splitlines(), str(bp.verify(gradients)).splitlines()
+    assert shown[:3] == told[:3]  # the last says how many numbers could not be decided, which is a matter of rounding
+    assert len(shown) == len(told)
 
 
 SHAPES = """

@@ -48,6 +48,7 @@ def test_what_is_beyond_them_is_documented_with_the_option_that_reaches_it(
 def test_a_condition_is_said() -> None:
     for condition, words in (
         (lambda W, B, x, t: len(x) > 4, "the batch above 4"),
+        (lambda W, B, x, t: len(x) == 2, "the batch exactly 2"),
         (lambda W, B, x, t: len(W) >= 3, "the number of layers above 2"),
         (lambda W, B, x, t: bool((x == 0).any()), "exact zeros"),
     ):

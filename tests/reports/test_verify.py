@@ -326,7 +326,7 @@ def test_a_probe_without_an_answer_makes_the_report_not_ok_and_costs_no_other(
         ({"loss": "mse"}, "loss: expected one of half_squared_error, "),
         ({"activations": ["sigmoid"]}, "activations: expected 2, one per layer; got 1."),
         ({"activations": "sigmod"}, "activations[0]: expected one of "),
-        ({"sizes": [2]}, "sizes: expected at least two positive whole numbers"),
+        ({"sizes": [2]}, "sizes: expected two or more positive whole numbers"),
         ({"bias": "columns"}, "bias: expected one of separate, none, hidden, column-first, column-last, weights-first, weights-last; got 'columns'."),
         ({"loss": "binary_cross_entropy", "activations": "tanh"}, "loss binary_cross_entropy does not go with activation 'tanh'"),
     ],
