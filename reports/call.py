@@ -326,7 +326,7 @@ def as_array(what: str, given: Any) -> Array:
         if hasattr(given, "resolve_conj"):
             given = given.resolve_conj().resolve_neg()
         given = (given.float() if str(given.dtype) == "torch.bfloat16" else given).numpy()
-    masked = np.ma.count_masked(given) if isinstance(given, np.ma.MaskedArray) else 0
+    masked = int(np.ma.getmaskarray(given).sum()) if isinstance(given, np.ma.MaskedArray) else 0
     if masked:
         raise Unanswered(f"{what}: expected numbers, but {masked} of {given.size} elements are masked")
     try:

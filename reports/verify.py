@@ -256,24 +256,24 @@ def assert_gradients(
 
 def _given_gradients(network: tuple[Dense, ...], weights: Any, biases: Any) -> Observation:
     """Gradients that somebody has. Raises Unanswered where they are not one array for each array of parameters."""
-    arrays: dict[str, tuple[Array | None, ...] | None] = {"weight_gradients": None, "bias_gradients": None}
-    for name, given in (("weight_gradients", weights), ("bias_gradients", biases)):
-        if given is None and name == "bias_gradients":
-            continue  # not shown
-        layers = len(given) if hasattr(given, "__len__") and not isinstance(given, (str, bytes)) else None
-        if layers != len(network):
-            came = type(given).__name__ if layers is None else layers
-            raise Unanswered(f"{name}: expected {len(network)} arrays, one per layer; got {came}")
-        found: list[Array | None] = []
-        for k, (array, layer) in enumerate(zip(given, network, strict=True)):
-            if name == "bias_gradients" and layer.biases is None:
-                found.append(None)
-            elif array is None:
-                raise Unanswered(f"{name}[{k}]: expected an array, got None")
-            else:
-                found.append(as_array(f"{name}[{k}]", array))
-        arrays[name] = tuple(a if a is None or name == "weight_gradients" else a.reshape(-1) for a in found)
-    formats = list(dict.fromkeys(a.dtype.name for of in arrays.values() for a in of or () if a is not None))
+    of_weights = _given_arrays("weight_gradients", weights, [True for _ in network])
+    of_biases = None
+    if biases is not None:  # else they are not shown
+        found = _given_arrays("bias_gradients", biases, [layer.biases is not None for layer in network])
+        of_biases = tuple(None if array is None else array.reshape(-1) for array in found)
+    formats = list(dict.fromkeys(a.dtype.name for a in (*of_weights, *(of_biases or ())) if a is not None))
     if len(formats) > 1:
         raise Unanswered(f"gradients: expected all in one format, got {' and '.join(formats)}")
-    return Observation("given", "", "cpu", formats[0] if formats else "float64", **arrays)
+    dtype = formats[0] if formats else "float64"
+    return Observation("given", "", "cpu", dtype, weight_gradients=of_weights, bias_gradients=of_biases)
+
+
+def _given_arrays(name: str, given: Any, wanted: Sequence[bool]) -> tuple[Array | None, ...]:
+    count = len(given) if hasattr(given, "__len__") and not isinstance(given, (str, bytes)) else None
+    if count != len(wanted):
+        came = type(given).__name__ if count is None else count
+        raise Unanswered(f"{name}: expected {len(wanted)} arrays, one per layer; got {came}")
+    if missing := [k for k, (array, needed) in enumerate(zip(given, wanted, strict=True)) if needed and array is None]:
+        raise Unanswered(f"{name}[{missing[0]}]: expected an array, got None")
+    pairs = enumerate(zip(given, wanted, strict=True))
+    return tuple(as_array(f"{name}[{k}]", array) if needed else None for k, (array, needed) in pairs)

@@ -117,8 +117,8 @@ def verify_command(
     subject = Subject("any", "by protocol 1", bias, again)
     report = judged([a for a, _ in pairs], [o for _, o in pairs], subject, strict)
     beyond = [f"not covered: {len(overflows)} of {len(asked)} cases, where it overflows ({o})." for o in overflows[:1]]
-    rate = f"{len(asked)} requests in {seconds:.3g} s, {len(asked) / seconds:,.0f} per second"
-    return replace(report, findings=(*report.findings, *beyond, rate))
+    speed = f"{len(asked)} requests in {seconds:.3g} s, {len(asked) / seconds:,.0f} per second"
+    return replace(report, findings=(*report.findings, *beyond, speed))
 
 
 def _stated(
