@@ -62,7 +62,8 @@ class Net:
     def __call__(self, W: list[Array], B: list[Array], x: Array, t: Array) -> Gradients:
         zs, acts = self.forward(W, B, x)
         delta = self.error(zs[-1], acts[-1], t)
-        dw, db = [], []
+        dw: list[Array] = []
+        db: list[Array] = []
         for k in reversed(range(len(W))):
             dw.insert(0, delta.T @ acts[k])
             db.insert(0, delta.sum(axis=0))

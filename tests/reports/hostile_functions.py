@@ -25,7 +25,8 @@ def right(weights: Any, biases: Any, inputs: Any, targets: Any) -> Any:
     for w, b in zip(weights, biases, strict=True):
         a.append(1 / (1 + np.exp(-(a[-1] @ w.T + b))))
     delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
-    of_weights, of_biases = [], []
+    of_weights: list[Any] = []
+    of_biases: list[Any] = []
     for k in reversed(range(len(weights))):
         of_weights.insert(0, delta.T @ a[k])
         of_biases.insert(0, delta.sum(0))
@@ -188,7 +189,7 @@ def masked(*given: Any) -> Any:
 
 
 def all_masked(*given: Any) -> Any:
-    return [np.ma.masked_all_like(w) for w in right(*given)[0]], right(*given)[1]
+    return [np.ma.array(w, mask=True) for w in right(*given)[0]], right(*given)[1]
 
 
 def nothing_masked(*given: Any) -> Any:

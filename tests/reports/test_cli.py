@@ -20,6 +20,7 @@ from importlib.metadata import version
 
 import jsonschema
 from backproof.reports import cli
+from backproof.reports.guard import INTERRUPTED
 from backproof.reports.results import SCHEMA_FILE
 
 COMMAND = Path(sys.executable).with_name("backproof")
@@ -244,7 +245,7 @@ def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=50)
     assert time.monotonic() - interrupted < 50, "it waited for the case to end"
-    assert process.returncode == cli.INTERRUPTED
+    assert process.returncode == INTERRUPTED
     assert stdout == ""
     assert stderr == "interrupted; nothing was written.\n"
     assert not out.exists()

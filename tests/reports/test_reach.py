@@ -153,8 +153,8 @@ def test_state_between_calls_is_a_finding_where_the_numbers_leave_the_bounds() -
 
     def added_to_the_first(W: Any, B: Any, x: Any, t: Any) -> Any:
         found = SIGMOID(W, B, x, t)
-        key = x.tobytes()
-        again, _ = key in seen, seen.append(key)
+        again = x.tobytes() in seen
+        seen.append(x.tobytes())
         return each(lambda g: 2 * g)(found) if again and len(seen) > 9 else found
 
     report = verify(added_to_the_first)

@@ -43,8 +43,8 @@ def read(document: Document, tmp_path: Path) -> Results:
 def comparison(document: Document, wrong: bool = False) -> Document:
     """A comparison of a run that agrees, or the wrong one of the one that does not."""
     if not wrong:
-        return document["runs"][0]["comparisons"][0]  # type: ignore[no-any-return]
-    return next(c for run in document["runs"] for c in run["comparisons"] if c["verdict"] == "wrong")  # type: ignore[no-any-return]
+        return document["runs"][0]["comparisons"][0]
+    return next(c for run in document["runs"] for c in run["comparisons"] if c["verdict"] == "wrong")
 
 
 def test_an_honest_document_is_taken_as_it_is() -> None:

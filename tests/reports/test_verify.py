@@ -291,7 +291,7 @@ def half_of_it(W: Any, B: Any, x: Any, t: Any) -> Any:
     return (dw, db) if len(x) > 1 else (dw[:1], db)
 
 
-def nothing(W: Any, B: Any, x: Any, t: Any) -> Any:
+def no_biases_of_one(W: Any, B: Any, x: Any, t: Any) -> Any:
     dw, db = gradients(W, B, x, t)
     return (dw, db) if len(x) > 1 else (dw, [None] * len(db))
 
@@ -303,10 +303,10 @@ def nothing(W: Any, B: Any, x: Any, t: Any) -> Any:
         (late, "it did not answer within 0.5 s"),
         (misshapen, "gradient weights[0]: expected "),
         (half_of_it, "weight gradients: expected 2 arrays, one per layer; got 1"),
-        (nothing, "gradient biases[0]: expected 4 numbers, got None"),
+        (no_biases_of_one, "gradient biases[0]: expected 4 numbers, got None"),
         (lambda *a: tuple([g * 1j for g in part] if len(a[2]) == 1 else part for part in gradients(*a)), "expected real numbers, got complex128"),
         (lambda *a: tuple([g.astype(str) for g in part] if len(a[2]) == 1 else part for part in gradients(*a)), "expected numbers, got ndarray"),
-        (lambda *a: tuple([np.ma.masked_all_like(g) for g in part] if len(a[2]) == 1 else part for part in gradients(*a)), "elements are masked"),
+        (lambda *a: tuple([np.ma.array(g, mask=True) for g in part] if len(a[2]) == 1 else part for part in gradients(*a)), "elements are masked"),
     ],
 )  # fmt: skip
 def test_a_probe_without_an_answer_makes_the_report_not_ok_and_costs_no_other(

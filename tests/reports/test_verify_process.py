@@ -107,7 +107,8 @@ def test_updates_sample_by_sample_are_stated_and_judged() -> None:
 
 def test_outputs_and_gradients_may_both_be_shown_and_the_outputs_wrong() -> None:
     """Probes of one network and other batches: gradients of two calls can be added, outputs cannot."""
-    for options in ({}, {"sizes": (1, 1), "cases": "1"}):
+    several: tuple[dict[str, Any], ...] = ({}, {"sizes": (1, 1), "cases": "1"})
+    for options in several:
         report = verify_command(f"{HOSTILE} outputs 0 -", **options)
         assert report.verdict == "wrong"
         assert "activations[" in str(report)
