@@ -25,6 +25,13 @@ def quick(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
+def slow(quick: bool) -> None:
+    """For a test that a developer's quick run leaves out, where quicker ones look at the same."""
+    if quick:
+        pytest.skip(SLOW)
+
+
+@pytest.fixture
 def sampled(quick: bool) -> Callable[[int, int], None]:
     """Call it with a test's number and n: a developer's quick run takes every n-th and skips the others."""
 
@@ -44,8 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if find_spec("hypothesis"):
         from hypothesis import settings
 
-        # A check against hanging; the 200 ms that are customary are a claim about speed, which a busy machine refutes.
-        settings.register_profile("backproof", deadline=10_000)
+        # no deadline: it would be a claim about speed, which a busy machine refutes
+        examples = 300 if config.getoption("--slow") else 30
+        settings.register_profile("backproof", deadline=None, max_examples=examples)
         settings.load_profile("backproof")
     absent = [package for package in REQUIRED if find_spec(package) is None]
     if absent:

@@ -215,6 +215,7 @@ def test_no_usable_answer_is_exit_3(tmp_path: Path) -> None:
     assert "OSError: no answer today" in finished.stdout
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_third_party_runs_in_several_processes_too(tmp_path: Path) -> None:
     path = installed(tmp_path, "doubling", "wrong")
     finished = backproof("compare", "--adapter", "doubling", "--case", "xor-*", "--jobs", "2", PYTHONPATH=path)
@@ -224,9 +225,11 @@ def test_a_third_party_runs_in_several_processes_too(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes the POSIX way")
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs: str) -> None:
+def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs: str, sampled: Any) -> None:
     """While an adapter is in the middle of a case that would take a minute."""
     import signal
+
+    sampled(int(jobs), 2)
 
     out, started = tmp_path / "reports", tmp_path / "started"
     path = installed(tmp_path, "sleeping", "sleeps")

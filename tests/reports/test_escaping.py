@@ -83,7 +83,6 @@ def plain(text: str) -> str:
 # --------------------------------------------------------------------------------------------- the functions
 
 
-@settings(max_examples=500)
 @given(TEXTS)
 @example(LONG)
 @example("1. x")
@@ -98,7 +97,6 @@ def test_markdown_text_shows_the_text_and_nothing_else(text: str) -> None:
     assert cell.strip() == plain(text)
 
 
-@settings(max_examples=300)
 @given(TEXTS)
 @example("`")
 @example(LONG)
@@ -110,7 +108,6 @@ def test_code_in_markdown_is_not_ended_by_what_is_in_it(text: str) -> None:
     assert (block.type, block.content) == ("fence", printable_lines(text) + "\n")
 
 
-@settings(max_examples=300)
 @given(st.dictionaries(TEXTS, TEXTS, max_size=3))
 @example({LONG: LONG})
 def test_json_with_escapes_is_the_same_json(value: dict[str, str]) -> None:
@@ -173,7 +170,7 @@ def everywhere(text: str) -> Results:
 VIEWS: dict[str, Callable[[Results], str]] = {"terminal": terminal, "junit": junit, "json": encoded}
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings.default.max_examples // 6)  # of views that cost
 @given(TEXTS)
 @example(LONG)
 @example("\ud800")
@@ -229,7 +226,7 @@ def tags(page: str) -> Tags:
 HARMLESS = tags(html(everywhere("harmless")))
 
 
-@settings(max_examples=12)
+@settings(max_examples=settings.default.max_examples // 25)  # of pages that cost more
 @given(TEXTS)
 @example(LONG)
 @example("\ud800")
@@ -241,13 +238,12 @@ def test_no_text_of_a_document_is_html(text: str) -> None:
     assert found.seen - HARMLESS.seen == set()
     assert all(address.startswith("#") for address in found.addresses)
     if 0 < len(plain(text)) < 100:
-        assert plain(text) in " ".join(found.texts)
+        assert " ".join(plain(text).split()) in " ".join(" ".join(found.texts).split())
 
 
 # ------------------------------------------------------------------------------------------- a verification
 
 
-@settings(max_examples=150)
 @given(TEXTS, st.sampled_from(["agrees", "suspect", "wrong", "undecided", "unanswered"]), st.booleans())
 @example(LONG, "wrong", True)
 @example("\x07Evil\n```\n<b>", "unanswered", False)

@@ -90,7 +90,7 @@ def test_what_a_function_does_to_its_own_process_is_said_in_a_line(
 ) -> None:
     if name == "conjugate":
         pytest.importorskip("torch")
-    sampled(list(UNANSWERED).index(name), 4)
+    sampled(list(UNANSWERED).index(name), 7)
     report = verified(name)
     assert report.verdict == "unanswered", str(report)
     assert UNANSWERED[name] in str(report)
@@ -209,6 +209,7 @@ def test_a_folder_that_is_gone_is_bad_usage(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_memory_limit_that_is_lower_already_stays(folder: Path) -> None:
     (folder / "mynet.py").write_text(
         "import resource\ndef f(*_): raise ValueError(resource.getrlimit(resource.RLIMIT_AS))\n"

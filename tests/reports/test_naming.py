@@ -99,6 +99,7 @@ def test_what_was_tried_is_not_listed_where_it_was_declared() -> None:
     assert "tried: " not in text
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_forgotten_downcast_is_said_to_be_float32() -> None:
     def narrow(*arguments: Any) -> Any:
         W, B, x, t = ([np.float32(v) for v in a] if isinstance(a, list) else np.float32(a) for a in arguments)
@@ -109,6 +110,7 @@ def test_a_forgotten_downcast_is_said_to_be_float32() -> None:
     assert report.findings[0].startswith("it computes everything in float32 (fault `everything-in-float32`).")
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_nothing_explains_is_mapped_and_not_given_a_name() -> None:
     def strange(*a: Any) -> Any:
         weight_gradients, bias_gradients = gradients(*a)

@@ -28,23 +28,24 @@ def test_the_catalogue_is_of_at_least_forty() -> None:
 
 @pytest.mark.parametrize("fault", SEEN, ids=lambda fault: fault.name)
 def test_a_fault_under_a_condition_is_seen(fault: ConditionalFault, sampled: Callable[[int, int], None]) -> None:
-    sampled(SEEN.index(fault), 8)
+    sampled(SEEN.index(fault), 12)
     report = verify(fault.make(), **fault.options)
     assert report.verdict == "wrong"
     assert not report.ok
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(("fault", "option"), BEYOND, ids=lambda x: x.name if isinstance(x, ConditionalFault) else "")
 def test_what_is_beyond_them_is_documented_with_the_option_that_reaches_it(
-    fault: ConditionalFault, option: dict[str, Any], sampled: Callable[[int, int], None]
+    fault: ConditionalFault, option: dict[str, Any]
 ) -> None:
-    sampled([fault for fault, _ in BEYOND].index(fault), 4)
     assert verify(fault.make()).verdict == "agrees"
     assert verify(fault.make(), **option).verdict == "wrong"
     (name,) = option
     assert re.search(rf"^- {re.escape(fault.name)}.*`{name}", (DOCS / "validate.md").read_text("utf-8"), re.MULTILINE)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_condition_is_said() -> None:
     for condition, words in (
         (lambda W, B, x, t: len(x) > 4, "the batch above 4"),
@@ -94,6 +95,7 @@ def test_what_a_function_does_not_take_is_said_and_is_no_failure() -> None:
     assert verify(batches).verdict == "unanswered"
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_declared_batch_has_single_samples_beside_it_and_they_show_a_small_factor() -> None:
     def factor(W: Any, B: Any, x: Any, t: Any) -> Any:
         dw, db = SIGMOID(W, B, x, t)

@@ -68,8 +68,11 @@ else:
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_they_are_the_same_and_proved_on_every_processor(processor: str, quick: bool, tmp_path: Path) -> None:
+def test_they_are_the_same_and_proved_on_every_processor(
+    processor: str, quick: bool, sampled: Callable[[int, int], None], tmp_path: Path
+) -> None:
     """In a process of its own, whose kernels have fewer instructions, or other ones."""
+    sampled(1 + list(PROCESSORS).index(processor), 3)
     environment = {**os.environ, **PROCESSORS[processor]}
     arguments = [str(FOLDER), str(tmp_path), "29" if quick else "1"]
     finished = subprocess.run(
@@ -255,6 +258,7 @@ def test_a_json_array_will_do_and_unusable_lines_are_said(tmp_path: Path) -> Non
     assert "test 2: outputs: expected 1 × 1 (samples × outputs), got 1 × 2" in text
 
 
+@pytest.mark.usefixtures("slow")
 def test_two_answers_to_a_test_do_not_agree_twice(tmp_path: Path) -> None:
     right, wrong = answer(2, FLOAT64[2]), answer(2, FLOAT64[2], "hidden-delta-without-derivative")
     report = verify_answers(written(tmp_path, [answer(1, FLOAT64[1]), right, right]))

@@ -145,6 +145,7 @@ def test_every_bias_form(bias: Any) -> None:
     assert verify(gradients, bias=bias).ok
 
 
+@pytest.mark.usefixtures("slow")
 def test_updates_outputs_formats_and_kinds_of_array() -> None:
     def updated(W: Any, B: Any, x: Any, t: Any, rate: float) -> Any:
         weight_gradients, bias_gradients = gradients(W, B, x, t)

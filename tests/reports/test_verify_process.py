@@ -94,6 +94,7 @@ def test_names_in_a_handshake_are_made_safe_and_what_we_do_not_know_is_not_asked
     assert len(str(report)) < 600
 
 
+@pytest.mark.usefixtures("slow")
 def test_updates_sample_by_sample_are_stated_and_judged() -> None:
     report = verify_command(HONEST, updates="online")
     assert report.verdict == "agrees"
@@ -105,6 +106,7 @@ def test_updates_sample_by_sample_are_stated_and_judged() -> None:
     assert 'the request says "online": true, so the weights after all steps are asked for' in str(lost)
 
 
+@pytest.mark.usefixtures("slow")
 def test_outputs_and_gradients_may_both_be_shown_and_the_outputs_wrong() -> None:
     """Probes of one network and other batches: gradients of two calls can be added, outputs cannot."""
     several: tuple[dict[str, Any], ...] = ({}, {"sizes": (1, 1), "cases": "1"})
@@ -152,6 +154,7 @@ def test_several_processes_at_a_time_and_one_for_every_case() -> None:
     assert verify_command(HONEST, once=True, cases="few").ok
 
 
+@pytest.mark.usefixtures("slow")
 def test_thousands_of_cases_are_judged_side_by_side_and_a_bug_is_found_among_them() -> None:
     report = verify_command(HONEST, cases="200", sizes=(2, 2, 1))
     assert report.ok
