@@ -76,7 +76,9 @@ def verify(
     """
     _check_names(returns, dtype, cases, orientation, bias, updates)
     declared_timeout(timeout)
-    rate = declared_learning_rate(learning_rate) if returns == "updated" or learning_rate is not None else None
+    rate = declared_learning_rate(learning_rate)
+    if learning_rate is not None and returns != "updated":
+        raise InvalidInput("learning_rate: only for returns='updated'; gradients and outputs do not depend on it.")
     networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
     signs = (False, True) if returns == "gradients" else (False,)
     online = tuple(UPDATES[name] for name in ([updates] if updates else UPDATES)) if returns == "updated" else (False,)

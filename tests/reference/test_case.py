@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from backproof.reference.case import Case, Dense, InvalidInput, with_ones
+from backproof.reference.case import Case, Dense, InvalidInput, run, with_ones
+from backproof.reference.plain import PLAIN
 
 GOOD: dict[str, Any] = {
     "name": "good",
@@ -99,3 +100,23 @@ def test_the_bias_column() -> None:
     assert with_ones(((0.5,), (2.0,)), "first") == ((1.0, 0.5), (1.0, 2.0))
     with pytest.raises(InvalidInput, match="position: expected first or last, got 'middle'"):
         with_ones(((0.5,),), "middle")
+
+
+@pytest.mark.parametrize("kind", ["numpy arrays", "numpy scalars", "bfloat16", "torch tensors", "torch scalars"])
+def test_numbers_of_numpy_and_pytorch_are_taken_as_python_s(kind: str) -> None:
+    weights, biases, inputs = [[0.5, -1.0], [0.25, 2.0]], [0.5, -0.25], [[1.0, 2.0]]
+    if kind.startswith("torch"):
+        library = pytest.importorskip("torch")
+        given: list[Any] = [
+            library.tensor(x, dtype=library.float32, requires_grad=True) for x in (weights, biases, inputs)
+        ]
+    else:
+        library = pytest.importorskip("numpy")
+        dtype = pytest.importorskip("ml_dtypes").bfloat16 if kind == "bfloat16" else library.float32
+        given = [library.array(x, dtype) for x in (weights, biases, inputs)]
+    if kind != "numpy arrays" and not kind.endswith("tensors"):
+        given = [[list(row) if row.ndim else row for row in array] for array in given]
+    case = Case("given", (Dense(given[0], given[1], "tanh"),), given[2], [[1.0, 0.0]], dtype="float32")
+    plain = Case("given", (Dense(weights, biases, "tanh"),), inputs, [[1.0, 0.0]], dtype="float32")
+    assert all(type(b) is float for b in case.layers[0].biases or ())
+    assert run(case, PLAIN).backward.weight_gradients == run(plain, PLAIN).backward.weight_gradients

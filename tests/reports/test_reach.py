@@ -184,6 +184,11 @@ def test_state_between_calls_is_a_finding_where_the_numbers_leave_the_bounds() -
         ({"orientation": ""}, "orientation: expected one of "),
         ({"learning_rate": 0.0}, "learning_rate: expected a positive finite number, got 0.0."),
         ({"learning_rate": 0.0, "returns": "updated"}, "learning_rate: expected a positive finite number, got 0.0."),
+        (
+            {"learning_rate": 0.5},
+            "learning_rate: only for returns='updated'; gradients and outputs do not depend on it.",
+        ),
+        ({"updates": "online"}, "updates: only for returns='updated'"),
         ({"timeout": -1}, "timeout: expected seconds, a number above 0, or None for no limit; got -1."),
         ({"cases": ""}, "cases: expected one of standard, few, many; got ''."),
     ],
