@@ -172,6 +172,9 @@ def sleeps(case):
     open(os.environ["STARTED"], "w").close()
     time.sleep(60)
 
+def sleeps_later(case):
+    return observe(case) if case.name == "depth-1" else sleeps(case)
+
 def silent(case):
     raise OSError("no answer today")
 
@@ -252,3 +255,63 @@ def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs
     assert stdout == ""
     assert stderr == "interrupted; nothing was written.\n"
     assert not out.exists()
+
+
+def interrupted(tmp_path: Path, run: str, number: int, *arguments: str) -> tuple[int, str, str, Path, int]:
+    """A comparison that gets a signal in the middle of a case: exit code, stdout, stderr, --out and its process group."""
+    out, started = tmp_path / "reports", tmp_path / "started"
+    process = subprocess.Popen(
+        [COMMAND, "compare", "--adapter", "sleeping", "--case", "depth-*", *arguments, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": installed(tmp_path, "sleeping", run), "STARTED": str(started)},
+    )
+    while not started.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=50)
+    return process.returncode, stdout, stderr, out, process.pid
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes the POSIX way")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_what_is_finished_is_kept_when_a_comparison_is_ended_and_the_report_says_that_it_is_partial(
+    tmp_path: Path, name: str, sampled: Any
+) -> None:
+    import signal
+
+    sampled(int(name == "SIGINT"), 2)
+    number = signal.Signals[name]
+    arguments = ("--dtype", "float64", "--jobs", "1")
+    code, stdout, stderr, out, _ = interrupted(tmp_path, "sleeps_later", number, *arguments)
+    assert code == 128 + number
+    document = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [run["case"] for run in document["runs"]] == ["depth-1"]
+    assert document["planned"] > 1
+    for said in (stdout, *((out / view).read_text(encoding="utf-8") for view in ("report.md", "report.html"))):
+        assert re.search(rf"1 of {document['planned']} cases", said), said
+    assert f"ended early: 1 of {document['planned']} cases are in the report." in stderr
+    again = backproof("report", str(out / "results.json"))
+    assert again.returncode == 3
+    assert "Traceback" not in stderr + again.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed from /proc")
+@pytest.mark.usefixtures("slow")
+def test_a_comparison_that_is_killed_leaves_no_processes_behind(tmp_path: Path) -> None:
+    import signal
+
+    *_, group = interrupted(tmp_path, "sleeps", signal.SIGKILL, "--jobs", "2")
+
+    def alive() -> list[str]:
+        listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [line.split(None, 2) for line in listed.splitlines()]
+        return [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
+
+    deadline = time.monotonic() + 20
+    while alive() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive() == []
