@@ -78,6 +78,7 @@ def test_the_right_algorithm_is_reproduced_by_itself_and_by_no_visible_fault() -
         assert judge(DEEP_CASES[0], wrong).verdict is Verdict.AGREES, fault.name
 
 
+@pytest.mark.usefixtures("slow")
 def test_two_faults_at_once_are_named_together() -> None:
     one, other = (
         next(f for f in FAULTS if f.name == name) for name in ("hidden-delta-without-derivative", "bias-gradient-mean")

@@ -58,7 +58,7 @@ def scaled(factor: float) -> list[tuple[Case, Observation]]:
 def test_the_convention_is_found_behind_a_fault_at_the_outputs(
     name: str, convention: Convention, sampled: Callable[[int, int], None]
 ) -> None:
-    sampled(len(name) + ASKED.index(convention), 4)
+    sampled(len(name) + ASKED.index(convention), 9)
     found = likely(EVERY, wrong(name, convention))
     assert convention in found[:LIKELY]
     assert len(found) < len(EVERY) / 2

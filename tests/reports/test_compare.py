@@ -85,6 +85,7 @@ def test_a_process_that_dies_loses_its_own_cases_only_in_words() -> None:
     validated(results)
 
 
+@pytest.mark.usefixtures("slow")
 def test_several_processes_give_what_one_gives() -> None:
     seen: list[str] = []
     with ProcessPoolExecutor(2, get_context("spawn")) as executor:
@@ -144,6 +145,7 @@ def test_the_schema_refuses_another_document() -> None:
     assert list(validator.iter_errors({**document, "runs": [{"case": "x"}]}))
 
 
+@pytest.mark.usefixtures("slow")
 def test_reports_are_written_whole_or_not_at_all(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     results = compare([CASES[0]], [NUMPY])
     out = tmp_path / "a" / "b"

@@ -85,6 +85,7 @@ def test_every_point_says_what_it_is() -> None:
     assert "#0" not in re.sub(r'"url\(#[^)]*\)"|href="#[^"]*"', "", svg)  # no colour of its own
 
 
+@pytest.mark.usefixtures("slow")
 def test_ids_are_unique_in_the_page() -> None:
     ids = re.findall(r'\bid="([^"]+)"', html(EVERYTHING))
     assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)[:5]
@@ -131,6 +132,7 @@ def test_a_truncated_or_foreign_document_is_refused(text: str, tmp_path: Path) -
         decoded(tmp_path / "none.json")
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_large_document_makes_a_bearable_page(quick: bool) -> None:
     """100,000 comparisons; how long it takes is for `bench` to say, that the page does not grow is for this."""
     results = compare(CASES, [NUMPY])
@@ -229,15 +231,13 @@ def test_the_policy_lets_the_pages_own_script_work(tmp_path: Path) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("harm", HARM := [
+@pytest.mark.parametrize("harm", [
     "<script>window.stolen = 1</script>", '<img src="x:" onerror="window.stolen = 1">',
     '<img src="https://example.invalid/x.png">', '<link rel="stylesheet" href="https://example.invalid/x.css">',
     '<iframe src="https://example.invalid/"></iframe>',
 ])  # fmt: skip
-def test_the_policy_refuses_what_escaping_might_have_missed(
-    harm: str, tmp_path: Path, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(HARM.index(harm), 5)
+@pytest.mark.usefixtures("slow")
+def test_the_policy_refuses_what_escaping_might_have_missed(harm: str, tmp_path: Path) -> None:
     page = with_scripts(html(EVERYTHING), READER).replace('<section aria-labelledby="power">', harm + "<section>")
     finished = shown(page, tmp_path)
     assert said(finished)["stolen"] is None
@@ -245,6 +245,7 @@ def test_the_policy_refuses_what_escaping_might_have_missed(
 
 
 @needs_chromium
+@pytest.mark.usefixtures("slow")
 def test_the_claims_page_has_nothing_that_its_policy_refuses(tmp_path: Path) -> None:
     curve = ("plain <b>", [1.0, 10.0, 1000.0], [1e-9, 1e-3, 1.0])
     entry = Entry(1, "<script>a claim</script>", HOLDS, "it does", (("a", "b"), ("1", "<i>")), (curve,), ("x", "y"))
@@ -253,6 +254,7 @@ def test_the_claims_page_has_nothing_that_its_policy_refuses(tmp_path: Path) -> 
     assert POLICY not in finished.stderr
 
 
+@pytest.mark.usefixtures("slow")
 def test_each_page_has_a_policy_and_the_script_is_the_one_that_it_names() -> None:
     page = html(EVERYTHING)
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)

@@ -239,6 +239,7 @@ def test_what_cannot_be_imported_by_its_name_is_refused(function: Any) -> None:
         name_of(function)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_function_of_the_program_itself_is_found_by_its_file(folder: Path) -> None:
     source = (Path(__file__).parent / "hostile_functions.py").read_text(encoding="utf-8").partition("# ---")[0]
     program = f"""{source}

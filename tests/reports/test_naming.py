@@ -34,6 +34,7 @@ def test_a_missing_derivative_is_named_proved_and_shown_on_the_smallest_network(
     assert json.loads(report.to_json())["faults"] == ["hidden-delta-without-derivative"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_bug_under_a_convention_that_was_not_declared_is_named_and_both_are_said() -> None:
     report = verify(lambda W, B, x, t: gradients(W, B, x, t, bug="no derivative"), loss="squared_error")
     assert report.diagnosis is not None
@@ -63,7 +64,7 @@ def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
     activations: tuple[str, ...], loss: str, name: str, sampled: Callable[[int, int], None]
 ) -> None:
     """It spoils every number, so that they resemble those of no convention."""
-    sampled([entry[2] for entry in UNDECLARED].index(name), 4)
+    sampled([entry[2] for entry in UNDECLARED].index(name), 7)
     convention, fault = Convention(activations, loss, "mean"), next(f for f in FAULTS if f.name == name)
 
     def function(W: Any, B: Any, x: Any, t: Any) -> Any:
@@ -92,6 +93,7 @@ def test_an_activation_that_nobody_knows_is_not_called_a_bug_without_saying_what
     assert "If yours has another activation or loss, this verdict says no more than that" in text
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_was_tried_is_not_listed_where_it_was_declared() -> None:
     noise = ([np.array([[0.37, -1.41]])], [np.array([0.83])])
     text = str(verify(lambda *given: noise, sizes=(2, 1), activations="tanh", batch=2, cases="few"))

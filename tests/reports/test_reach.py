@@ -28,7 +28,7 @@ def test_the_catalogue_is_of_at_least_forty() -> None:
 
 @pytest.mark.parametrize("fault", SEEN, ids=lambda fault: fault.name)
 def test_a_fault_under_a_condition_is_seen(fault: ConditionalFault, sampled: Callable[[int, int], None]) -> None:
-    sampled(SEEN.index(fault), 12)
+    sampled(SEEN.index(fault), 16)
     report = verify(fault.make(), **fault.options)
     assert report.verdict == "wrong"
     assert not report.ok
@@ -131,6 +131,7 @@ def test_two_of_kind_batch_and_depth_meet_in_some_probe() -> None:
     assert len(cases) >= 40
 
 
+@pytest.mark.usefixtures("slow")
 def test_two_answers_that_are_rounded_otherwise_are_right_with_a_note() -> None:
     random = np.random.default_rng(0)
 

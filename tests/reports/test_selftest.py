@@ -106,6 +106,7 @@ def test_what_a_campaign_comes_to(tried: list[selftest.Trial], outcome: str) -> 
     assert selftest.outcome(tried) == outcome
 
 
+@pytest.mark.usefixtures("slow")
 def test_power_grows_with_precision_and_does_not_fall_with_depth() -> None:
     seen = {}
     for shown, batch in (("everything", 32), ("gradients", 1)):
@@ -138,6 +139,7 @@ def test_an_inaccurate_function_is_a_finding() -> None:
     assert max(m.ulps for m in measured if m.adapter == "numpy") < 4
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_a_framework_cannot_compute_here_is_left_out_of_the_atlas_and_said() -> None:
     honest = known_adapters()["numpy"]
 

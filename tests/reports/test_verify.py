@@ -62,15 +62,14 @@ def online(W: Any, B: Any, x: Any, t: Any, rate: float, forgets_biases: bool = F
     return W, B
 
 
-def test_weights_may_be_updated_sample_by_sample(quick: bool) -> None:
+@pytest.mark.usefixtures("slow")
+def test_weights_may_be_updated_sample_by_sample() -> None:
     report = verify(online, returns="updated")
     assert report.ok
     assert "squared error with ½, updated sample by sample" in str(report)
     declared = verify(online, returns="updated", updates="batch")
     assert declared.verdict == "wrong"
     assert "it computes squared error with ½, updated sample by sample" in declared.findings[0]
-    if quick:
-        return
     wrong = verify(partial(online, forgets_biases=True), returns="updated")
     assert wrong.diagnosis is not None
     assert "biases-not-updated" in wrong.diagnosis.names
@@ -105,6 +104,7 @@ def test_biases_may_be_a_column_of_the_weights(last: bool, sampled: Callable[[in
     assert f"bias: weights-{'last' if last else 'first'}" in str(wrong)
 
 
+@pytest.mark.usefixtures("slow")
 def test_gradients_that_are_not_set_to_zero_are_told_from_chance() -> None:
     before: list[Any] = []
 

@@ -149,6 +149,7 @@ def test_an_answer_may_take_as_long_as_it_likes(timeout: float | None) -> None:
     assert verify_command(HONEST, cases="few", timeout=timeout).ok
 
 
+@pytest.mark.usefixtures("slow")
 def test_several_processes_at_a_time_and_one_for_every_case() -> None:
     assert verify_command(HONEST, jobs=3).ok
     assert verify_command(HONEST, once=True, cases="few").ok
@@ -214,14 +215,13 @@ def test_bad_usage_is_exit_2_and_one_line(
     assert "Traceback" not in finished.stderr
 
 
-def test_a_verification_in_the_other_formats(quick: bool) -> None:
+@pytest.mark.usefixtures("slow")
+def test_a_verification_in_the_other_formats() -> None:
     wrong = ET.fromstring(cli("--command", f"{HONEST} --bug", "--format", "junit").stdout)  # noqa: S314 — our own
     assert "hidden-delta-without-derivative" in (wrong.findall(".//failure")[0].text or "")
     refused = cli("--command", HONEST, "--format", "html")
     assert refused.returncode == 2
     assert "verify reports as terminal, markdown, junit or json" in refused.stderr
-    if quick:
-        return
     agreed = ET.fromstring(cli("--command", HONEST, "--format", "junit").stdout)  # noqa: S314 — our own
     assert len(agreed.findall(".//testcase")) == 71
     assert not agreed.findall(".//failure")
