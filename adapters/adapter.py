@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..reference.backprop import Rules
 from ..reference.case import Case, Dense, InvalidInput, one_of
-from ..reference.observation import Observation
+from ..reference.judging import Observation
 
 # What the atlas measures: the activations that are not exact, and what losses are made of.
 ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "log", "log1p")

@@ -25,7 +25,7 @@ from threading import Event
 from types import TracebackType
 
 from ..reference.case import Case, InvalidInput
-from ..reference.observation import Observation
+from ..reference.judging import Observation
 from .adapter import Unanswered
 from .protocol import Capabilities, Hello, line_of, observation_of, parsed, printable, request
 

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..reference.arrays import ArrayArithmetic
 from ..reference.backprop import RULES, Backward, Forward, Objective, Rules, backward, delta_rule, forward
 from ..reference.case import Case, Dense, layers_of
+from ..reference.judging import Observation, Received
 from ..reference.losses import LOSSES
-from ..reference.observation import Observation, Received, array_of
-from ..reference.precision import PRECISIONS
+from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of
 from ..reference.update_rules import UPDATE_RULES
 from .adapter import Adapter, Trajectory
 

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..reference.activations import LEAKY_SLOPE
-from ..reference.arrays import ArrayArithmetic
 from ..reference.backprop import Rules
 from ..reference.case import Case, run
-from ..reference.observation import Observation, Received, array_of, numpy_dtype
-from ..reference.precision import PRECISIONS
+from ..reference.judging import Observation, Received
+from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of, numpy_dtype
 from .adapter import Adapter
 
 Array = NDArray[Any]

@@ -10,9 +10,8 @@ import numpy as np
 from ..reference.activations import ACTIVATIONS
 from ..reference.backprop import RULES, Rules
 from ..reference.case import Case, Dense, run
-from ..reference.observation import Observation, Received
-from ..reference.plain import PLAIN, PlainMatrix
-from ..reference.precision import PRECISIONS
+from ..reference.judging import Observation, Received
+from ..reference.numbers import PLAIN, PRECISIONS, PlainMatrix
 from ..reference.training import train as train_by_rules
 from .adapter import Adapter, Trajectory
 

@@ -17,7 +17,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from ..reference.case import Case, Dense
-from ..reference.observation import Observation, array_of, numpy_dtype
+from ..reference.judging import Observation
+from ..reference.numbers import array_of, numpy_dtype
 from .adapter import Unanswered
 
 PROTOCOL: Literal[1] = 1

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reference.arrays import ArrayArithmetic
 from ..reference.backprop import RULES, Backward, Objective, Rules, backward, delta_rule, forward
 from ..reference.case import Case, Dense, layers_of
+from ..reference.judging import Observation, Received
 from ..reference.losses import LOSSES
-from ..reference.observation import Observation, Received, array_of, numpy_dtype
-from ..reference.precision import PRECISIONS
+from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of, numpy_dtype
 from ..reference.update_rules import UPDATE_RULES
 from .adapter import Adapter, Trajectory
 

@@ -12,32 +12,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters.adapter import Adapter, known_adapters
     from .reference.backprop import RULES, Layer, Rules, backward, delta_rule, forward
-    from .reference.bounded import BoundedArithmetic
     from .reference.case import Case, Dense, InvalidInput, run, with_ones
     from .reference.cases import standard_cases
-    from .reference.conventions import Convention
-    from .reference.expectations import expectations
-    from .reference.judge import Judgement, UnusableAnswer, Verdict, judge
-    from .reference.observation import Observation
-    from .reference.plain import PLAIN, PlainArithmetic
+    from .reference.diagnosis import Convention
+    from .reference.judging import Judgement, Observation, UnusableAnswer, Verdict, expectations, judge
+    from .reference.numbers import PLAIN, BoundedArithmetic, PlainArithmetic
     from .reference.worked_example import worked_example
-    from .reports.verify import Report, WrongGradients, assert_gradients, verify
+    from .reports.validation import Report, WrongGradients, assert_gradients, verify
 
     __version__: str
 
 _HOMES = {
     "adapters.adapter": ("Adapter", "known_adapters"),
     "reference.backprop": ("RULES", "Layer", "Rules", "backward", "delta_rule", "forward"),
-    "reference.bounded": ("BoundedArithmetic",),
     "reference.case": ("Case", "Dense", "InvalidInput", "run", "with_ones"),
     "reference.cases": ("standard_cases",),
-    "reference.conventions": ("Convention",),
-    "reference.expectations": ("expectations",),
-    "reference.judge": ("Judgement", "UnusableAnswer", "Verdict", "judge"),
-    "reference.observation": ("Observation",),
-    "reference.plain": ("PLAIN", "PlainArithmetic"),
+    "reference.diagnosis": ("Convention",),
+    "reference.judging": ("Judgement", "Observation", "UnusableAnswer", "Verdict", "expectations", "judge"),
+    "reference.numbers": ("PLAIN", "BoundedArithmetic", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
-    "reports.verify": ("Report", "WrongGradients", "assert_gradients", "verify"),
+    "reports.validation": ("Report", "WrongGradients", "assert_gradients", "verify"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from .arithmetic import Arithmetic, Functions, Matrix, Number
+from .numbers import Arithmetic, Functions, Matrix, Number
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .activations import SOFTMAX, Activation, activate, softmax_delta
-from .arithmetic import Arithmetic, Matrix
 from .losses import Loss
+from .numbers import Arithmetic, Matrix
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from .activations import ACTIVATIONS, SOFTMAX
-from .arithmetic import Arithmetic, Matrix, Rows
 from .backprop import RULES, Backward, Forward, Layer, Objective, Rules, backward, delta_rule, forward
 from .losses import DISTRIBUTION, LOSSES
-from .precision import PRECISIONS
+from .numbers import PRECISIONS, Arithmetic, Matrix, Rows
 
 ACTIVATION_NAMES = (*ACTIVATIONS, SOFTMAX.name)
 REDUCTIONS = ("sum", "mean")

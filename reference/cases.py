@@ -13,7 +13,7 @@ from random import Random
 from .activations import ACTIVATIONS
 from .case import Case, Dense, with_ones
 from .losses import LOSSES
-from .precision import PRECISIONS
+from .numbers import PRECISIONS
 from .worked_example import READINGS, worked_example
 
 XOR_INPUTS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .arithmetic import Arithmetic, Matrix
 from .backprop import Layer, Objective, backward, forward
 from .case import Case, layers_of
 from .losses import LOSSES
-from .plain import PLAIN
+from .numbers import PLAIN, Arithmetic, Matrix
 from .update_rules import UPDATE_RULES, Memory, UpdateRule
 
 

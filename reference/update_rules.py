@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .arithmetic import Arithmetic, Functions, Matrix, Number
 from .backprop import update
+from .numbers import Arithmetic, Functions, Matrix, Number
 
 Memory = tuple[Matrix, ...]
 # (old, gradient, memory, learning rate, number of the step from 1, arithmetic) → (new, memory)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
 from .case import Case, Dense, Step
-from .precision import PRECISIONS
+from .numbers import PRECISIONS
 
 INPUTS = ((0.0, 1.0, 1.0),)  # x₀, x₁ and the bias column
 TARGETS = ((1.0,),)

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
-from backproof.reports.processor import FOUND, forced, model, simd
-from backproof.reports.terminal import table_of
+from backproof.reports.comparison.processor import FOUND, forced, model, simd
+from backproof.reports.views.terminal import table_of
 
 TESTS = Path(__file__).parent
 JUDGE = ("test_judge.py", "test_bounded.py", "test_stepwise.py", "test_statistical.py")

@@ -15,12 +15,12 @@ from backproof.adapters.adapter import Adapter, chosen, known_adapters
 from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.cases import standard_cases
-from backproof.reference.conventions import Convention, probes
-from backproof.reference.diagnosis import diagnose
-from backproof.reference.faults import FAULTS, faulty_rules
-from backproof.reference.judge import Verdict, judge
-from backproof.reference.observation import QUANTITIES, Observation, Place, computed, differences
-from backproof.reference.plain import PLAIN
+from backproof.reference.diagnosis.conventions import Convention, probes
+from backproof.reference.diagnosis.diagnose import diagnose
+from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
+from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.judging.observation import QUANTITIES, Observation, Place, computed, differences
+from backproof.reference.numbers.plain import PLAIN
 
 ALL = known_adapters()
 CASES = {(case.name, case.dtype): case for case in standard_cases()}

@@ -23,9 +23,9 @@ if sys.platform == "win32":
 from backproof.adapters.adapter import Unanswered
 from backproof.adapters.child_process import Child, capabilities, observations
 from backproof.reference.case import Case, InvalidInput
-from backproof.reference.conventions import Convention, probes
-from backproof.reference.judge import Verdict, judge
-from backproof.reference.observation import Observation
+from backproof.reference.diagnosis.conventions import Convention, probes
+from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.judging.observation import Observation
 
 CHILDREN = Path(__file__).parent / "children"
 NETWORK = Convention(("sigmoid", "sigmoid"), "half_squared_error")

@@ -10,10 +10,10 @@ pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.adapter import known_adapters
-from backproof.reference.atlas import recorded
 from backproof.reference.case import Case, Dense
-from backproof.reference.judge import Verdict, judge
-from backproof.reference.observation import Place
+from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.judging.observation import Place
+from backproof.reference.numbers.atlas import recorded
 
 
 def as_recorded(framework: str) -> pytest.MarkDecorator:

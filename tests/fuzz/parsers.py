@@ -16,9 +16,9 @@ with atheris.instrument_imports(include=["backproof"]):
     from backproof.adapters.adapter import Unanswered
     from backproof.adapters.protocol import observation_of
     from backproof.reference.case import InvalidInput
-    from backproof.reference.conventions import Convention, probes
-    from backproof.reference.judge import judge
-    from backproof.reports.vectors import read, verify_answers
+    from backproof.reference.diagnosis.conventions import Convention, probes
+    from backproof.reference.judging.judge import judge
+    from backproof.reports.vectors.reading import read, verify_answers
 
 NETWORK = Convention(("sigmoid", "sigmoid"), "half_squared_error")
 (CASE,) = (NETWORK.applied(case) for case in probes((2, 2, 1), (2,), "separate", "float64", 0))

@@ -10,12 +10,12 @@ from itertools import product
 
 import pytest
 from backproof.reference.activations import ACTIVATIONS
-from backproof.reference.arithmetic import Arithmetic, Matrix
 from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, Dense, run
 from backproof.reference.cases import XOR_INPUTS, XOR_TARGETS, standard_cases
 from backproof.reference.losses import LOSSES
-from backproof.reference.plain import PLAIN, FloatFunctions, PlainArithmetic
+from backproof.reference.numbers.arithmetic import Arithmetic, Matrix
+from backproof.reference.numbers.plain import PLAIN, FloatFunctions, PlainArithmetic
 
 
 def test_one_linear_unit_by_hand() -> None:
@@ -152,9 +152,9 @@ def test_every_gradient_agrees_with_the_complex_step(case: Case) -> None:
     differ by two.
     """
     pytest.importorskip("numpy")
-    from backproof.reference.expectations import expectations
-    from backproof.reference.observation import Place
-    from backproof.reference.precision import FLOAT64
+    from backproof.reference.judging.expectations import expectations
+    from backproof.reference.judging.observation import Place
+    from backproof.reference.numbers.precision import FLOAT64
 
     complex_numbers = PlainArithmetic(complex, functions=ComplexFunctions())
     backward = run(case, PLAIN).backward
@@ -230,7 +230,7 @@ def test_losses_by_hand() -> None:
 def test_a_loss_from_logits_is_the_loss_after_the_activation(after: str, activation: str) -> None:
     """In balls of 256 bits: two routes to one number must give balls that overlap, far narrower than any float."""
     pytest.importorskip("flint")
-    from backproof.reference.certified import certified
+    from backproof.reference.judging.truth import certified
 
     layers = (Dense(((2.0, -1.0), (0.5, 0.25), (-1.5, 1.0)), None, activation),)
     case = Case(after, layers, ((1.0, 0.5), (-0.25, 2.0)), ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0)), loss=after)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from backproof.reference.case import Case, Dense, InvalidInput, run, with_ones
-from backproof.reference.plain import PLAIN
+from backproof.reference.numbers.plain import PLAIN
 
 GOOD: dict[str, Any] = {
     "name": "good",

@@ -8,7 +8,7 @@ from hashlib import sha256
 from backproof.reference.activations import ACTIVATIONS
 from backproof.reference.cases import standard_cases
 from backproof.reference.losses import LOSSES
-from backproof.reference.precision import PRECISIONS
+from backproof.reference.numbers.precision import PRECISIONS
 
 CASES = standard_cases()
 

@@ -10,10 +10,10 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from backproof.reference.bounded import BoundedArithmetic
-from backproof.reference.bounded_values import Bounded
 from backproof.reference.case import Case, Dense, run, with_ones
-from backproof.reference.precision import FLOAT32, FLOAT64
+from backproof.reference.numbers.bounded import BoundedArithmetic
+from backproof.reference.numbers.bounded_values import Bounded
+from backproof.reference.numbers.precision import FLOAT32, FLOAT64
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -14,12 +14,12 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 from backproof.adapters.adapter import Adapter, chosen
 from backproof.reference.backprop import RULES
-from backproof.reference.bounded import BoundedArithmetic
 from backproof.reference.case import Case, Dense, run
 from backproof.reference.cases import xor
-from backproof.reference.certified import CertifiedArithmetic
-from backproof.reference.plain import PLAIN
-from backproof.reference.precision import PROFILES
+from backproof.reference.numbers.bounded import BoundedArithmetic
+from backproof.reference.numbers.certified import CertifiedArithmetic
+from backproof.reference.numbers.plain import PLAIN
+from backproof.reference.numbers.precision import PROFILES
 from backproof.reference.training import train
 from backproof.reference.update_rules import UPDATE_RULES, UpdateRule
 from flint import arb, ctx

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from backproof.reference.backprop import forward
 from backproof.reference.case import run
-from backproof.reference.plain import PLAIN
+from backproof.reference.numbers.plain import PLAIN
 from backproof.reference.worked_example import (
     AS_PRINTED,
     PRINTED,
@@ -44,7 +44,7 @@ def test_as_printed_the_numbers_contradict_the_printed_results() -> None:
 def test_seven_digits_of_the_certified_values(reading: Reading, hidden: tuple[str, ...], output: str) -> None:
     """Rounded to seven digits, from balls of 256 bits; 1/(1 + e^−0.707) = 0.66973793… by any calculator."""
     pytest.importorskip("flint")
-    from backproof.reference.certified import certified
+    from backproof.reference.judging.truth import certified
 
     step = certified(worked_example(reading))
     balls = [*step.forward.activations[0].entries(), *step.forward.outputs.entries()]

@@ -10,7 +10,7 @@ from backproof.adapters.adapter import Adapter, known_adapters
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case
 from backproof.reference.cases import standard_cases
-from backproof.reference.observation import Observation
+from backproof.reference.judging.observation import Observation
 
 CASES = [
     case

@@ -20,8 +20,8 @@ from importlib.metadata import version
 
 import jsonschema
 from backproof.reports import cli
+from backproof.reports.comparison.results import SCHEMA_FILE
 from backproof.reports.guard import INTERRUPTED
-from backproof.reports.results import SCHEMA_FILE
 
 COMMAND = Path(sys.executable).with_name("backproof")
 

@@ -1,0 +1,184 @@
+"""Conventions are not bugs: a loss with or without ½, a sum or a mean, a gradient or its negative.
+
+A `Convention` is one way to read "the gradient of the loss". The reference computes under any of them; which one an
+implementation follows is declared, or found out by trying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from ..activations import ACTIVATIONS, SOFTMAX
+from ..backprop import RULES, Objective, Rules
+from ..case import Case, Dense, InvalidInput, one_of, with_ones
+from ..losses import DISTRIBUTION, LOSSES
+from ..numbers import PRECISIONS, Arithmetic, Matrix, array_of
+
+REDUCTIONS = ("sum", "mean", "mean over outputs")
+# hidden: separate, and none at the output. column-*: the inputs have a column of ones. weights-*: every layer's biases
+# are the first or last column of its weights, and the implementation puts a 1 before or behind what the layer receives.
+BIASES = ("separate", "none", "hidden", "column-first", "column-last", "weights-first", "weights-last")
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How an implementation means its numbers.
+
+    activations: one per layer;  loss: a name from `LOSSES`;  reduction: one of `REDUCTIONS`, the last divides by the
+        number of samples and of output units
+    negative: whether what is returned is −∂E/∂w, as for ascent on −E
+    online: whether weights are updated after every sample, not once for the batch; what is summed over is then one
+    """
+
+    activations: tuple[str, ...]
+    loss: str
+    reduction: str = "sum"
+    negative: bool = False
+    online: bool = False
+
+    def rules(self, rules: Rules = RULES) -> Rules:
+        """`rules` (the right ones, or a fault's), under this convention."""
+        if not self.negative and self.reduction != "mean over outputs":
+            return rules
+
+        def output_error(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
+            error = rules.output_error(objective, outputs, targets, ar)
+            units = ar.shape(outputs)[1] if self.reduction == "mean over outputs" else 1
+            sign = -1 if self.negative else 1
+            return ar.elementwise(lambda e, fn: sign * e / units, error)
+
+        return replace(rules, output_error=output_error)
+
+    def applied(self, case: Case) -> Case:
+        """A probe with this convention's loss, reduction and activations."""
+        layers = tuple(
+            replace(layer, activation=name) for layer, name in zip(case.layers, self.activations, strict=True)
+        )
+        reduction = "sum" if self.reduction == "sum" else "mean"
+        return replace(case, layers=layers, loss=self.loss, reduction=reduction, online=self.online)
+
+    def for_layers(self, count: int) -> Convention:
+        """The same for a network of so many layers: its hidden layers have the activation of the first one here."""
+        if count == len(self.activations):
+            return self
+        return replace(self, activations=((self.activations[0],) * (count - 1)) + self.activations[-1:])
+
+    def of_outputs(self) -> str:
+        """What can be said of an implementation that returns outputs alone."""
+        hidden, output = self.activations[:-1], self.activations[-1]
+        names = "no hidden layer" if not hidden else ", ".join(dict.fromkeys(hidden)) + " in hidden layers"
+        return f"{names}, {output} at the output"
+
+    def __str__(self) -> str:
+        loss = {"half_squared_error": "squared error with ½", "squared_error": "squared error without ½"}.get(
+            self.loss, self.loss.replace("_", " ")
+        )
+        reduced = {"sum": "summed over samples", "mean": "averaged over samples"}.get(
+            self.reduction, "averaged over samples and outputs"
+        )
+        if self.online:
+            reduced = "updated sample by sample" + (", averaged over outputs" * (self.reduction == REDUCTIONS[2]))
+        return f"{loss}, {reduced}; {self.of_outputs()}" + ("; negative gradient" if self.negative else "")
+
+
+def candidates(
+    sizes: Sequence[int],
+    activations: Sequence[str] | str | None = None,
+    loss: str | None = None,
+    reduction: str | None = None,
+    negative: Sequence[bool] = (False, True),
+    online: Sequence[bool] = (False,),
+) -> Iterator[Convention]:
+    """Every convention that agrees with what is declared (None: not declared), the customary ones first.
+
+    sizes: of the network, the inputs first; with a single output, losses that want distributions say nothing
+    negative: the signs to consider; of an update, only False makes sense
+    online: whether updates may be for the batch, sample by sample, or either
+
+    Raises InvalidInput for a name that does not exist.
+    """
+    if loss is not None:
+        one_of("loss", loss, LOSSES)
+    if reduction is not None:
+        one_of("reduction", reduction, REDUCTIONS)
+    for names in _activations(len(sizes) - 1, activations):
+        for name in (loss,) if loss else LOSSES:
+            needed = LOSSES[name].output_activation
+            if needed not in (None, names[-1]) or (LOSSES[name].targets == DISTRIBUTION and sizes[-1] == 1):
+                continue
+            for reduced in (reduction,) if reduction else REDUCTIONS:
+                for sign in negative:
+                    if False in online:
+                        yield Convention(names, name, reduced, sign)
+                    if True in online and (reduced != "mean" or reduction == "mean"):  # of one sample, mean is sum
+                        yield Convention(names, name, reduced, sign, online=True)
+
+
+def _activations(layers: int, declared: Sequence[str] | str | None) -> Iterator[tuple[str, ...]]:
+    known = (*ACTIVATIONS, SOFTMAX.name)
+    if isinstance(declared, str):
+        declared = (declared,) * layers
+    if declared is not None:
+        if not isinstance(declared, Sequence):
+            raise InvalidInput(f"activations: expected a name, or one per layer; got {declared!r}.")
+        for k, name in enumerate(declared):
+            one_of(f"activations[{k}]", name, known)
+        if len(declared) != layers:
+            raise InvalidInput(f"activations: expected {layers}, one per layer; got {len(declared)}.")
+        yield tuple(declared)
+        return
+    customary = ("sigmoid", "tanh", "relu", "leaky_relu", "softplus", "identity")
+    hidden = customary if layers > 1 else ("identity",)
+    for name in hidden:
+        for output in dict.fromkeys((name, "sigmoid", "identity", SOFTMAX.name, *customary)):
+            yield (*(name,) * (layers - 1), output)
+
+
+def probes(
+    sizes: Sequence[int], batches: Sequence[int], bias: str | Sequence[bool], dtype: str, seed: int
+) -> tuple[Case, ...]:
+    """Networks and data that hide nothing, one case per batch size; a convention's loss and activations come later.
+
+    Numbers are generic. Targets are sixty-fourths between 0 and 1 whose rows add up to 1 (of one output, any), so that
+    they suit every loss. A power of two as batch size and learning rate makes divisions and updates exact.
+    """
+    rng = Random(f"probes {seed} {sizes} {bias}")
+    nearest = PRECISIONS[dtype].nearest
+    column = isinstance(bias, str) and bias.startswith("column-")
+    count = len(sizes) - 1
+    if isinstance(bias, str):
+        one_of("bias", bias, BIASES)
+        everywhere = bias in ("separate", "weights-first", "weights-last")
+        biased = [everywhere or (bias == "hidden" and k + 1 < count) for k in range(count)]
+    else:
+        biased = list(bias)
+    if len(biased) != count:
+        raise InvalidInput(f"bias: expected {count} truth values, one per layer; got {len(biased)}.")
+
+    def row(length: int, size: float) -> tuple[float, ...]:
+        return tuple(nearest(rng.uniform(0.15, 1.0) * rng.choice((-1, 1)) * size) for _ in range(length))
+
+    cases = []
+    for number, batch in enumerate(batches):
+        layers = []
+        for k, units in enumerate(sizes[1:]):
+            inputs = sizes[k] + (column and k == 0)
+            weights = tuple(row(inputs, 1.6 / inputs**0.5) for _ in range(units))
+            layers.append(Dense(array_of(weights, dtype), row(units, 0.7) if biased[k] else None, "identity"))
+        x = tuple(row(sizes[0], 1.4) for _ in range(batch))
+        t = tuple(_shares(rng, sizes[-1]) for _ in range(batch))
+        inputs_given = with_ones(x, str(bias).removeprefix("column-")) if column else x
+        name, inputs_of, targets_of = f"probe-{seed}-{number}", array_of(inputs_given, dtype), array_of(t, dtype)
+        cases.append(Case(name, tuple(layers), inputs_of, targets_of, learning_rate=0.5, dtype=dtype))
+    return tuple(cases)
+
+
+def _shares(rng: Random, outputs: int) -> tuple[float, ...]:
+    """Generic sixty-fourths that add up to 1; of one output, any from 1/64 to 63/64."""
+    if outputs == 1:
+        return (rng.randrange(1, 64) / 64,)
+    parts = max(64, 2 ** (4 * outputs).bit_length())
+    cuts = sorted(rng.sample(range(1, parts), outputs - 1))
+    return tuple((b - a) / parts for a, b in zip((0, *cuts), (*cuts, parts), strict=True))

@@ -1,0 +1,241 @@
+"""Names the bug: which of the known faults, planted in the reference, gives the observed numbers?
+
+A fault is *proved* when the faulty reference reproduces every observed number within its own bounds on every case, when
+the right one does not, and when nothing else known does. Beyond the catalogue: a narrower format in one place, simple
+relations to the right numbers, two faults at once. What fits nothing is located: the first wrong step, and a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..backprop import RULES, Rules
+from ..case import Case, run
+from ..judging import Observation, Place, Verdict, as_matrix, computed, judge, observed
+from ..numbers import FLOAT64, PROFILES, BoundedArithmetic, narrowed
+from .conventions import Convention
+from .downcasts import DOWNCASTS, OF_FORMATS
+from .explanation import ROUNDINGS, Diagnosis, Evidence, Explanation, apart, by_rules, distances, reproduces, right
+from .faults import FAULTS, Fault, faulty_rules, touched_layers
+from .relations import calls, relations
+
+
+def diagnose(
+    evidence: Evidence, convention: Convention | None = None, kinds: Sequence[Kind] | None = None
+) -> Diagnosis:
+    """Try the catalogue, then downcasts, then relations to the right numbers; the first kind that fits is kept.
+
+    evidence: observations of one implementation; what the right algorithm explains needs no other explanation
+    convention: under which they were meant; the cases' own if None
+    kinds: what to try instead of `KINDS`; `pairs_of_faults` takes a hundred times as long
+    """
+    numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
+    coarse = reproduces(right(convention), evidence)  # then so does every fault that changes nothing here
+    if coarse and not _refused(evidence, convention):
+        return Diagnosis((), numbers)
+    for kind in KINDS if kinds is None else kinds:
+        fitting = [e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
+        if coarse:
+            fitting = [e for e in fitting if _changes_something(e, evidence, convention)]
+        if fitting:
+            return Diagnosis(_distinct(fitting, evidence), numbers)
+    return Diagnosis((), numbers)
+
+
+def _refused(evidence: Evidence, convention: Convention | None) -> bool:
+    """Whether the judge, whose bounds from step to step are the sharper ones, calls anything wrong."""
+    rules = RULES if convention is None else convention.rules()
+    return any(judge(case, observation, rules=rules).verdict is Verdict.WRONG for case, observation in evidence)
+
+
+def _changes_something(explanation: Explanation, evidence: Evidence, convention: Convention | None) -> bool:
+    """Whether it gives other numbers than the right algorithm, by more than roundings of float64."""
+    assert explanation.prediction is not None
+    roundings = ROUNDINGS * FLOAT64.unit_roundoff
+    return max(apart(explanation.prediction, right(convention), evidence).values(), default=1.0) > roundings
+
+
+def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagnosis:
+    """Only whether numbers follow from the calls before, for implementations that never say the same twice."""
+    numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
+    fitting = [e for e in calls(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
+    return Diagnosis(tuple(fitting), numbers)
+
+
+def single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+    """Every fault wherever it applies, and in each layer alone."""
+    case = evidence[0][0]
+    for fault in FAULTS:
+        layers = touched_layers(fault, case)
+        yield _explanation(fault, convention, layers[0] if len(layers) == 1 else None, alone=False)
+    for fault in FAULTS:
+        layers = touched_layers(fault, case)
+        if len(layers) > 1 and len(_changed(fault.rules(case))) == 1:
+            yield from (_explanation(fault, convention, layer, alone=True) for layer in layers)
+
+
+def _explanation(fault: Fault, convention: Convention | None, layer: int | None, alone: bool) -> Explanation:
+    rules = partial(_rules, fault, layer if alone else None)
+    return Explanation((fault.name,), fault.description, fault.mistake, layer, by_rules(rules, convention))
+
+
+def _rules(fault: Fault, layer: int | None, case: Case) -> Rules:
+    return faulty_rules(fault, case, layer)
+
+
+def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+    """Narrower formats, in one layer or in all; of those that fit, the ones whose own rounding comes nearest.
+
+    Their bounds are no proof of the format: a coarser one holds what a finer one does, and much else. But done in the
+    very format, the reference is about as far from the right numbers as the implementation was.
+    """
+    case, observation = evidence[0]
+    declared = PROFILES[observation.precision]
+    off = distances(right(convention), evidence)
+    fitting: list[tuple[float, Explanation]] = []
+    for name, kinds in DOWNCASTS.items():
+        if PROFILES[name].multiply.digits >= declared.multiply.digits:
+            continue
+        all_of_it = _in_format(evidence, name)
+        for fault in kinds:
+            touched = touched_layers(fault, case)
+            layers = [k for k in touched if _may_show(evidence, fault, k, name)]
+            places = [None] if len(layers) == len(touched) > 1 else []
+            for layer in places if all_of_it else [*layers, *places]:
+                alone = layer is not None and len(touched) > 1
+                e = _explanation(fault, convention, layer, alone)
+                assert e.prediction is not None
+                if (
+                    _as_far(off, apart(e.prediction, right(convention), evidence), declared.storage.unit_roundoff)
+                    and reproduces(e.prediction, evidence)
+                    and _steps_agree(evidence, convention, fault, layer if alone else None)
+                ):
+                    fitting.append((max(distances(e.prediction, evidence).values()), e))
+    nearest = min((far for far, _ in fitting), default=0.0)
+    near = [e for far, e in fitting if far <= NEARLY_AS_NEAR * nearest]
+    everything = [e for e in near if e.names[0].startswith("everything")]
+    in_one_layer = {e.names for e in near if e.layer is not None}
+    yield from everything[:1] or [e for e in near if e.layer is not None or e.names not in in_one_layer]
+
+
+def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundoff: float) -> bool:
+    """Whether every array is about as far from the right numbers as the explanation has it, and is right where that is.
+
+    An implementation may happen to be nearer than the reference; seldom much, of several arrays.
+    """
+    floor = ROUNDINGS * unit_roundoff
+    return all(
+        far <= AS_FAR * predicted[place] + floor and predicted[place] <= AS_FAR**2 * far + floor
+        for place, far in off.items()
+    )
+
+
+# Neither decides about right or wrong: how many times as far off an implementation's roundings may be as the
+# reference's in the same format, and what counts as equally near.
+AS_FAR = 16.0
+NEARLY_AS_NEAR = 3.0
+
+
+def _steps_agree(evidence: Evidence, convention: Convention | None, fault: Fault, layer: int | None) -> bool:
+    """Whether every step agrees with the fault in that layer: in the others, as sharply as with the right algorithm.
+
+    Where gradients themselves are narrower there is no more to see: steps are judged from gradients.
+    """
+    if "weight_gradient" in _changed(fault.rules(evidence[0][0])):
+        return True
+    for case, observation in evidence:
+        rules = faulty_rules(fault, case, layer)
+        rules = rules if convention is None else convention.rules(rules)
+        if judge(case, observation, rules=rules).verdict is Verdict.WRONG:
+            return False
+    return True
+
+
+def _may_show(evidence: Evidence, fault: Fault, layer: int, name: str) -> bool:
+    """Whether a layer's gradients are numbers of the format, where the fault computes them in it."""
+    narrow = {f"{rule}s" for rule in _changed(fault.rules(evidence[0][0])) & {"weight_gradient", "bias_gradient"}}
+    storage = PROFILES[name].storage
+    gradients = [
+        array.astype(float)
+        for _, observation in evidence
+        for place, array in observed(observation)
+        if place.layer == layer and place.quantity in narrow
+    ]
+    return all(np.array_equal(narrowed(g, storage), g, equal_nan=True) for g in gradients)
+
+
+def _in_format(evidence: Evidence, name: str) -> bool:
+    """Whether all numbers that are shown are numbers of the format."""
+    storage = PROFILES[name].storage
+    return all(
+        np.array_equal(narrowed(array.astype(float), storage), array.astype(float), equal_nan=True)
+        for _, observation in evidence
+        for _, array in observed(observation)
+    )
+
+
+def pairs_of_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+    """Two faults that replace different rules, at once."""
+    case = evidence[0][0]
+    changed = {fault.name: _changed(fault.rules(case)) for fault in FAULTS}
+    for one, other in combinations((fault for fault in FAULTS if fault.name not in ALONE), 2):
+        if changed[one.name] & changed[other.name]:
+            continue
+        words, mistakes = f"{one.description}, and {other.description}", f"{one.mistake}; {other.mistake}"
+        prediction = by_rules(partial(_both, one, other), convention)
+        yield Explanation((one.name, other.name), words, mistakes, None, prediction)
+
+
+ALONE = ("sign-of-gradient",)  # beside another fault that leads to a gradient of zero, it would explain any step
+
+Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
+KINDS: tuple[Kind, ...] = (single_faults, downcasts, relations)  # the surest first
+
+
+def _changed(rules: Rules) -> set[str]:
+    return {field.name for field in fields(Rules) if getattr(rules, field.name) is not getattr(RULES, field.name)}
+
+
+def _both(one: Fault, other: Fault, case: Case) -> Rules:
+    more = other.rules(case)
+    changes: dict[str, Any] = {name: getattr(more, name) for name in _changed(more)}
+    return replace(one.rules(case), **changes)
+
+
+def _distinct(explanations: Sequence[Explanation], evidence: Evidence) -> tuple[Explanation, ...]:
+    """Without a fault in one layer where the fault wherever it applies fits as well.
+
+    Of updates alone, faults of the update come first: they say the same in fewer steps.
+    """
+    everywhere = {e.names for e in explanations if e.layer is None and e.names and e.names[0] not in OF_FORMATS}
+    kept = [e for e in explanations if e.layer is None or e.names not in everywhere]
+    if all(observation.weight_gradients is None for _, observation in evidence):
+        case = evidence[0][0]
+        of_update = {fault.name for fault in FAULTS if _changed(fault.rules(case)) == {"update"}}
+        kept.sort(key=lambda e: not (e.names and set(e.names) <= of_update))
+    return tuple(kept)
+
+
+def located(case: Case, observation: Observation, convention: Convention | None = None) -> str:
+    """For what fits nothing: a map of each wrong array, a character per element. · right, # wrong, 0 wrongly zero."""
+    rules = RULES if convention is None else convention.rules()
+    bounds = computed(run(case, BoundedArithmetic(PROFILES[observation.precision]), rules))
+    lines = []
+    for place, array in observed(observation):
+        got = as_matrix(place, array).astype(float)
+        right = bounds[place].holds(got)
+        if right.all():
+            continue
+        lines.append(f"{place}: {int((~right).sum())} of {right.size} elements")
+        symbols = np.where(right, "·", np.where(got == 0, "0", "#"))
+        lines += ["  " + "".join(row[:WIDEST_MAP]) for row in symbols[:TALLEST_MAP]]
+    return "\n".join(lines)
+
+
+WIDEST_MAP, TALLEST_MAP = 64, 16

@@ -1,0 +1,158 @@
+"""What an explanation of wrong numbers is, and what it takes to be one: it must reproduce every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backprop import RULES, Rules
+from ..case import Case, run, run_online
+from ..judging import Observation, Place, as_matrix, computed, observed
+from ..numbers import PLAIN, PROFILES, Arithmetic, ArrayArithmetic, BoundedArithmetic, Matrix
+from .conventions import Convention
+
+Array = NDArray[np.float64]
+Evidence = Sequence[tuple[Case, Observation]]
+RulesFor = Callable[[Case], Rules]  # made anew for every run: some remember what they saw
+# What an implementation would give for a case; None where the explanation claims nothing about that one.
+Prediction = Callable[[Case, Arithmetic], Mapping[Place, Matrix] | None]
+
+# How near (of an array's largest number) plain floats must be for bounds to be worth computing. It decides nothing but
+# where to look: what is farther off than this is no rounding in any format.
+NEARBY = 0.15
+FEW_MULTIPLICATIONS = 500  # below which plain floats are done before NumPy has begun
+ROUNDINGS = 256  # of the largest number, that what should cancel to nothing may be off
+CASES_NEEDED = 2  # that an explanation which claims nothing about some must be right about
+
+ARRAYS = ArrayArithmetic("float64")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Something that reproduces every observed number.
+
+    names: of the catalogued faults, none for a relation such as a constant factor
+    words: completing "the implementation …";  mistake: how one comes to write that, if known
+    layer: the only one in which it happens; None for wherever it applies
+    prediction: what it would give; None where the explanation has left the process that found it
+    """
+
+    names: tuple[str, ...]
+    words: str
+    mistake: str
+    layer: int | None = None
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What explains wrong numbers. explanations: all that remain, more than one where no data tried tells them apart.
+
+    numbers: how many observed numbers each of them reproduces: all of them
+    """
+
+    explanations: tuple[Explanation, ...]
+    numbers: int
+
+    @property
+    def proved(self) -> bool:
+        """Whether one explanation is left, and all known others do not fit."""
+        return len(self.explanations) == 1
+
+    def in_words(self) -> Diagnosis:
+        """The same without the functions, which cannot go from one process to another."""
+        return replace(self, explanations=tuple(replace(e, prediction=None) for e in self.explanations))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the faults in the explanations, in order."""
+        return [name for explanation in self.explanations for name in explanation.names]
+
+
+def by_rules(rules_for: RulesFor, convention: Convention | None = None) -> Prediction:
+    """What the reference with these rules gives, under a convention (the case's own if None)."""
+
+    def rules(case: Case) -> Rules:
+        planted = rules_for(case)
+        return planted if convention is None else convention.rules(planted)
+
+    def prediction(case: Case, ar: Arithmetic) -> Mapping[Place, Matrix]:
+        return computed(run_online(case, ar, rules) if case.online else run(case, ar, rules(case)))
+
+    return prediction
+
+
+def right(convention: Convention | None = None) -> Prediction:
+    """What the right algorithm gives."""
+    return by_rules(lambda case: RULES, convention)
+
+
+def reproduces(prediction: Prediction, evidence: Evidence) -> bool:
+    """Whether every number of every observation is inside the bounds of what is predicted."""
+    claimed = 0
+    for case, observation in evidence:
+        shown = [(place, as_matrix(place, array)) for place, array in observed(observation)]
+        few = case.batch * sum(a * b for a, b in pairwise(case.sizes)) < FEW_MULTIPLICATIONS
+        floats = prediction(case, PLAIN if few else ARRAYS)
+        if floats is None:
+            continue
+        claimed += 1
+        unit = PROFILES[observation.precision].storage.unit_roundoff
+        if not _near([(array, np.array(floats[place], float)) for place, array in shown], unit):
+            return False
+        bounds = prediction(case, BoundedArithmetic(PROFILES[observation.precision]))
+        assert bounds is not None
+        if not all(bounds[place].holds(array).all() for place, array in shown):
+            return False
+    return claimed >= min(CASES_NEEDED, len(evidence))
+
+
+def distances(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
+    """How far, at most, a prediction in float64 arrays is from what was observed, in units of each array's largest.
+
+    Nothing is judged by it.
+    """
+    farthest: dict[Place, float] = {}
+    for case, observation in evidence:
+        floats = prediction(case, ARRAYS) or {}
+        for place, array in observed(observation):
+            if place in floats:
+                farthest[place] = max(farthest.get(place, 0.0), _off(as_matrix(place, array), floats[place]))
+    return farthest
+
+
+def apart(one: Prediction, other: Prediction, evidence: Evidence) -> dict[Place, float]:
+    """How far two predictions are from each other, at most, where something was observed."""
+    farthest: dict[Place, float] = {}
+    for case, observation in evidence:
+        first, second = one(case, ARRAYS) or {}, other(case, ARRAYS) or {}
+        for place, _ in observed(observation):
+            if place in first and place in second:
+                farthest[place] = max(farthest.get(place, 0.0), _off(first[place], second[place]))
+    return farthest
+
+
+def _off(got: NDArray[Any], wanted: NDArray[Any]) -> float:
+    with np.errstate(all="ignore"):
+        off = np.abs(got.astype(float) - wanted).max() / max(np.abs(wanted).max(), np.finfo(float).tiny)
+    return float(off) if np.isfinite(off) else np.inf
+
+
+def _near(pairs: Sequence[tuple[NDArray[Any], Array]], unit_roundoff: float) -> bool:
+    """Whether each array is near what is wanted; sums that cancel to nothing are compared with the largest of all."""
+    if any(got.shape != wanted.shape for got, wanted in pairs):
+        return False
+    with np.errstate(all="ignore"):
+        largest = max(float(np.abs(wanted).max()) for _, wanted in pairs)
+        if not np.isfinite(largest):
+            return True  # it is for the bounds to say
+        return all(
+            float(np.abs(got.astype(float) - wanted).max())
+            <= max(NEARBY * float(np.abs(wanted).max()), ROUNDINGS * unit_roundoff * largest)
+            for got, wanted in pairs
+        )

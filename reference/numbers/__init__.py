@@ -1,0 +1,24 @@
+"""Kinds of number: floats, arrays, values with error bounds, certified balls, and the formats that they come in.
+
+First to read: `arithmetic.py`, what the chain rule needs of a kind of number; then `plain.py`, `bounded.py`,
+`certified.py`. Where a format's roundings come from: `precision.py`, `error_model.py`, `atlas.py`.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..doors import door
+
+if TYPE_CHECKING:
+    from .arithmetic import Arithmetic, Curve, Functions, Matrix, Number, Rows
+    from .arrays import ArrayArithmetic, array_of, narrowed, numpy_dtype
+    from .atlas import ATLAS_FILE, Campaign, Measurement, campaigns, decoded, encoded, gross
+    from .bounded import BoundedArithmetic
+    from .bounded_values import Bounded, exactly
+    from .certified import BITS, BallFunctions, CertifiedArithmetic, Enclosure, enclosures
+    from .error_model import CHANNELS, LAMBDA, OUTWARD, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model
+    from .kernels import NUMPY, Kernels
+    from .plain import PLAIN, FloatFunctions, PlainArithmetic, PlainMatrix
+    from .precision import FLOAT64, PRECISIONS, PROFILES, Precision, Profile
+    from .reproducible import REPRODUCIBLE
+else:
+    __getattr__ = door(__name__)

@@ -1,0 +1,264 @@
+"""A matrix of values with error bounds, and the functions on it: how errors travel. What they are: see `bounded.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .error_model import OUTWARD, RANDOM, TRUTH, WORST, Model, OwnError
+from .kernels import NUMPY, Kernels
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """A matrix of values and, channels × rows × columns (or × 1 × 1), their errors. See this module's docstring."""
+
+    value: Array
+    errors: Array
+    model: Model
+
+    @property
+    def error(self) -> Array:
+        """How far a number of an honest implementation may be from `value`."""
+        error: Array = np.broadcast_to(self.errors[WORST] + self.errors[TRUTH], self.value.shape)
+        return error
+
+    def holds(self, got: NDArray[Any]) -> NDArray[np.bool_]:
+        """For each element of an array of this shape, whether an honest implementation may have got it."""
+        with np.errstate(all="ignore"):
+            held: NDArray[np.bool_] = np.abs(got.astype(np.float64) - self.value) <= self.error
+            return held
+
+    @cached_property
+    def reach(self) -> Array:
+        """The largest size that each element may have, exactly or in an implementation."""
+        size = np.abs(self.value)
+        if not self.exact:
+            size += self.errors[TRUTH]
+            size += self.errors[WORST]
+        return size
+
+    @cached_property
+    def widest(self) -> float:
+        """The largest `reach` of all; NaN if one is."""
+        return float(self.reach.max())
+
+    @property
+    def exact(self) -> bool:
+        """Whether everyone holds the very same numbers."""
+        return self.errors.shape[1:] == (1, 1) and not self.errors.any()
+
+    def rows(self, part: slice) -> Bounded:
+        """Some of the rows."""
+        shared = self.errors.shape[1] == 1 != len(self.value)
+        return Bounded(self.value[part], self.errors if shared else self.errors[:, part], self.model)
+
+    def __add__(self, other: Operand) -> Bounded:
+        if not isinstance(other, Bounded):
+            return self.rounded(self.value + other, self.errors)
+        return self._summed(self.value + other.value, other)
+
+    def __sub__(self, other: Operand) -> Bounded:
+        if not isinstance(other, Bounded):
+            return self.rounded(self.value - other, self.errors)
+        return self._summed(self.value - other.value, other)
+
+    def __mul__(self, other: Operand) -> Bounded:
+        if not isinstance(other, Bounded):
+            return self._scaled(other)
+        model = undivided_model(self, other)
+        errors = self.reach * other.errors + self.errors * other.reach
+        # Split into steps, a product may pass through twice an operand: (g + g·a)(1 − a).
+        for operand in (self, other):
+            if not 2 * operand.widest < operand.model.largest:
+                errors = unless_lost(2 * operand.reach, errors, operand.model.largest)
+        return self.rounded(self.value * other.value, errors, model=model)
+
+    def __truediv__(self, other: Operand) -> Bounded:
+        if not isinstance(other, Bounded):
+            # by a constant: either one division, or a product with a reciprocal that was rounded once for all elements
+            exact = _power_of_two(other)
+            own = self.model.roundings(0) if exact else self.model.roundings(1, self._of_reciprocal(other))
+            result = self.rounded(self.value / other, self._held(other, self.errors / abs(other)), own)
+            return result if abs(other) <= 1 else result.undivided(abs(other))
+        smallest = np.abs(other.value) - other.error  # of the denominators in reach
+        quotient = self.value / other.value
+        errors = (self.errors + self.reach / smallest * other.errors) / smallest
+        return self.rounded(quotient, np.where(smallest > 0, errors, np.inf))
+
+    def __neg__(self) -> Bounded:
+        return Bounded(-self.value, self.errors, self.model)
+
+    def __radd__(self, other: float) -> Bounded:
+        return self + other
+
+    def __rsub__(self, other: float) -> Bounded:
+        return self.rounded(other - self.value, self.errors)
+
+    def __rmul__(self, other: float) -> Bounded:
+        return self._scaled(other)
+
+    def undivided(self, divisor: float) -> Bounded:
+        """These numbers, by whose divisor an implementation may divide later than here."""
+        return Bounded(self.value, self.errors, self.model.putting_off(divisor))
+
+    def rounded(self, value: Array, errors: Array, own: OwnError | None = None, model: Model | None = None) -> Bounded:
+        """A result whose operands' errors have travelled into `errors`, with the error that the operation adds.
+
+        own: one rounding if not given;  model: this matrix's if not given
+        """
+        model = model or self.model
+        relative, growth, most = own or model.roundings(1)
+        size = np.abs(value) + errors[TRUTH] + errors[WORST]
+        grown = relative * size
+        grown += errors
+        grown *= growth
+        grown += model.lost  # zero is within reach of what may be subnormal
+        if not size.max() * most < model.largest / 2:  # rarely: then look at each
+            grown = unless_lost(np.abs(value) + grown[TRUTH] + grown[WORST], grown, model.largest)
+        return Bounded(value, grown, model)
+
+    def _scaled(self, factor: float) -> Bounded:
+        """Times an exact constant; exact for a power of two."""
+        own = self.model.roundings(0 if _power_of_two(factor) else 1)
+        return self.rounded(self.value * factor, self._held(factor, self.errors * abs(factor)), own)
+
+    def _summed(self, value: Array, other: Bounded) -> Bounded:
+        """A sum or difference: who divides later has done so here, if the other summand has nothing to be divided."""
+        model = min(self.model, other.model, key=_put_off)
+        return self.rounded(value, self.errors + other.errors, model=model)
+
+    def _held(self, constant: float, errors: Array) -> Array:
+        """The errors, infinite if the format does not hold the constant: 70,000 samples in float16."""
+        return errors if abs(constant) <= self.model.profile.storage.largest else np.full_like(errors, np.inf)
+
+    def _of_reciprocal(self, divisor: float) -> float:
+        """The rounding of 1/divisor, in units of u: more than one where it is subnormal."""
+        storage = self.model.profile.storage
+        return max(1.0, storage.underflow * abs(divisor) / storage.unit_roundoff)
+
+
+Operand = Bounded | float
+
+
+def undivided_model(left: Bounded, right: Bounded) -> Model:
+    """Of a product: that of the factor which may still have to be divided."""
+    return left.model if left.model is right.model else max(left.model, right.model, key=_put_off)
+
+
+def _put_off(model: Model) -> float:
+    return model.put_off
+
+
+def exactly(value: Any, model: Model) -> Bounded:
+    """Numbers that every implementation holds exactly."""
+    return Bounded(np.array(value, dtype=np.float64, ndmin=2, copy=None), np.zeros((model.channels, 1, 1)), model)
+
+
+def settled(value: Array, errors: Array, model: Model) -> Bounded:
+    """The final say on a result: flushing, overflow, and no NaN in a bound (a NaN would pass every comparison)."""
+    errors = errors + model.lost  # zero is within reach of what may be subnormal
+    return Bounded(value, unless_lost(np.abs(value) + errors[TRUTH] + errors[WORST], errors, model.largest), model)
+
+
+def unless_lost(size: Array, errors: Array, largest: float) -> Array:
+    """The errors, infinite where numbers of this size may have overflowed."""
+    if size.max() < largest:
+        return errors
+    return np.where(size < largest, errors, np.inf)  # not `>=`: a NaN must count as lost
+
+
+def _power_of_two(x: float) -> bool:
+    return bool(abs(np.frexp(x)[0]) == 0.5)
+
+
+class BoundedFunctions:
+    """Elementary functions on `Bounded`: an operand's error travels by the largest slope in reach; ulps are added."""
+
+    def __init__(self, model: Model, kernels: Kernels = NUMPY) -> None:
+        self.model = model
+        self.kernels = kernels
+
+    def constant(self, value: float) -> Bounded:
+        """A constant that the format may have to round."""
+        exact = exactly(value, self.model)
+        return exact.rounded(exact.value, exact.errors, self.model.roundings(0, 1))
+
+    def exp(self, x: Bounded) -> Bounded:
+        value = self.kernels.exp(x.value)
+        errors = value * self.kernels.exp(x.errors[TRUTH]) * self.kernels.expm1(x.errors)
+        return x.rounded(value, errors, self.model.function("exp"))
+
+    def log(self, x: Bounded) -> Bounded:
+        return x.rounded(self.kernels.log(x.value), self._over(x.errors, x.value - x.error), self.model.function("log"))
+
+    def log1p(self, x: Bounded) -> Bounded:
+        errors = self._over(x.errors, 1 + x.value - x.error)
+        return x.rounded(self.kernels.log1p(x.value), errors, self.model.function("log1p"))
+
+    def tanh(self, x: Bounded) -> Bounded:
+        nearest_zero = np.maximum(np.abs(x.value) - x.error, 0)
+        steepness = self.kernels.cosh(nearest_zero)
+        return x.rounded(self.kernels.tanh(x.value), x.errors / (steepness * steepness), self.model.function("tanh"))
+
+    def sqrt(self, x: Bounded) -> Bounded:
+        """|√a − √b| = |a − b| / (√a + √b), which is at most √|a − b| too. IEEE 754 rounds it correctly."""
+        value = self.kernels.sqrt(x.value)
+        return x.rounded(value, np.fmin(x.errors / value, self.kernels.sqrt(x.errors)))
+
+    def absolute(self, x: Bounded) -> Bounded:
+        return Bounded(np.abs(x.value), x.errors, x.model)
+
+    def maximum(self, x: Operand, y: Operand) -> Bounded:
+        first, second = self._bounded(x), self._bounded(y)
+        errors = np.maximum(first.errors, second.errors)
+        errors = np.where(first.value - first.error > second.value + second.error, first.errors, errors)
+        errors = np.where(second.value - second.error > first.value + first.error, second.errors, errors)
+        return Bounded(np.maximum(first.value, second.value), errors, self.model)
+
+    def minimum(self, x: Operand, y: Operand) -> Bounded:
+        first, second = self._bounded(x), self._bounded(y)
+        return -self.maximum(-first, -second)
+
+    def step(self, x: Bounded) -> Bounded:
+        """At a kink, and wherever an honest pre-activation may lie on either side, all of [0, 1] is admissible.
+
+        The exact result is then a set: `truth` encloses it, and an implementation's number is one of it.
+        """
+        sure = np.abs(x.value) > x.error
+        value = np.where(sure, (x.value > 0).astype(np.float64), 0.5)
+        errors = np.zeros((self.model.channels, *value.shape))
+        errors[TRUTH] = np.where(sure, 0.0, 0.5)
+        return Bounded(value, errors, x.model)
+
+    def either(self, first: Bounded, second: Bounded) -> Bounded:
+        """The first's value with bounds that cover both computations."""
+        reach = (np.abs(first.value - second.value) + second.errors) * OUTWARD
+        errors = np.maximum(first.errors, reach)  # NaN where both values are infinite, say: `settled` sees to it
+        errors[TRUTH] = first.errors[TRUTH]
+        if len(errors) > RANDOM:  # a difference between the two is no rounding error
+            errors[RANDOM] = np.fmax(first.errors[RANDOM], second.errors[RANDOM])
+        return settled(first.value, errors, first.model)
+
+    def by_way_of(self, result: Bounded, step: Bounded) -> Bounded:
+        """The result, and nothing is known of it where the step may overflow."""
+        if np.isfinite(step.errors).all():
+            return result
+        lost = ~np.isfinite(step.errors).all(axis=0)
+        return Bounded(result.value, np.where(lost, np.inf, result.errors), result.model)
+
+    def undivided(self, quotient: Bounded, divisor: float) -> Bounded:
+        """See `Bounded.undivided`."""
+        return quotient.undivided(divisor)
+
+    def _over(self, errors: Array, smallest: Array) -> Array:
+        return np.where(smallest > 0, errors / smallest, np.inf)
+
+    def _bounded(self, x: Operand) -> Bounded:
+        return x if isinstance(x, Bounded) else exactly(float(x), self.model)

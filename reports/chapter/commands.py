@@ -1,0 +1,134 @@
+"""`backproof example`, `claims` and `train`. Imports inside commands keep --help quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..guard import INTERRUPTED
+from ..options import AGREES, WRONG, AdapterNames, whole_numbers
+from ..views import note, progress, show_report
+
+
+def example(adapter: AdapterNames = None) -> None:
+    """The chapter's worked example: printed, as printed, signs restored; then backward and one delta-rule step."""
+    from ...adapters.adapter import chosen, known_adapters
+    from .example import example as worked
+
+    present = chosen(adapter or ())
+    report, agrees = worked(present)
+    show_report(report)
+    if not adapter:
+        for absent in known_adapters().values():
+            if not absent.present:
+                note(f"not installed: {absent.name}; to bring it: {absent.install}")
+    raise typer.Exit(AGREES if agrees else WRONG)
+
+
+class LedgerFormat(StrEnum):
+    """How the ledger is printed."""
+
+    terminal = "terminal"
+    markdown = "markdown"
+    html = "html"
+    json = "json"
+
+
+def claims(
+    adapter: AdapterNames = None,
+    format: Annotated[LedgerFormat, typer.Option(help="What is printed.")] = LedgerFormat.terminal,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write claims.md, .html and .json there.")
+    ] = None,
+) -> None:
+    """Run the chapter's claims, one by one: what holds, what holds with a limit, what is too strong."""
+    from ...adapters.adapter import chosen
+    from ...reference.case import InvalidInput
+    from ..views import prepare, write_pages
+    from . import ledger
+
+    if out is not None:
+        prepare(out)
+    taking_part = [each for each in chosen(adapter or ()) if each.train]
+    if not taking_part:
+        raise InvalidInput("--adapter: none of these can train; plain, torch and jax can.")
+    names = [each.name for each in taking_part]
+    with progress(len(ledger.CHECKS)) as done:
+        entries = ledger.ledger(taking_part, done)
+    views = {
+        "terminal": ledger.terminal(entries), "markdown": ledger.markdown(entries),
+        "html": ledger.html(entries, names), "json": ledger.as_json(entries),
+    }  # fmt: skip
+    failure = None
+    if out is not None:
+        files = {"claims.md": "markdown", "claims.html": "html", "claims.json": "json"}
+        try:
+            for path in write_pages(out, {name: views[view] for name, view in files.items()}):
+                note(f"wrote {path}")
+        except InvalidInput as error:  # which is said after the result
+            failure = error
+    show_report(views[format.value], plain=format is not LedgerFormat.terminal)
+    if failure is not None:
+        raise failure
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Rows of inputs, then targets; XOR by default.")
+    ] = None,
+    sizes: Annotated[str, typer.Option(help="Units per layer, the inputs first.")] = "2,2,1",
+    activation: Annotated[str, typer.Option(help="Of all layers.")] = "sigmoid",
+    bias: Annotated[str, typer.Option(help="separate, hidden (none at the output) or none.")] = "hidden",
+    loss: Annotated[
+        str, typer.Option(help="Such as half_squared_error or binary_cross_entropy.")
+    ] = "half_squared_error",
+    optimizer: Annotated[
+        str, typer.Option(help="delta rule, momentum, nesterov, adagrad, rmsprop or adam.")
+    ] = "delta rule",
+    rate: Annotated[float | None, typer.Option(help="Learning rate; a usual one for the optimizer by default.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Updates, each by all samples.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Of the random start; many starts are unlucky.")] = 10,
+    adapter: Annotated[str, typer.Option(help="plain, torch or jax.")] = "plain",
+    load: Annotated[Path | None, typer.Option(metavar="JSON", help="Start from these weights.")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="JSON", help="Write the weights there.")] = None,
+) -> None:
+    """Train the chapter's net, or a given one, and print what it has learned."""
+    from ...adapters.adapter import chosen
+    from ...reference.case import Case, InvalidInput, one_of
+    from ...reference.update_rules import UPDATE_RULES
+    from ..views import prepare_file, replace_file
+    from . import train as training
+
+    one_of("--optimizer", optimizer, UPDATE_RULES)
+    (by,) = chosen([adapter])
+    if by.train is None:
+        raise InvalidInput(f"--adapter: {adapter} cannot train; plain, torch and jax can.")
+    layers = (
+        training.network(whole_numbers(sizes) or [], activation, seed, bias) if load is None else training.loaded(load)
+    )
+    inputs, targets = training.samples(data, len(layers[0].weights[0]), len(layers[-1].weights))
+    case = Case("train", layers, inputs, targets, loss=loss, learning_rate=rate)
+    if save is not None:
+        prepare_file("--save", save)
+    try:
+        with progress(epochs) as done:
+            losses, learned = training.learn(
+                case, optimizer, epochs, by, lambda epoch, of: done(f"{optimizer}, loss {of:.6f}")
+            )
+    except KeyboardInterrupt:
+        note("interrupted; nothing was written.")
+        raise typer.Exit(INTERRUPTED) from None
+    show_report(
+        f"loss {losses[0]:.6g} before, {len(losses)} updates by {optimizer}, {adapter}\n"
+        + training.truth_table(case, learned)
+    )
+    if save is not None:
+        replace_file("--save", save, training.saved(learned))
+        note(f"wrote {save}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"example": example, "claims": claims, "train": train}

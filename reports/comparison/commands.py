@@ -1,0 +1,207 @@
+"""`backproof compare`, `report` and `adapters`. Imports inside commands keep --help quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..guard import INTERRUPTED
+from ..options import EXIT_CODES, WRONG, AdapterNames, Format, Jobs, Strict, processes_for
+from ..views import EndedBySignal, note, processes, progress, say, show_report, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ...adapters.adapter import Adapter
+    from ...reference.case import Case
+    from .results import Results
+
+
+def compare(
+    adapter: AdapterNames = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated. Default: all.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help="Only cases of this name or pattern, such as 'xor-*'; may be repeated.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
+    strict: Strict = False,
+    jobs: Jobs = 0,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RESULTS.JSON", help="Also say what changed since that run.")
+    ] = None,
+) -> None:
+    """Run every standard case on every adapter and judge every number."""
+    from ...adapters.adapter import chosen, known_adapters
+    from ..views import FORMATS, prepare
+    from .changes import changes
+    from .results import decoded
+
+    old = None if against is None else decoded(against)
+    present = chosen(adapter or ())
+    cases = _chosen_cases(case or [], dtype or [])
+    _check_dtypes(present, {case.dtype for case in cases})
+    if out is not None:
+        prepare(out)
+    absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
+    results, ended = _compared(cases, present, absent, processes_for(jobs))
+    render, _ = FORMATS[format.value]
+    with _also_written(results, out):
+        show_report(render(results), plain=format is not Format.terminal)
+        if old is not None:
+            said = changes(old, results, "github" if format is Format.markdown else "simple_outline")
+            _show_changes(said, format)
+    if ended is not None:
+        note(f"ended early: {len(results.cases)} of {results.planned} cases are in the report.")
+    raise typer.Exit(exit_code(results, strict) if ended is None else ended)
+
+
+def exit_code(results: Results, strict: bool = False) -> int:
+    """That of the verdict."""
+    return WRONG if strict and results.verdict == "suspect" else EXIT_CODES[results.verdict]
+
+
+def _show_changes(said: str, format: Format) -> None:
+    """On stdout where that is for people, on stderr where it is for a program."""
+    if format in (Format.terminal, Format.markdown):
+        show_report("\n" + said, plain=format is Format.markdown)
+    else:
+        note("\n" + said.removesuffix("\n"))
+
+
+@contextmanager
+def _also_written(results: Results, out: Path | None) -> Iterator[None]:
+    """Every view in a folder; where that cannot be, the body still shows the result before it is said."""
+    from ...reference.case import InvalidInput
+    from ..views import write
+
+    failure = None
+    if out is not None:
+        try:
+            for path in write(results, out):
+                note(f"wrote {path}")
+        except InvalidInput as error:
+            failure = error
+    yield
+    if failure is not None:
+        raise failure
+
+
+def render_again(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.JSON", help="As `compare --out` writes it.")],
+    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
+    strict: Strict = False,
+) -> None:
+    """Render an old run again, without running anything. The exit code is that of its runs."""
+    from ..views import FORMATS, prepare
+    from .results import decoded
+
+    document = decoded(results)
+    if out is not None:
+        prepare(out)
+    render, _ = FORMATS[format.value]
+    with _also_written(document, out):
+        show_report(render(document), plain=format is not Format.terminal)
+    raise typer.Exit(exit_code(document, strict))
+
+
+def list_adapters(
+    adapter: AdapterNames = None,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="Measure each framework's elementary functions against certified balls.")
+    ] = False,
+) -> None:
+    """The implementations that can be compared, and how to bring those that are absent."""
+    from ...adapters.adapter import chosen, known_adapters
+
+    if accuracy:
+        from ..trials import accuracy_rows, findings, measure
+
+        measured = measure(chosen(adapter or ()), progress=note)
+        dtypes = list(dict.fromkeys(m.precision for m in measured))
+        show_report(
+            table_of(
+                accuracy_rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)]
+            )
+        )
+        for finding in findings(measured):
+            say(f"finding: {finding}")
+        return
+    known = known_adapters()
+    named = known.values() if not adapter else chosen(adapter)
+    rows = [
+        [
+            each.name,
+            each.summary,
+            ", ".join(each.dtypes),
+            each.version or "",
+            "yes" if each.present else f"no: {each.install}",
+        ]
+        for each in named
+    ]
+    show_report(table_of(rows, ["adapter", "what it is", "dtypes", "version", "installed"]))
+
+
+def _chosen_cases(patterns: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
+    from fnmatch import fnmatchcase
+
+    from ...reference.case import one_of
+    from ...reference.cases import standard_cases
+    from ...reference.numbers import PRECISIONS
+
+    for dtype in dtypes:
+        one_of("--dtype", dtype, PRECISIONS)
+    cases = standard_cases(tuple(dict.fromkeys(dtypes)) or tuple(PRECISIONS))
+    names = list(dict.fromkeys(case.name for case in cases))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            one_of("--case", pattern, names)
+    return [case for case in cases if not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns)]
+
+
+def _check_dtypes(adapters: Sequence[Adapter], dtypes: set[str]) -> None:
+    """An adapter that runs none of the cases would be missing from the report without a word."""
+    from ...reference.case import InvalidInput
+
+    for adapter in adapters:
+        if not dtypes & set(adapter.dtypes):
+            raise InvalidInput(f"--dtype: adapter {adapter.name} runs {', '.join(adapter.dtypes)} only.")
+
+
+FEW_CASES = 8  # fewer than this are done before a pool of processes has started
+
+
+def _compared(
+    cases: Sequence[Case], present: Sequence[Adapter], absent: Sequence[Adapter], jobs: int
+) -> tuple[Results, int | None]:
+    """The matrix, in this process or, for many cases, in several; and the exit code of what ended it early, if it was.
+
+    Raises what ended it where no case was finished by then.
+    """
+    from .matrix import compare as compared
+
+    kept: list[Results] = []
+    try:
+        with progress(len(cases)) as advance:
+
+            def done(case: Case) -> None:
+                advance(f"{case.name} {case.dtype}")
+
+            if jobs == 1 or len(cases) <= FEW_CASES:
+                return compared(cases, present, absent, progress=done, ended_early=kept.append), None
+            with processes(min(jobs, len(cases))) as executor:
+                return compared(cases, present, absent, executor, done, kept.append), None
+    except (KeyboardInterrupt, EndedBySignal) as end:
+        code = int(str(end.code)) if isinstance(end, EndedBySignal) else INTERRUPTED
+        if not kept:
+            note("interrupted; nothing was written.")
+            raise typer.Exit(code) from None
+        return kept[-1], code
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"compare": compare, "report": render_again, "adapters": list_adapters}

@@ -1,0 +1,49 @@
+"""What commands share: options, exit codes, and how a report is printed."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+AGREES, WRONG, UNANSWERED = 0, 1, 3
+EXIT_CODES = {"agrees": AGREES, "undecided": AGREES, "suspect": AGREES, "wrong": WRONG, "unanswered": UNANSWERED}
+
+
+class Format(StrEnum):
+    """How a report is printed."""
+
+    terminal = "terminal"
+    markdown = "markdown"
+    html = "html"
+    junit = "junit"
+    json = "json"
+
+
+AdapterNames = Annotated[
+    list[str] | None, typer.Option("--adapter", help="Only this one; may be repeated. Default: all that are installed.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")]
+ONE_PER_CORE = 0
+Jobs = Annotated[int, typer.Option(min=ONE_PER_CORE, max=1024, help="Processes; 0 for one per core.")]
+
+
+def processes_for(jobs: int) -> int:
+    """How many processes an option means."""
+    return os.cpu_count() or 1 if jobs == ONE_PER_CORE else jobs
+
+
+def whole_numbers(text: str | None) -> list[int] | None:
+    """What `--sizes` means. Raises InvalidInput."""
+    from ..adapters.protocol import printable
+    from ..reference.case import InvalidInput
+
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        shown = printable(text, 60)
+        raise InvalidInput(f"--sizes: expected whole numbers by commas, such as 2,3,1; got {shown!r}.") from None

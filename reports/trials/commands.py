@@ -1,0 +1,56 @@
+"""`backproof selftest` and `bench`. Imports inside commands keep --help quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from ..options import EXIT_CODES, WRONG, AdapterNames, Jobs, processes_for
+from ..views import show_report, table_of
+
+
+def selftest(
+    clean: Annotated[int, typer.Option(min=0, help="So many random correct implementations: none may be accused.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first; an alarm is reproduced by its number.")] = 0,
+    power: Annotated[bool, typer.Option("--power", help="The smallest errors that are seen, by layer.")] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Plant every catalogued fault: is it seen, and named?")
+    ] = False,
+    adapter: AdapterNames = None,
+    jobs: Jobs = 0,
+) -> None:
+    """backproof on trial: correct implementations must not be accused, small errors must be seen.
+
+    Exit codes: 0 passed; 1 an implementation was accused, or an error was missed; 3 nobody was accused, but a framework
+    failed, other than as is known of it on some processors (JAX has no float16 without F16C), or none answered.
+    """
+    if not clean and not power and not faults:
+        raise typer.BadParameter("name a trial: --clean N, --power or --faults")
+    from . import running as trials
+
+    failed, campaign = False, "agrees"
+    if clean:
+        campaign = trials.clean(clean, first, adapter, processes_for(jobs))
+    if faults:
+        failed = trials.faults(adapter, processes_for(jobs)) or failed
+    if power:
+        from .power import HEADERS, rows
+
+        table = rows()
+        show_report(table_of(table, list(HEADERS)))
+        failed = failed or any(row[-1] == "NO" for row in table)
+    raise typer.Exit(WRONG if failed else EXIT_CODES[campaign])
+
+
+def bench(
+    small: Annotated[bool, typer.Option("--small", help="Without the net of 16.8 million weights.")] = False,
+) -> None:
+    """How long judging takes, in units of one backpropagation."""
+    from .bench import bench as measurements
+
+    show_report(table_of(list(measurements(large=not small)), ["what", "median", "ratio"]))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"selftest": selftest, "bench": bench}

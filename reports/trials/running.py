@@ -1,0 +1,95 @@
+"""The self-tests on the command line: run, counted, shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..views import processes, progress, say, show_report, table_of
+
+if TYPE_CHECKING:
+    from .selftest import Trial
+
+
+def faults(names: list[str] | None, jobs: int) -> bool:
+    """Plant the catalogue; whether a visible fault was not seen, or was called by another's name."""
+    from collections import Counter
+
+    from ...adapters.adapter import chosen
+    from .fault_trials import KINDS, NETWORKS, OUTCOMES, trials
+
+    frameworks = [each.name for each in chosen(names or ())]
+    kinds = [(where, dtype) for where, dtype in KINDS if where in frameworks]
+    outcomes: Counter[tuple[str, str, str]] = Counter()
+    by_fault: dict[str, Counter[tuple[str, str]]] = {}
+    with progress(None) as done, processes(jobs) as executor:
+        for trial in trials(kinds, NETWORKS, executor):
+            outcomes[trial.where, trial.dtype, trial.named] += 1
+            by_fault.setdefault(trial.fault, Counter())[trial.dtype, trial.named] += 1
+            done(f"{trial.where} {trial.dtype}")
+            if trial.named in ("not", "otherwise") and trial.dtype != "bfloat16":
+                found = ", ".join(trial.diagnosis.names) if trial.diagnosis else ""
+                where = f"{trial.where} {trial.dtype}, {'-'.join(map(str, trial.network.sizes))}"
+                say(f"{trial.named} named: {trial.fault} in {where}: {found or 'no explanation'}")
+    dtypes = list(dict.fromkeys(dtype for _, dtype in kinds))
+    rows = [
+        [fault, *(" / ".join(str(counts[dtype, k]) for k in OUTCOMES) for dtype in dtypes)]
+        for fault, counts in by_fault.items()
+    ]
+    show_report(table_of(rows, ["fault", *(f"{dtype}: {' / '.join(OUTCOMES)}" for dtype in dtypes)]))
+    show_report(
+        table_of(
+            [[w, d, *(str(outcomes[w, d, k]) for k in OUTCOMES)] for w, d in kinds],
+            ["planted in", "dtype", *OUTCOMES],
+        )
+    )
+    # bfloat16's bounds do not see everything: what they cannot see is counted, and no failure
+    return any(k == "otherwise" or (k == "undetected" and d != "bfloat16") for _, d, k in outcomes)
+
+
+def clean(count: int, first: int, names: list[str] | None, jobs: int) -> str:
+    """Run the trial of correct implementations; what became of it, in `selftest.outcome`'s words."""
+    from collections import Counter
+
+    from ...adapters.adapter import chosen
+    from . import selftest
+
+    frameworks = [each.name for each in chosen(names or ())]
+    trials = []
+    with progress(count) as done, processes(jobs) as executor:
+        for trial in selftest.clean(count, first, executor, frameworks):
+            trials.append(trial)
+            done(f"{trial.framework} {trial.dtype}")
+            if trial.alarm and trial.verdict != "unanswered":
+                a = trial.alarm
+                say(f"{a.verdict}   configuration {a.number}: {a.configuration}\n        {a.places}")
+    for line in unanswered(trials):
+        say(line)
+    verdicts = Counter((trial.framework, trial.dtype, trial.verdict) for trial in trials)
+    kinds = ("agrees", "undecided", "suspect", "wrong", "unanswered")
+    cells = dict.fromkeys((framework, dtype) for framework, dtype, _ in sorted(verdicts))
+    rows = [[f, d, *(str(verdicts[f, d, kind]) for kind in kinds)] for f, d in cells]
+    rows.append(["all", "", *(str(sum(n for key, n in verdicts.items() if key[2] == kind)) for kind in kinds)])
+    show_report(table_of(rows, ["framework", "dtype", *kinds]))
+    return selftest.outcome(trials)
+
+
+def unanswered(trials: Sequence[Trial]) -> list[str]:
+    """For each way in which a framework failed, a line: how often, the first configuration, and what it said there."""
+    from ..views import alike
+
+    groups: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if trial.alarm and trial.verdict == "unanswered":
+            groups.setdefault((trial.framework, trial.dtype, alike(trial.alarm.places)), []).append(trial)
+    lines = []
+    for (framework, dtype, _), failed in groups.items():
+        alarm = failed[0].alarm
+        assert alarm is not None
+        known = (
+            "; known of this framework on some processors: not counted as a failure" if failed[0].unavailable else ""
+        )
+        said = " ".join(alarm.places.split())
+        count = f"{len(failed)} configuration{'s' * (len(failed) > 1)}, first {alarm.number}"
+        lines.append(f"unanswered   {framework} {dtype}, {count} ({alarm.configuration}): {said}{known}")
+    return lines

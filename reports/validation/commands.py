@@ -1,0 +1,121 @@
+"""`backproof verify`. Imports inside it keep --help quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..options import AGREES, UNANSWERED, WRONG, Format, Strict, whole_numbers
+from ..views import show_report
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+def verify(
+    context: typer.Context,
+    target: Annotated[
+        str | None, typer.Argument(metavar="[MODULE:FUNCTION]", help="Such as mynet.backprop:gradients.")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option(help="Instead: a program in any language that speaks protocol 1 (docs/protocol.md).")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead: a file of answers to the published test vectors.")
+    ] = None,
+    returns: Annotated[str, typer.Option(help="gradients, updated or outputs: see backproof.verify.")] = "gradients",
+    sizes: Annotated[str | None, typer.Option(help="Units per layer, the inputs first, such as 2,3,1.")] = None,
+    activations: Annotated[str | None, typer.Option(help="One for all layers, or one per layer, by commas.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Declared loss; found out by default.")] = None,
+    reduction: Annotated[
+        str | None, typer.Option(help="sum, mean or 'mean over outputs'; found out by default.")
+    ] = None,
+    bias: Annotated[
+        str | None, typer.Option(help="separate, none, hidden, weights-first, …: see docs/validate.md.")
+    ] = None,
+    orientation: Annotated[str | None, typer.Option(help="units_by_inputs or inputs_by_units.")] = None,
+    updates: Annotated[str | None, typer.Option(help="Of updated weights: batch or online (per sample).")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples per probe.")] = None,
+    dtype: Annotated[str, typer.Option(help="float64, float32, float16 or bfloat16.")] = "float64",
+    learning_rate: Annotated[float | None, typer.Option(help="Of updated weights.")] = None,
+    cases: Annotated[str, typer.Option(help="few, standard or many probes; for a command also a number.")] = "standard",
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds per call or answer.")] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="Start the command anew for every case.")] = False,
+    hello: Annotated[bool, typer.Option("--hello", help="Ask the command first what it can do.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes of the command at a time.")] = 1,
+    strict: Strict = False,
+    format: Annotated[Format, typer.Option(help="terminal, markdown, junit or json.")] = Format.terminal,
+) -> None:
+    """Judge somebody's backpropagation, and name its bug. The function runs in a process of its own."""
+    from ...reference.case import InvalidInput
+
+    if (target is not None) + (command is not None) + (answers is not None) != 1:
+        raise InvalidInput("verify: expected one of MODULE:FUNCTION, --command and --answers.")
+    if format is Format.html:
+        raise InvalidInput("--format: verify reports as terminal, markdown, junit or json; html is of compare.")
+    _refuse_what_is_not_taken(context, "MODULE:FUNCTION" if target else "--command" if command else "--answers")
+    names = activations.split(",") if activations and "," in activations else activations
+    options = {
+        "returns": returns, "sizes": whole_numbers(sizes), "activations": names, "loss": loss,
+        "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
+        "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
+    }  # fmt: skip
+    report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
+    show_report(_verification(report, format), plain=format is not Format.terminal)
+    if report.ok:
+        raise typer.Exit(AGREES)
+    raise typer.Exit(WRONG if report.verdict in ("wrong", "suspect") else UNANSWERED)
+
+
+def _verified(
+    target: str | None, command: str | None, answers: Path | None, options: dict[str, Any], process: dict[str, Any]
+) -> Report:
+    if target is not None:
+        from .isolated import verify_by_name
+
+        return verify_by_name(target, options)
+    if answers is not None:
+        from ..vectors import verify_answers
+
+        return verify_answers(answers, strict=options["strict"])
+    from .verify_process import verify_command
+
+    assert command is not None
+    of_functions = ("returns", "orientation")
+    return verify_command(command, **{k: v for k, v in options.items() if k not in of_functions}, **process)
+
+
+NOT_TAKEN = {"MODULE:FUNCTION": ("once", "hello", "jobs"), "--command": ("returns", "orientation")}
+
+
+TAKEN_WITH_ANSWERS = ("answers", "strict", "format")
+
+
+def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
+    """An option that would have no effect is refused, not dropped."""
+    from ...reference.case import InvalidInput
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+        if given and (name not in TAKEN_WITH_ANSWERS if door == "--answers" else name in NOT_TAKEN[door]):
+            raise InvalidInput(f"--{name.replace('_', '-')} says nothing with {door}; leave it out.")
+
+
+def _verification(report: Report, format: Format) -> str:
+    from ..views import json_text, junit_of, markdown_block
+
+    match format:
+        case Format.json:
+            return json_text(report.to_json()) + "\n"
+        case Format.junit:
+            return junit_of(report)
+        case Format.markdown:
+            return markdown_block(str(report)) + "\n"
+    return f"{report}\n"
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"verify": verify}

@@ -1,0 +1,83 @@
+"""What is on trial, and what a verification found of it, as people and programs read it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ...reference.case import Case
+from ...reference.diagnosis import Diagnosis
+from ...reference.judging import Observation
+from ..views import printable_lines
+
+
+class WrongGradients(AssertionError):
+    """`Report.raise_for_wrong` and `assert_gradients` raise it; its text is the report."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The implementation, as far as a report speaks of it.
+
+    returns: gradients, updated or outputs, or several of them by "any";  stored: how it stores its parameters, in words
+    bias: a form that `probes` knows;  observe: to ask it once more, which may raise Unanswered; None if it cannot be
+    """
+
+    returns: str
+    stored: str
+    bias: str | Sequence[bool] = "separate"
+    observe: Callable[[Case], Observation] | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found.
+
+    verdict: agrees, suspect, wrong, undecided or unanswered
+    conventions: what the function was found, or declared, to compute; None where that is not known
+    findings: everything else that there is to say, the most important first
+    digits: decimal digits that the weakest gradient was checked to
+    probes: the name and the verdict of every probe that was answered
+    """
+
+    verdict: str
+    conventions: str | None
+    findings: tuple[str, ...]
+    digits: float | None
+    diagnosis: Diagnosis | None = None
+    strict: bool = False
+    details: tuple[str, ...] = ()
+    probes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong, nor, if strict, suspect."""
+        return self.verdict == "agrees" or (self.verdict == "suspect" and not self.strict)
+
+    def __str__(self) -> str:
+        head, findings = self.verdict, self.findings
+        if self.verdict == "agrees" and self.digits is not None:
+            head += f", to {math.floor(self.digits)} digits"
+        if self.conventions:
+            head += f": {self.conventions}"
+        elif findings:
+            head, findings = f"{head}: {findings[0]}", findings[1:]
+        lines = [head, *(f"  {line}" for finding in findings for line in finding.splitlines())]
+        lines += [f"    {line}" for detail in self.details for line in detail.splitlines()]
+        return printable_lines("\n".join(lines))
+
+    def raise_for_wrong(self) -> None:
+        """Raise WrongGradients, with the report as its text, unless `ok`."""
+        if not self.ok:
+            raise WrongGradients(str(self))
+
+    def to_json(self) -> str:
+        """The report as a JSON object."""
+        names = [] if self.diagnosis is None else self.diagnosis.names
+        return json.dumps(
+            {"verdict": self.verdict, "ok": self.ok, "conventions": self.conventions, "findings": list(self.findings),
+             "digits": self.digits, "faults": names, "details": list(self.details), "probes": dict(self.probes)},
+            ensure_ascii=False, indent=1,
+        )  # fmt: skip

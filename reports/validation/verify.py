@@ -1,0 +1,278 @@
+"""The front door: hand over a function, get a verdict, and the name of its bug.
+
+`verify` calls the function on probes (`reference/conventions.py`), finds out which conventions it follows where they
+were not declared, judges every number, and diagnoses what is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ...adapters.adapter import Unanswered
+from ...reference.case import Case, Dense, InvalidInput, network_sizes, one_of
+from ...reference.diagnosis import BATCHES as BATCHES_REACHED
+from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, diagnose, probes, reaching_probes
+from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
+from ...reference.losses import DISTRIBUTION, LOSSES
+from ...reference.numbers import PRECISIONS
+from .asking import Question, ask
+from .assess import assess, because, steps
+from .call import ORIENTATIONS, Array, Call, ModifiedInputs, alternatives, as_array, how_to_call
+from .declared import declared_batch, declared_learning_rate, declared_timeout
+from .report import Report, Subject, WrongGradients
+
+__all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
+
+RETURNS = ("gradients", "updated", "outputs")
+UPDATES = {"batch": False, "online": True}
+CASES = ("standard", "few", "many")
+BATCHES = {"standard": (4, 1, 2, 1), "few": (4, 1), "many": (4, 1, 2, 1, 8, 1, 16, 1)}  # of generic probes
+ROUNDS = {"few": 0, "standard": 1, "many": 3}  # of those that reach further
+
+
+def verify(
+    function: Callable[..., Any],
+    *,
+    returns: str = "gradients",
+    sizes: Sequence[int] | None = None,
+    activations: Sequence[str] | str | None = None,
+    loss: str | None = None,
+    reduction: str | None = None,
+    bias: str | Sequence[bool] | None = None,
+    orientation: str | None = None,
+    batch: int | None = None,
+    dtype: str = "float64",
+    learning_rate: float | None = None,
+    cases: str = "standard",
+    timeout: float | None = None,
+    strict: bool = False,
+    updates: str | None = None,
+    isolated: bool = False,
+) -> Report:
+    """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
+
+    function: for `returns`
+        "gradients":  f(weights, biases, inputs, targets) -> (weight_gradients, bias_gradients)
+        "updated":    f(weights, biases, inputs, targets, learning_rate) -> (weights, biases)
+        "outputs":    f(weights, biases, inputs, targets) -> outputs
+        weights: a matrix per layer, units × inputs; biases: a vector per layer, or None; inputs, targets: a row per
+        sample. NumPy arrays, or, where the function wants them, lists or torch tensors; any of these may come back.
+    sizes: units per layer, the inputs first; 3-4-2 and 3-3-3 if None
+    activations, loss, reduction, bias, orientation: declared conventions. What is None is found out, and said
+    batch: samples per probe; several sizes if None.  learning_rate: a power of two is best; 0.5 if None
+    updates: of returns="updated": "batch" for one step on all samples, "online" for one per sample; found out if None
+    cases: "few", "standard" or "many" probes;  timeout: seconds per call;  strict: suspect numbers are not ok
+    isolated: call it in a process of its own, which imports it by its name: it may hang in C, crash or eat all memory
+
+    Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
+    """
+    _check_names(returns, dtype, cases, orientation, bias, updates)
+    declared_timeout(timeout)
+    rate = declared_learning_rate(learning_rate)
+    if learning_rate is not None and returns != "updated":
+        raise InvalidInput("learning_rate: only for returns='updated'; gradients and outputs do not depend on it.")
+    networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
+    signs = (False, True) if returns == "gradients" else (False,)
+    online = tuple(UPDATES[name] for name in ([updates] if updates else UPDATES)) if returns == "updated" else (False,)
+    if returns == "outputs":
+        loss = "half_squared_error" if loss is None else loss  # they do not show
+        reduction = "sum" if reduction is None else reduction
+    conventions = list(candidates(networks[0], activations, loss, reduction, signs, online))
+    if not conventions:
+        raise InvalidInput(
+            f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
+        )
+    declared = declared_batch(batch)
+    others = others_than(networks, sizes is not None, bias, activations)
+    if all(LOSSES[convention.loss].targets == DISTRIBUTION for convention in conventions):
+        others = tuple(network for network in others if network[-1] > 1)
+    with _where(function, isolated, timeout) as asked:
+        call, problem = how_to_call(asked, returns, networks, bias, orientation, dtype, timeout)
+        if call is None:
+            return Report("unanswered", None, (problem,), None, strict=strict)
+        questions = [
+            replace(question, case=replace(question.case, learning_rate=rate if returns == "updated" else None))
+            for question in questions_for(networks, others, declared, call.bias, dtype, cases)
+        ]
+        reports = []
+        for way in alternatives(call, bias):
+            report = _reported(way, questions, conventions, strict)
+            if report.ok:
+                return report
+            reports.append(report)
+    return min(reports, key=lambda report: not (report.diagnosis and report.diagnosis.explanations))
+
+
+def others_than(
+    networks: Sequence[tuple[int, ...]],
+    declared: bool,
+    bias: str | Sequence[bool] | None,
+    activations: Sequence[str] | str | None,
+) -> tuple[tuple[int, ...], ...]:
+    """The networks that probes are to reach beside those that have to be taken: none, where sizes are declared."""
+    if declared:
+        return tuple(networks)
+    by_layer = not (isinstance(bias, (str, type(None))) and isinstance(activations, (str, type(None))))
+    return tuple(network for network in NETWORKS if not by_layer or len(network) == len(networks[0]))
+
+
+def _where(
+    function: Callable[..., Any], isolated: bool, timeout: float | None
+) -> AbstractContextManager[Callable[..., Any]]:
+    if not isolated:
+        return nullcontext(function)
+    from .isolated import in_its_own_process, name_of
+
+    return in_its_own_process(name_of(function), sys.path, timeout)
+
+
+def questions_for(
+    networks: Sequence[tuple[int, ...]],
+    others: Sequence[tuple[int, ...]],
+    batch: int | None,
+    bias: str | Sequence[bool],
+    dtype: str,
+    cases: str,
+) -> list[Question]:
+    """Generic probes of the networks, which have to be answered; then those that reach further.
+
+    others: networks that a function need not take, but for those as deep as `networks`
+    batch: samples per probe, as declared; single samples are asked for besides, where a function takes them
+    """
+    batches = BATCHES[cases]
+    if batch is not None:
+        batches = tuple(1 if k % 2 else batch for k in range(len(batches)))
+    asked = [case for seed, network in enumerate(networks) for case in probes(network, batches, bias, dtype, seed)]
+    sizes_of_batch = BATCHES_REACHED if batch is None else tuple(dict.fromkeys((batch, 1)))
+    asked += reaching_probes(others, sizes_of_batch, bias, dtype, ROUNDS[cases]) if ROUNDS[cases] else ()
+
+    def scope(case: Case) -> str | None:
+        if len(case.sizes) != len(networks[0]):
+            count = len(case.layers)
+            return "networks of 1 layer" if count == 1 else f"networks of {count} layers"
+        return "batches of 1" if case.batch == 1 != batch and batch is not None else None
+
+    return [Question(case, scope(case)) for case in asked]
+
+
+def _check_names(
+    returns: str,
+    dtype: str,
+    cases: str,
+    orientation: str | None,
+    bias: str | Sequence[bool] | None,
+    updates: str | None,
+) -> None:
+    one_of("returns", returns, RETURNS)
+    one_of("dtype", dtype, PRECISIONS)
+    one_of("cases", cases, CASES)
+    if orientation is not None:
+        one_of("orientation", orientation, ORIENTATIONS)
+    if isinstance(bias, str):
+        one_of("bias", bias, BIASES)
+    elif bias is not None and not (isinstance(bias, Sequence) and all(isinstance(b, bool) for b in bias)):
+        raise InvalidInput(f"bias: expected one of {', '.join(BIASES)}, or a truth value per layer; got {bias!r}.")
+    if updates is not None:
+        one_of("updates", updates, UPDATES)
+        if returns != "updated":
+            raise InvalidInput("updates: only for returns='updated'; a gradient is of the whole batch.")
+
+
+def _reported(call: Call, questions: Sequence[Question], conventions: Sequence[Convention], strict: bool) -> Report:
+    found = ask(call, questions)
+    if not found.observed:
+        return Report("unanswered", None, tuple(dict.fromkeys(found.failures)), None, strict=strict)
+    subject = Subject(call.returns, _stored(call), call.bias, partial(_once_more, call))
+    report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats)
+    findings = [*report.findings]
+    for message in dict.fromkeys(found.not_taken.values()):
+        scopes = [scope for scope, why in found.not_taken.items() if why == message]
+        findings.append(f"not covered, as it does not take them: {', '.join(scopes)} ({message}).")
+    if not found.failures:
+        return replace(report, findings=tuple(findings))
+    unanswered = [f"{found.failures.count(m)} of {len(questions)} probes: {m}" for m in dict.fromkeys(found.failures)]
+    if report.verdict == "wrong":
+        return replace(report, findings=(*findings, *unanswered))
+    rest = f"the other {len(report.probes)} probes: {report.verdict}, {report.conventions}"
+    return replace(report, verdict="unanswered", conventions=None, findings=(*unanswered, rest, *findings))
+
+
+def _once_more(call: Call, case: Case) -> Observation:
+    try:
+        return call.observe(case)
+    except ModifiedInputs as modified:
+        raise Unanswered(str(modified)) from modified
+
+
+def _stored(call: Call) -> str:
+    stored = "units × inputs" if call.orientation == "units_by_inputs" else "inputs × units"
+    return f"weights stored {stored}, bias: {call.bias if isinstance(call.bias, str) else 'as declared'}"
+
+
+def assert_gradients(
+    network: Sequence[Dense],
+    inputs: Any,
+    targets: Any,
+    weight_gradients: Sequence[Any],
+    bias_gradients: Sequence[Any] | None = None,
+    *,
+    loss: str = "half_squared_error",
+    reduction: str = "sum",
+) -> None:
+    """In place of assert_allclose: raise WrongGradients unless these are the gradients, by the bounds of their format.
+
+    network: the layers, first to last;  inputs: batch × inputs;  targets: batch × outputs
+    weight_gradients: per layer, units × inputs, in the format that they were computed in (bias_gradients: one per unit)
+
+    Raises WrongGradients, too, where one is missing, of another shape or no numbers; InvalidInput for a network that is
+    none.
+    """
+    try:
+        observation = _given_gradients(tuple(network), weight_gradients, bias_gradients)
+        names = tuple(layer.activation for layer in network)
+        convention = Convention(names, loss, reduction)
+        case = Case("given", tuple(network), inputs, targets, loss, reduction, dtype=observation.precision)
+        judgement = judge(case, observation)
+    except (Unanswered, UnusableAnswer) as error:
+        raise WrongGradients(f"unanswered: {error}") from None
+    said: list[str] = []
+    diagnosis = None
+    if judgement.verdict is Verdict.WRONG:
+        diagnosis = diagnose([(case, observation)], convention)
+        said += because(diagnosis, convention) if diagnosis.explanations else []
+        if judgement.explained_by not in (None, case.dtype):
+            said.append(f"its numbers are those of {judgement.explained_by} arithmetic, not of {case.dtype}.")
+    elif judgement.verdict is Verdict.UNDECIDED:
+        said.append("no number could be decided: their bounds are too wide.")
+    details = tuple(steps([(case, observation, judgement)]))
+    Report(judgement.verdict.value, None, tuple(said), None, diagnosis, False, details).raise_for_wrong()
+
+
+def _given_gradients(network: tuple[Dense, ...], weights: Any, biases: Any) -> Observation:
+    """Gradients that somebody has. Raises Unanswered where they are not one array for each array of parameters."""
+    of_weights = _given_arrays("weight_gradients", weights, [True for _ in network])
+    of_biases = None
+    if biases is not None:  # else they are not shown
+        found = _given_arrays("bias_gradients", biases, [layer.biases is not None for layer in network])
+        of_biases = tuple(None if array is None else array.reshape(-1) for array in found)
+    formats = list(dict.fromkeys(a.dtype.name for a in (*of_weights, *(of_biases or ())) if a is not None))
+    if len(formats) > 1:
+        raise Unanswered(f"gradients: expected all in one format, got {' and '.join(formats)}")
+    dtype = formats[0] if formats else "float64"
+    return Observation("given", "", "cpu", dtype, weight_gradients=of_weights, bias_gradients=of_biases)
+
+
+def _given_arrays(name: str, given: Any, wanted: Sequence[bool]) -> tuple[Array | None, ...]:
+    count = len(given) if hasattr(given, "__len__") and not isinstance(given, (str, bytes)) else None
+    if count != len(wanted):
+        came = type(given).__name__ if count is None else count
+        raise Unanswered(f"{name}: expected {len(wanted)} arrays, one per layer; got {came}")
+    if missing := [k for k, (array, needed) in enumerate(zip(given, wanted, strict=True)) if needed and array is None]:
+        raise Unanswered(f"{name}[{missing[0]}]: expected an array, got None")
+    pairs = enumerate(zip(given, wanted, strict=True))
+    return tuple(as_array(f"{name}[{k}]", array) if needed else None for k, (array, needed) in pairs)

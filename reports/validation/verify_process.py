@@ -1,0 +1,335 @@
+"""A process in any language, or a file of its answers, judged: `backproof verify --command` and `--answers`.
+
+A request says which loss, reduction and activations are meant, so nothing has to be found out: a process that follows
+another convention is wrong, and is told which one it follows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from threading import Event
+from typing import Any
+
+from ...adapters.adapter import Unanswered
+from ...adapters.child_process import capabilities, observations, words_of
+from ...adapters.protocol import Capabilities, printable
+from ...reference.case import ACTIVATION_NAMES, Case, InvalidInput, network_sizes, one_of
+from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, probes
+from ...reference.judging import SEVERITY, Observation, UnusableAnswer, Verdict, alike, judge, within
+from ...reference.losses import DISTRIBUTION, LOSSES
+from ...reference.numbers import PRECISIONS
+from .asking import overflows_far_out
+from .assess import assess
+from .declared import declared_batch, declared_learning_rate, declared_timeout
+from .report import Report, Subject
+from .verify import CASES, UPDATES, questions_for
+
+ONE_BY_ONE = 128  # cases of one network that are judged step by step; of more, only what is not inside its bounds
+DIAGNOSED = 8  # cases that a diagnosis is made from
+MOST_CASES = 10**6
+LONGEST_NAME = 60  # characters of a name that is shown
+STATED_BIASES = tuple(form for form in BIASES if not form.startswith("weights-"))  # which a request cannot say
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A case that is sent, and the convention that it states."""
+
+    case: Case
+    convention: Convention
+
+
+def verify_command(
+    command: str,
+    *,
+    sizes: Sequence[int] | None = None,
+    activations: Sequence[str] | str | None = None,
+    loss: str | None = None,
+    reduction: str | None = None,
+    bias: str | Sequence[bool] | None = None,
+    batch: int | None = None,
+    dtype: str = "float64",
+    learning_rate: float | None = None,
+    updates: str | None = None,
+    cases: str = "standard",
+    timeout: float | None = 60.0,
+    strict: bool = False,
+    once: bool = False,
+    jobs: int = 1,
+    hello: bool = False,
+) -> Report:
+    """Judge a process that speaks protocol 1.
+
+    command: a program and its arguments; no shell is used.  timeout: seconds for one answer; None for no limit
+    updates: what the requests state: "batch" for one step on all samples, as if None, or "online" for one per sample
+    activations, loss, reduction: what the requests state; sigmoid, half_squared_error and sum if None
+    cases: "few", "standard", "many", or a number of them
+    once: a process for every case;  jobs: processes at a time
+    hello: ask first what it can do, and then for every activation and loss that it names
+
+    Raises InvalidInput for a command that cannot be started, or a declaration that makes no sense.
+    """
+    words_of(command)
+    one_of("dtype", dtype, PRECISIONS)
+    if updates is not None:
+        one_of("updates", updates, UPDATES)
+    if bias is None:
+        bias = "separate"
+    elif isinstance(bias, str):
+        one_of("bias", bias, STATED_BIASES)
+    rate, limit = declared_learning_rate(learning_rate), declared_timeout(timeout)
+    seconds_each = math.inf if limit is None else limit
+    count = declared_batch(batch)
+    networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
+    known = None
+    try:
+        if hello:
+            known = capabilities(command, seconds_each)
+        conventions = _stated(known, networks[0], activations, loss, reduction, dtype, updates == "online")
+    except Unanswered as error:
+        return Report("unanswered", None, (str(error),), None, strict=strict)
+    asked = [
+        Asked(replace(convention.applied(probe), learning_rate=rate), convention)
+        for convention in conventions
+        for probe in _probes(networks, _others_than(networks, sizes is not None, convention), cases, count, bias, dtype)
+    ]
+    started = time.perf_counter()
+    outcomes = _outcomes(command, [a.case for a in asked], seconds_each, once, jobs)
+    seconds = time.perf_counter() - started
+    pairs = list(zip(asked, outcomes, strict=True))
+    overflows = [o for a, o in pairs if isinstance(o, Unanswered) and overflows_far_out(a.case, o)]
+    pairs = [pair for pair in pairs if pair[1] not in overflows]
+
+    def again(case: Case) -> Observation:
+        _, outcome = next(iter(observations(command, [case], seconds_each, once=True)))
+        if isinstance(outcome, Unanswered):
+            raise outcome
+        return outcome
+
+    subject = Subject("any", "by protocol 1", bias, again)
+    report = judged([a for a, _ in pairs], [o for _, o in pairs], subject, strict)
+    beyond = [f"not covered: {len(overflows)} of {len(asked)} cases, where it overflows ({o})." for o in overflows[:1]]
+    speed = f"{len(asked)} requests in {seconds:.3g} s, {len(asked) / seconds:,.0f} per second"
+    return replace(report, findings=(*report.findings, *beyond, speed))
+
+
+def _stated(
+    known: Capabilities | None,
+    sizes: Sequence[int],
+    activations: Sequence[str] | str | None,
+    loss: str | None,
+    reduction: str | None,
+    dtype: str,
+    online: bool,
+) -> list[Convention]:
+    """The conventions that requests state: of what is declared, or of all that the process says that it knows.
+
+    Raises InvalidInput where these do not go together, Unanswered where the process knows nothing that we do.
+    """
+    names: list[Sequence[str] | str] = [activations if activations is not None else "sigmoid"]
+    losses = [loss if loss is not None else "half_squared_error"]
+    if known is not None:
+        if dtype not in known.dtypes:
+            computes = ", ".join(printable(name, LONGEST_NAME) for name in known.dtypes)
+            raise InvalidInput(
+                f"dtype: {printable(known.name, LONGEST_NAME)} says that it computes in {computes}; got {dtype!r}."
+            )
+        if activations is None:
+            names = [*_both("activations", known.activations, ACTIVATION_NAMES)]
+        if loss is None:
+            losses = _both("losses", known.losses, LOSSES)
+    found = [
+        convention
+        for name, of_loss in product(names, losses)
+        for convention in candidates(
+            sizes,
+            _for_layers(name, len(sizes) - 1),
+            of_loss,
+            "sum" if reduction is None else reduction,
+            (False,),
+            (online,),
+        )
+    ]
+    if not found:
+        raise InvalidInput(f"loss {losses[0]} does not go with activation {names[0]!r} at the output.")
+    return found
+
+
+def _both(kind: str, theirs: Iterable[str], ours: Iterable[str]) -> list[str]:
+    """The names that a process says and that we know, each once, in its order. Raises Unanswered where that is none."""
+    found = [name for name in dict.fromkeys(theirs) if name in ours]
+    if not found:
+        said = ", ".join(printable(name, LONGEST_NAME) for name in theirs)
+        raise Unanswered(f"to the handshake: {kind}: expected one of {', '.join(ours)}; got {printable(said)}")
+    return found
+
+
+def _for_layers(name: Sequence[str] | str, layers: int) -> Sequence[str] | str:
+    """Softmax is for the output; hidden layers are then tanh."""
+    return ("tanh",) * (layers - 1) + ("softmax",) if name == "softmax" else name
+
+
+def _others_than(
+    networks: Sequence[tuple[int, ...]], declared: bool, convention: Convention
+) -> Sequence[tuple[int, ...]]:
+    alone = LOSSES[convention.loss].targets == DISTRIBUTION  # of one output, a distribution says nothing
+    alike = [n for n in NETWORKS if len(n) == len(networks[0]) and not (alone and n[-1] == 1)]
+    return networks if declared else alike
+
+
+def _probes(
+    networks: Sequence[tuple[int, ...]],
+    others: Sequence[tuple[int, ...]],
+    cases: str,
+    batch: int | None,
+    bias: str | Sequence[bool],
+    dtype: str,
+) -> list[Case]:
+    """So many generic probes of the first network, or those that `verify` asks.
+
+    others: networks that probes reach besides; as deep as `networks`, for every request has to be answered
+    """
+    if cases.isdecimal():
+        if len(cases) > len(str(MOST_CASES)) or not 1 <= int(cases) <= MOST_CASES:
+            came = printable(cases, LONGEST_NAME)
+            raise InvalidInput(f"--cases: expected few, standard, many, or from 1 to {MOST_CASES}; got {came}.")
+        return list(probes(networks[0], (4 if batch is None else batch,) * int(cases), bias, dtype, 0))
+    one_of("cases", cases, CASES)
+    return [question.case for question in questions_for(networks, others, batch, bias, dtype, cases)]
+
+
+def _outcomes(
+    command: str, cases: Sequence[Case], timeout: float, once: bool, jobs: int
+) -> list[Observation | Unanswered]:
+    """What came of each case, asked by so many processes at a time."""
+    shares = [range(k, len(cases), jobs) for k in range(min(jobs, len(cases)))]
+    outcomes: dict[int, Observation | Unanswered] = {}
+
+    stop = Event()
+
+    def ask(share: range) -> None:
+        for k, outcome in observations(command, [cases[number] for number in share], timeout, once, stop):
+            outcomes[share[k]] = outcome
+
+    if len(shares) == 1:
+        ask(shares[0])
+    else:
+        with ThreadPoolExecutor(len(shares)) as executor:
+            try:
+                list(executor.map(ask, shares))
+            except BaseException:  # Ctrl-C among them: every thread ends its process
+                stop.set()
+                raise
+    return [outcomes[k] for k in range(len(cases))]
+
+
+# ------------------------------------------------------------------------------------------ judging
+
+
+def judged(
+    asked: Sequence[Asked], outcomes: Sequence[Observation | Unanswered], subject: Subject, strict: bool
+) -> Report:
+    """One report on all answers: convention by convention, the worst said first."""
+    pairs = sorted(zip(asked, outcomes, strict=True), key=lambda pair: repr(pair[0].convention))
+    reports: list[Report] = []
+    failures: list[str] = []
+    for _, group in groupby(pairs, key=lambda pair: repr(pair[0].convention)):
+        members = list(group)
+        failures += [str(outcome) for _, outcome in members if isinstance(outcome, Unanswered)]
+        answered = [(a, o) for a, o in members if isinstance(o, Observation)]
+        if answered:
+            reports.append(_of_convention(answered, subject, strict))
+    said = tuple(f"{failures.count(m)} of {len(asked)} cases: {m}" for m in dict.fromkeys(failures))
+    if not reports:
+        return Report("unanswered", None, said, None, strict=strict)
+    order = [v.value for v in SEVERITY]
+    reports.sort(key=lambda report: order.index(report.verdict))
+    first = reports[0]
+    if first.verdict in ("wrong", "suspect"):
+        return replace(first, findings=(*_in_common(reports), *first.findings, *_others(reports[1:]), *said))
+    if failures:
+        agreed = sum(len(report.probes) for report in reports if report.verdict == "agrees")
+        return Report("unanswered", None, (*said, f"{agreed} of {len(asked)} cases agree."), None, strict=strict)
+    if len(reports) == 1:
+        return first
+    digits = min((report.digits for report in reports if report.digits is not None), default=None)
+    findings = tuple(f"{r.verdict}: {r.conventions}" for r in reports)
+    names = tuple(name for report in reports for name in report.probes)
+    return Report(first.verdict, f"{len(reports)} losses and activations", findings, digits, None, strict, (), names)
+
+
+def _in_common(reports: Sequence[Report]) -> list[str]:
+    """The fault that explains what is wrong under every convention, if there is one and several are wrong."""
+    wrong = [report for report in reports if report.verdict == "wrong"]
+    named = [set(report.diagnosis.names) if report.diagnosis else set() for report in wrong]
+    if len(wrong) < 2 or len(common := set.intersection(*named)) != 1:
+        return []
+    return [f"fault `{common.pop()}` alone explains all {len(wrong)} wrong losses and activations; the first of them:"]
+
+
+def _others(reports: Sequence[Report]) -> Iterator[str]:
+    """The other conventions in a line each; those that agree in one."""
+    for report in reports:
+        if report.verdict != "agrees":
+            names = ", ".join(report.diagnosis.names) if report.diagnosis else ""
+            assumed = next((f for f in report.findings if f.startswith("assumed: ")), report.conventions or "")
+            where = assumed.removeprefix("assumed: ").rpartition("; ")[0] or assumed
+            yield f"also {report.verdict}: {where}: {names or 'no known fault'}"
+    agreeing = [report for report in reports if report.verdict == "agrees"]
+    if agreeing:
+        yield f"{len(agreeing)} other losses and activations agree."
+
+
+def _of_convention(answered: Sequence[tuple[Asked, Observation]], subject: Subject, strict: bool) -> Report:
+    """The report on one convention's cases; of many, those inside their bounds are not looked at step by step."""
+    convention = answered[0][0].convention
+    evidence = [(a.case, o) for a, o in answered]
+    if len(evidence) <= ONE_BY_ONE:
+        return assess(evidence, [convention], subject, (), strict)
+    inside: list[tuple[Case, float]] = []
+    outside: list[tuple[Case, Observation]] = []
+    for case, observation, digits in _screened(evidence, convention):
+        if digits is None:
+            outside.append((case, observation))
+        else:
+            inside.append((case, digits))
+    wrong = [pair for pair in outside if _verdict(*pair, convention) is Verdict.WRONG]
+    if wrong:
+        chosen = [*wrong, *(pair for pair in evidence if not any(pair is w for w in wrong))][:DIAGNOSED]
+        report = assess(chosen, [convention], subject, (), strict)
+        return replace(report, findings=(*report.findings, f"{len(wrong)} of {len(evidence)} cases are wrong."))
+    rest = assess(outside or evidence[:DIAGNOSED], [convention], subject, (), strict)
+    numbers = sum(1 for _ in evidence)
+    weakest = min([digits for _, digits in inside], default=rest.digits)
+    said = f"{numbers} cases, {len(inside)} of them judged from end to end, {subject.stored}."
+    names = tuple((case.name, "agrees") for case, _ in inside)
+    return replace(rest, findings=(said,), digits=weakest, probes=(*rest.probes, *names) if outside else names)
+
+
+def _screened(
+    evidence: Sequence[tuple[Case, Observation]], convention: Convention
+) -> Iterator[tuple[Case, Observation, float | None]]:
+    """Every case with the digits that it was checked to from end to end; None where that says nothing."""
+    shapes: dict[Any, list[tuple[Case, Observation]]] = {}
+    for pair in evidence:
+        shapes.setdefault(alike(*pair), []).append(pair)
+    for pairs in shapes.values():
+        for k in range(0, len(pairs), BLOCK):
+            block = pairs[k : k + BLOCK]
+            digits = within([case for case, _ in block], [o for _, o in block], convention.rules())
+            yield from ((case, o, d) for (case, o), d in zip(block, digits, strict=True))
+
+
+BLOCK = 1000  # cases that are looked at together
+
+
+def _verdict(case: Case, observation: Observation, convention: Convention) -> Verdict:
+    try:
+        return judge(case, observation, rules=convention.rules()).verdict
+    except UnusableAnswer as error:
+        raise InvalidInput(str(error)) from error

@@ -1,0 +1,45 @@
+"""`backproof vectors`: the published test vectors on the command line. Exit codes: see `cli.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..views import note, say, show_report
+
+vectors_app = typer.Typer(help="The published test vectors: rebuild, prove or print them.", no_args_is_help=True)
+VectorFolder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Default: those of this package.")]
+
+
+@vectors_app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write them.")],
+) -> None:
+    """Make the vectors, their schema and their README."""
+    from .making import generate as made
+
+    for path in made(folder):
+        note(f"wrote {path}")
+
+
+@vectors_app.command()
+def check(folder: VectorFolder = None) -> None:
+    """Prove every number of the vectors against the certified truth."""
+    from .reading import check as disproved
+    from .reading import numbered
+
+    problems = disproved(folder)
+    for problem in problems:
+        say(problem)
+    say(f"{len(numbered(folder))} tests, {len(problems)} problems")
+    raise typer.Exit(1 if problems else 0)
+
+
+@vectors_app.command()
+def show(number: Annotated[int, typer.Argument(help="Of the test.")]) -> None:
+    """Print one test for a person."""
+    from .reading import show as shown
+
+    show_report(shown(number))

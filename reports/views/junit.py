@@ -1,0 +1,86 @@
+"""The results document as JUnit XML, which CI servers show: a suite per adapter and dtype, a test per case."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET  # it writes here, and reads nothing
+
+from ..comparison import Results, RunResult, made_safe
+from ..validation import Report
+from .escaping import printable_lines
+from .tables import failures, summary
+
+
+def junit(results: Results) -> str:
+    """Wrong is a failure, unanswered an error, undecided skipped; suspect passes, and says so."""
+    results = made_safe(results)
+    details = {failure.key: failure for failure in failures(results)}
+    root = ET.Element("testsuites", name="backproof")
+    suites: dict[tuple[str, str], list[RunResult]] = {}
+    for run in results.runs:
+        suites.setdefault((run.adapter, run.dtype), []).append(run)
+    for (adapter, dtype), runs in suites.items():
+        verdicts = [run.verdict for run in runs]
+        suite = ET.SubElement(
+            root,
+            "testsuite",
+            name=f"{adapter} {dtype}",
+            tests=str(len(runs)),
+            failures=str(verdicts.count("wrong")),
+            errors=str(verdicts.count("unanswered")),
+            skipped=str(verdicts.count("undecided")),
+            timestamp=results.environment.created[:19],
+        )
+        for run in runs:
+            test = ET.SubElement(suite, "testcase", name=run.case, classname=f"backproof.{adapter}.{dtype}", time="0")
+            failure = details.get((run.case, run.dtype, run.adapter))
+            text = "" if failure is None else failure.text
+            match run.verdict:
+                case "wrong":
+                    ET.SubElement(test, "failure", type="wrong", message=text.partition("\n")[0]).text = text
+                case "unanswered":
+                    ET.SubElement(test, "error", type="unanswered", message=run.message or "")
+                case "undecided":
+                    ET.SubElement(test, "skipped", message="the bounds are too wide to decide any number")
+                case "suspect":
+                    ET.SubElement(test, "system-out").text = "suspect: " + text
+    if not suites or results.planned is not None:
+        suite = ET.SubElement(root, "testsuite", name="backproof", tests="1", failures="0", errors="1", skipped="0")
+        test = ET.SubElement(suite, "testcase", name="runs", classname="backproof", time="0")
+        ET.SubElement(test, "error", type="unanswered", message=summary(results))
+    return _document(root)
+
+
+def _document(root: ET.Element) -> str:
+    """The text of the file. What XML has no word for, escaped or not, was made printable before: `made_safe`, `str`."""
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def junit_of(report: Report) -> str:
+    """A verification as JUnit XML: a test per probe that was answered; one error where there is no usable answer.
+
+    One failure more where the report is not ok though no probe is wrong by itself, such as of state between calls.
+    """
+    text = str(report)
+    root = ET.Element("testsuites", name="backproof")
+    verdicts = [verdict for _, verdict in report.probes]
+    lost = report.verdict == "unanswered"
+    whole = not report.ok and report.verdict in ("wrong", "suspect") and "wrong" not in verdicts
+    suite = ET.SubElement(
+        root, "testsuite", name="verify", tests=str(len(verdicts) + lost + whole),
+        failures=str(verdicts.count("wrong") + whole),
+        errors=str(int(lost)), skipped=str(verdicts.count("undecided")),
+    )  # fmt: skip
+    for name, verdict in report.probes:
+        test = ET.SubElement(suite, "testcase", name=printable_lines(name), classname="backproof.verify", time="0")
+        if verdict == "wrong":
+            ET.SubElement(test, "failure", type="wrong", message=text.partition("\n")[0]).text = text
+        elif verdict == "undecided":
+            ET.SubElement(test, "skipped", message="the bounds are too wide to decide any number")
+    if lost:
+        test = ET.SubElement(suite, "testcase", name="answers", classname="backproof.verify", time="0")
+        ET.SubElement(test, "error", type="unanswered", message=text)
+    if whole:
+        test = ET.SubElement(suite, "testcase", name="all answers", classname="backproof.verify", time="0")
+        ET.SubElement(test, "failure", type=report.verdict, message=text.partition("\n")[0]).text = text
+    return _document(root)

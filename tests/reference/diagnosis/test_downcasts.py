@@ -1,0 +1,38 @@
+"""A narrower format in one place is told from one in another, and from the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.adapters.numpy_vectorised import plant
+from backproof.reference.diagnosis.conventions import Convention, probes
+from backproof.reference.diagnosis.diagnose import diagnose
+from backproof.reference.diagnosis.downcasts import DOWNCASTS
+from backproof.reference.diagnosis.faults import Fault, faulty_rules
+from backproof.reference.judging.judge import Verdict, judge
+from backproof.reports.trials.fault_trials import NETWORKS, shown_by, trial
+
+NETWORK = Convention(("tanh", "sigmoid"), "half_squared_error", "mean")
+CASES = [NETWORK.applied(case) for case in probes((3, 4, 2), (4, 1, 2, 1), "separate", "float64", 0)]
+EVERY = [fault for kinds in DOWNCASTS.values() for fault in kinds]
+
+
+@pytest.mark.parametrize("fault", EVERY, ids=[fault.name for fault in EVERY])
+def test_every_downcast_is_seen_and_named_alone(fault: Fault, sampled: Callable[[int, int], None]) -> None:
+    sampled(EVERY.index(fault), 6)
+    outcome = trial(fault.name, NETWORKS[0], "numpy", "float64", CASES)
+    assert outcome.named == "alone", outcome.diagnosis
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_a_downcast_in_one_layer_is_named_with_its_layer(name: str, layer: int) -> None:
+    fault = next(f for f in DOWNCASTS[name] if f.name.startswith("forward"))
+    evidence = [(case, shown_by(plant(case, faulty_rules(fault, case, layer)), updates=False)) for case in CASES]
+    assert any(judge(case, observation).verdict is Verdict.WRONG for case, observation in evidence)
+    assert [(e.names, e.layer) for e in diagnose(evidence).explanations] == [((fault.name,), layer)]

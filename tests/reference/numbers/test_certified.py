@@ -1,0 +1,60 @@
+"""Certified truth: balls and bounds enclose the same numbers, and precision is raised until it is enough."""
+
+from __future__ import annotations
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.reference.case import Case, Dense, run
+from backproof.reference.cases import standard_cases
+from backproof.reference.judging.expectations import CERTAIN, truth_of
+from backproof.reference.judging.observation import Place, computed
+from backproof.reference.numbers.bounded import BoundedArithmetic
+from backproof.reference.numbers.certified import enclosures
+from backproof.reference.numbers.error_model import TRUTH, WORST
+from backproof.reference.numbers.precision import FLOAT32, PROFILES
+from backproof.reports.trials.power import network
+
+WIDE = [*(case for case in standard_cases(("float32",)) if case.batch * sum(case.sizes) > 900), network(4, 40, 9, "float32")]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WIDE, ids=lambda case: case.name)
+def test_float64_bounds_enclose_what_balls_enclose_on_thousands_of_elements(case: Case) -> None:
+    bounds = computed(run(case, BoundedArithmetic(FLOAT32)))
+    wanted = {place: np.full(bound.value.shape, 0.0) for place, bound in bounds.items()}
+    balls = enclosures(lambda ar: computed(run(case, ar)), wanted)
+    for place, bound in bounds.items():
+        ball = balls[place]
+        apart = np.abs((bound.value - ball.high) - ball.low)
+        ours = np.broadcast_to(bound.errors[TRUTH], bound.value.shape)
+        assert (apart <= ours + ball.radius).all(), place
+        assert (ball.radius <= 1e-25 * (1 + np.abs(ball.high))).all()
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
+def test_truth_is_known_to_a_thousandth_of_the_tolerance(precision: str) -> None:
+    for case in standard_cases(("float32",)):
+        if case.name in ("relu-at-zero", "zero-weights") or "1e" in case.name:
+            continue
+        profile = PROFILES[precision]
+        bounds = computed(run(case, BoundedArithmetic(profile)))
+        for place, enclosed in truth_of(case, profile).items():
+            assert (enclosed.radius <= CERTAIN * bounds[place].errors[WORST]).all(), (case.name, place)
+
+
+def test_precision_is_raised_where_everything_cancels() -> None:
+    """1 + 2⁻²⁰⁰ − 1 = 2⁻²⁰⁰ takes more than 128 bits; with them alone the radius would be 2⁻¹²⁸."""
+    case = Case("cancels", (Dense(((1.0, 1.0, -1.0),), None, "identity"),), ((1.0, 2.0**-200, 1.0),), ((0.0,),))
+    place = Place("pre_activations", 0)
+    enclosed = enclosures(lambda ar: computed(run(case, ar)), {place: np.full((1, 1), 2.0**-260)})[place]
+    assert enclosed.high[0, 0] == 2.0**-200
+    assert enclosed.radius[0, 0] <= 2.0**-260
+
+
+def test_at_a_kink_no_precision_is_enough_and_the_search_ends() -> None:
+    case = next(c for c in standard_cases(("float64",)) if c.name == "relu-at-zero")
+    truth = truth_of(case, PROFILES["float64"])
+    assert (truth[Place("deltas", 0)].radius > 0.1).any()
+    assert (truth[Place("pre_activations", 0)].radius == 0).all()

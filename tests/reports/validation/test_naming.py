@@ -1,0 +1,143 @@
+"""Names: what a function's bug is called, with much declared or nothing, and what is said where nothing fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("typer")
+
+from backproof.reference.case import Case, Dense, run
+from backproof.reference.diagnosis.conventions import Convention
+from backproof.reference.diagnosis.explanation import ARRAYS
+from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
+from backproof.reports.validation.verify import WrongGradients, verify
+from tutorial import gradients, sigmoid
+
+
+def test_a_missing_derivative_is_named_proved_and_shown_on_the_smallest_network() -> None:
+    report = verify(lambda W, B, x, t: gradients(W, B, x, t, bug="no derivative"))
+    assert not report.ok
+    text = str(report)
+    assert text.startswith("wrong: it leaves the activation's derivative out of the hidden delta, in layer 1")
+    assert "(fault `hidden-delta-without-derivative`)" in text
+    assert "proved: with it, the reference reproduces all 200 numbers" in text
+    assert "smallest network that shows it:" in text
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == ["hidden-delta-without-derivative"]
+    with pytest.raises(WrongGradients, match="hidden-delta-without-derivative"):
+        report.raise_for_wrong()
+    assert json.loads(report.to_json())["faults"] == ["hidden-delta-without-derivative"]
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_bug_under_a_convention_that_was_not_declared_is_named_and_both_are_said() -> None:
+    report = verify(lambda W, B, x, t: gradients(W, B, x, t, bug="no derivative"), loss="squared_error")
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == ["hidden-delta-without-derivative"]
+    besides = "besides, it computes squared error with ½, summed over samples; sigmoid in hidden layers, sigmoid at the"
+    assert any(finding.startswith(besides) and "not what was declared" in finding for finding in report.findings)
+
+
+UNDECLARED = [
+    (("relu", "identity"), "softmax_cross_entropy_from_logits", "activation-before-logits"),
+    (("relu", "identity"), "softmax_cross_entropy_from_logits", "softmax-left-out"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "log-left-out"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "binary-loss-of-softmax"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "softmax-diagonal-only"),
+    (("tanh", "softmax"), "softmax_cross_entropy", "log-shifted-1e-8"),
+    (("relu", "sigmoid"), "binary_cross_entropy", "log-shifted-1e-10"),
+    (("relu", "sigmoid"), "binary_cross_entropy", "output-delta-without-derivative"),
+    (("sigmoid", "sigmoid"), "half_squared_error", "1/n-once-more"),
+    (("sigmoid", "sigmoid"), "half_squared_error", "last-sample-only"),
+    (("sigmoid", "sigmoid"), "half_squared_error", "sum-of-output-and-target"),
+    (("tanh", "identity"), "squared_error", "bias-added-twice"),
+]
+
+
+@pytest.mark.parametrize(("activations", "loss", "name"), UNDECLARED)
+def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
+    activations: tuple[str, ...], loss: str, name: str, sampled: Callable[[int, int], None]
+) -> None:
+    """It spoils every number, so that they resemble those of no convention."""
+    sampled([entry[2] for entry in UNDECLARED].index(name), 7)
+    convention, fault = Convention(activations, loss, "mean"), next(f for f in FAULTS if f.name == name)
+
+    def function(W: Any, B: Any, x: Any, t: Any) -> Any:
+        layers = tuple(Dense(w, b, "identity") for w, b in zip(W, B, strict=True))
+        case = convention.applied(Case("asked", layers, x, t))
+        step = run(case, ARRAYS, faulty_rules(fault, case))
+        return step.backward.weight_gradients, step.backward.bias_gradients
+
+    report = verify(function)
+    assert report.diagnosis is not None
+    assert name in report.diagnosis.names
+    assert f"{activations[0]} in hidden layers, {activations[-1]} at the output" in str(report)
+
+
+def test_an_activation_that_nobody_knows_is_not_called_a_bug_without_saying_what_was_tried() -> None:
+    def silu(W: Any, B: Any, x: Any, t: Any) -> Any:
+        z = x @ W[0].T + B[0]
+        s = sigmoid(z)
+        a = z * s
+        o = a @ W[1].T + B[1]
+        delta = (o - t) @ W[1] * (s + z * s * (1 - s))
+        return [delta.T @ x, (o - t).T @ a], [delta.sum(axis=0), (o - t).sum(axis=0)]
+
+    text = str(verify(silu, sizes=(2, 2, 1), batch=4, cases="few"))
+    assert "tried: sigmoid, " in text
+    assert "If yours has another activation or loss, this verdict says no more than that" in text
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_was_tried_is_not_listed_where_it_was_declared() -> None:
+    noise = ([np.array([[0.37, -1.41]])], [np.array([0.83])])
+    text = str(verify(lambda *given: noise, sizes=(2, 1), activations="tanh", batch=2, cases="few"))
+    assert "no known fault" in text
+    assert "tried: " not in text
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_forgotten_downcast_is_said_to_be_float32() -> None:
+    def narrow(*arguments: Any) -> Any:
+        W, B, x, t = ([np.float32(v) for v in a] if isinstance(a, list) else np.float32(a) for a in arguments)
+        return tuple([g.astype(np.float64) for g in part] for part in gradients(W, B, x, t))
+
+    report = verify(narrow)
+    assert report.verdict == "wrong"
+    assert report.findings[0].startswith("it computes everything in float32 (fault `everything-in-float32`).")
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_nothing_explains_is_mapped_and_not_given_a_name() -> None:
+    def strange(*a: Any) -> Any:
+        weight_gradients, bias_gradients = gradients(*a)
+        weight_gradients[0] = weight_gradients[0] * np.cos(np.arange(weight_gradients[0].shape[1]))
+        return weight_gradients, bias_gradients
+
+    report = verify(strange, activations="sigmoid", loss="half_squared_error", reduction="sum")
+    assert report.verdict == "wrong"
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == []
+    assert "weight_gradients[0]: 8 of 12 elements\n  ·##\n" in "\n".join(report.findings)
+
+
+def test_a_wrong_softmax_from_logits_has_a_witness_of_two_outputs() -> None:
+    """Its targets are distributions, which a single output has none of."""
+
+    def wrong(W: Any, B: Any, x: Any, t: Any) -> Any:
+        a = np.tanh(x @ W[0].T + B[0])
+        o = a @ W[1].T + B[1]
+        powers = np.exp(o - o.max(axis=1, keepdims=True))
+        delta = powers / powers.sum(axis=1, keepdims=True) - t
+        below = delta @ W[1]  # without tanh'
+        return [below.T @ x, delta.T @ a], [below.sum(axis=0), delta.sum(axis=0)]
+
+    report = verify(wrong, sizes=(3, 4, 2), loss="softmax_cross_entropy_from_logits", activations=("tanh", "identity"))
+    assert report.diagnosis is not None
+    assert report.diagnosis.names[0] == "hidden-delta-without-derivative"
+    assert "smallest network that shows it:" in str(report)
