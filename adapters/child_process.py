@@ -35,6 +35,7 @@ STDERR_KEPT = 4096  # bytes, the last ones
 FAILURES_IN_A_ROW = 3  # after which the rest is not asked
 GRACE = 1.0  # seconds for a process to end by itself once its stdin is closed
 UNKNOWN = "unknown"  # in place of an exit code, where nobody is left to say it
+TOLD = 3.0  # seconds for the supervisor to say how a process ended that has closed its output; some go on without
 AFTER_EXIT = 0.2  # seconds for what a process wrote before it ended
 STARTING = 60.0  # seconds for our own supervisor to start
 KILLING = 5.0  # seconds to wait for the death of what cannot be killed: waiting for a broken disk, or another user's
@@ -208,7 +209,7 @@ class Child:
         return self.reported.rpartition(b"ended ")[2].decode().strip() if b"ended " in self.reported else None
 
     def _ending(self) -> str:
-        self._await(b"ended ", AFTER_EXIT)
+        self._await(b"ended ", TOLD)
         code = self._code()
         if code is None:
             return "it closed its output without an answer"
