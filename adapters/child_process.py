@@ -34,6 +34,8 @@ BYTES_PER_NUMBER, BYTES_OF_LINE = 1200, 2**20  # the longest answer that is read
 STDERR_KEPT = 4096  # bytes, the last ones
 FAILURES_IN_A_ROW = 3  # after which the rest is not asked
 GRACE = 1.0  # seconds for a process to end by itself once its stdin is closed
+UNKNOWN = "unknown"  # in place of an exit code, where nobody is left to say it
+TOLD = 3.0  # seconds for the supervisor to say how a process ended that has closed its output; some go on without
 AFTER_EXIT = 0.2  # seconds for what a process wrote before it ended
 STARTING = 60.0  # seconds for our own supervisor to start
 KILLING = 5.0  # seconds to wait for the death of what cannot be killed: waiting for a broken disk, or another user's
@@ -186,7 +188,9 @@ class Child:
         chunk = self.control.recv(2**10)
         self.reported += chunk
         if not chunk:  # killed, by the process that it watches
-            self.reported += b"" if b"ended " in self.reported else b"ended unknown\n"  # so that nobody waits for it
+            self.reported += (
+                b"" if b"ended " in self.reported else f"ended {UNKNOWN}\n".encode()
+            )  # so that nobody waits for it
             self.selector.unregister(self.control)
 
     def _await(self, word: bytes, seconds: float) -> bool:
@@ -205,10 +209,12 @@ class Child:
         return self.reported.rpartition(b"ended ")[2].decode().strip() if b"ended " in self.reported else None
 
     def _ending(self) -> str:
-        self._await(b"ended ", AFTER_EXIT)
+        self._await(b"ended ", TOLD)
         code = self._code()
         if code is None:
             return "it closed its output without an answer"
+        if code == UNKNOWN:
+            return "it ended, and the process that watches over it with it, without an answer"
         rest = f", after half a line: {printable(self.received.decode(errors='replace'), 60)}" if self.received else ""
         if code.startswith("-"):
             return f"it was ended by signal {_signal(int(code[1:]))}{rest}"

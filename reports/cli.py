@@ -34,6 +34,12 @@ class Interruptible(typer.core.TyperGroup):
             note("interrupted.")
             raise typer.Exit(INTERRUPTED) from None
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """click before 8.2 takes a name that begins with no letter for an option, and then for none at all."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command {args[0]!r}.")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     cls=Interruptible,

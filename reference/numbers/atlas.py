@@ -1,9 +1,9 @@
 """The accuracy atlas: how many ulps the elementary functions of real frameworks are off. Standard library only.
 
 `atlas.json` holds what `python -m backproof.reports.trials.accuracy` measured against certified balls, a campaign for
-each processor and SIMD level: for each framework, format and function the largest error in units in the last place, where it
-is, and the versions and the day. The judge allows every implementation `MARGIN` times the largest of all, findings left
-out.
+each processor and SIMD level: for each framework, format and function the largest error in units in the last place,
+where it is, and the versions and the day. The judge allows every implementation `MARGIN` times the largest of all,
+findings left out.
 """
 
 from __future__ import annotations

@@ -294,7 +294,7 @@ def _encodable(value: Any) -> Any:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the document; `schema.json` is its published copy: python -m backproof.reports.comparison.results"""
+    """The JSON Schema of the document; `reports/schema.json` is its published copy, which running this module writes."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "backproof results",

@@ -1,8 +1,8 @@
 """Measures how many ulps the elementary functions of each framework are off, against certified balls: the atlas.
 
 python -m backproof.reports.trials.accuracy measures under every SIMD level that can be forced here, each in a new
-process, and records it in `atlas.json`, in place of what the same versions gave on this processor before. With --here, under this
-process's own level, and prints it.
+process, and records it in `atlas.json`, in place of what the same versions gave on this processor before. With --here,
+under this process's own level, and prints it.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ MESSAGES = {
     "fork": "it ended with exit code 0, without an answer",
     "setsid-and-die": "it ended with exit code 0, without an answer",
     "real-time-signal": "it was ended by signal 40",
-    "kills-its-supervisor": "it closed its output without an answer",
+    "kills-its-supervisor": "it ended, and the process that watches over it with it, without an answer",
     "ignores-sigterm": "it did not answer within 1 s",
     "nan": 'NaN is not JSON; a number that is not finite is written as the string "NaN"',
     "infinity": 'Infinity is not JSON; a number that is not finite is written as the string "Infinity"',

@@ -14,6 +14,7 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 pytest.importorskip("hypothesis")
+pytest.importorskip("markdown_it")  # which rich brings
 
 import msgspec
 from backproof.reports.cli import Format, _verification
