@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 
@@ -20,15 +19,6 @@ def door(package: str) -> Callable[[str], Any]:
     tree = ast.parse(Path(str(wing.__file__)).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     homes = {name.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for name in node.names}
-
-    class Wing(ModuleType):
-        """Python makes each module an attribute of its package; where the door opens a name, that is what is meant."""
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            if not (name in homes and isinstance(value, ModuleType)):
-                super().__setattr__(name, value)
-
-    wing.__class__ = Wing
 
     def opened(name: str) -> Any:
         if name not in homes:

@@ -21,7 +21,7 @@ from backproof.reports.comparison.processor import FOUND, forced, model, simd
 from backproof.reports.views.terminal import table_of
 
 TESTS = Path(__file__).parent
-JUDGE = ("test_judge.py", "test_bounded.py", "test_stepwise.py", "test_statistical.py")
+JUDGE = ("judging/test_judge.py", "numbers/test_bounded.py", "judging/test_stepwise.py", "judging/test_statistical.py")
 THREADS = (1, 2)
 SHOWN = 60  # lines of what failed: the last ones
 BACKPROOF = str(Path(sys.executable).with_name("backproof"))
@@ -42,7 +42,7 @@ def work(turn: int, clean: int) -> dict[str, list[str]]:
         "vectors check": [BACKPROOF, "vectors", "check"],
         "tests of judge and vectors": [
             *(sys.executable, "-m", "pytest", "-q", "--rootdir", str(TESTS.parent)),
-            *(*judge, str(TESTS / "reports" / "test_vectors.py")),
+            *(*judge, str(TESTS / "reports" / "vectors" / "test_vectors.py")),
         ],
         f"selftest --clean {clean} --first {turn * clean}": [
             *(BACKPROOF, "selftest", "--clean", str(clean), "--first", str(turn * clean)),

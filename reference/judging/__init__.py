@@ -1,6 +1,6 @@
 """The judge: is what an implementation was seen to compute within what rounding may do?
 
-First to read: `judge.py`; then `expectations.py`, what should have come, and `stepwise.py`, step by step.
+First to read: `judgement.py`; then `expected.py`, what should have come, and `stepwise.py`, step by step.
 """
 
 from typing import TYPE_CHECKING
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
-    from .expectations import expectations, truth_of
-    from .judge import SEVERITY, Comparison, Element, Judgement, UnusableAnswer, Verdict, judge
+    from .expected import expectations, truth_of
+    from .judgement import SEVERITY, Comparison, Element, Judgement, UnusableAnswer, Verdict, judge
     from .observation import Observation, Place, Received, computed, observed
     from .side_by_side import alike, within
     from .stepwise import as_matrix, evidence

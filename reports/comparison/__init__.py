@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from ...reference.doors import door
 
 if TYPE_CHECKING:
-    from .changes import changes
     from .commands import COMMANDS
+    from .difference import changes
     from .matrix import compare
     from .processor import forced, model, simd
     from .results import (

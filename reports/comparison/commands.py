@@ -38,7 +38,7 @@ def compare(
     """Run every standard case on every adapter and judge every number."""
     from ...adapters.adapter import chosen, known_adapters
     from ..views import FORMATS, prepare
-    from .changes import changes
+    from .difference import changes
     from .results import decoded
 
     old = None if against is None else decoded(against)

@@ -294,7 +294,7 @@ def _encodable(value: Any) -> Any:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the document; `reports/schema.json` is its published copy, which running this module writes."""
+    """The JSON Schema of the document; `reports/schema.json` is its published copy; this module, run, writes it."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "backproof results",

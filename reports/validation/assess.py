@@ -35,7 +35,7 @@ from ...reference.numbers import PRECISIONS, PROFILES
 from .asking import Repeat
 from .reach import Judged, condition, covered
 from .report import Report, Subject
-from .witness import witness
+from .smallest import witness
 
 Array = NDArray[Any]
 

@@ -35,7 +35,7 @@ def verify_by_name(target: str, options: dict[str, Any]) -> Report:
 
     Raises InvalidInput where there is no such function or an option makes no sense.
     """
-    from .verify import verify
+    from .front_door import verify
 
     if target.count(":") != 1 or not all(target.split(":")):
         raise InvalidInput(f"{printable(target)}: expected package.module:function, such as mynet.backprop:gradients.")

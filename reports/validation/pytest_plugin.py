@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .verify import Report
+    from .front_door import Report
 
 MARKER = "backproof"
 
@@ -36,7 +36,7 @@ def backproof(request: pytest.FixtureRequest) -> Callable[..., Report]:
 
     def check(function: Callable[..., Any], **options: Any) -> Report:
         from ...reference.case import InvalidInput
-        from .verify import verify
+        from .front_door import verify
 
         if marker is not None and marker.args:
             pytest.fail(f"@pytest.mark.{MARKER}: expected options by name, got {marker.args!r}", pytrace=False)

@@ -7,8 +7,8 @@ from ...reference.doors import door
 if TYPE_CHECKING:
     from .escaping import json_text, markdown_block, markdown_text, printable_lines
     from .figures import curves
-    from .html import drawn, html, page, table
     from .junit import junit_of
+    from .pages import drawn, html, page, table
     from .render import FORMATS, prepare, prepare_file, replace_file, write, write_pages
     from .streams import Undeliverable, guarded_streams
     from .tables import INDENT, alike, number

@@ -16,9 +16,9 @@ from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.cases import standard_cases
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.diagnosis.diagnose import diagnose
 from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
-from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.diagnosis.search import diagnose
+from backproof.reference.judging.judgement import Verdict, judge
 from backproof.reference.judging.observation import QUANTITIES, Observation, Place, computed, differences
 from backproof.reference.numbers.plain import PLAIN
 

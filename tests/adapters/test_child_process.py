@@ -24,7 +24,7 @@ from backproof.adapters.adapter import Unanswered
 from backproof.adapters.child_process import Child, capabilities, observations
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.judging.judgement import Verdict, judge
 from backproof.reference.judging.observation import Observation
 
 CHILDREN = Path(__file__).parent / "children"

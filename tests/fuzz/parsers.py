@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["backproof"]):
     from backproof.adapters.protocol import observation_of
     from backproof.reference.case import InvalidInput
     from backproof.reference.diagnosis.conventions import Convention, probes
-    from backproof.reference.judging.judge import judge
+    from backproof.reference.judging.judgement import judge
     from backproof.reports.vectors.reading import read, verify_answers
 
 NETWORK = Convention(("sigmoid", "sigmoid"), "half_squared_error")

@@ -152,7 +152,7 @@ def test_every_gradient_agrees_with_the_complex_step(case: Case) -> None:
     differ by two.
     """
     pytest.importorskip("numpy")
-    from backproof.reference.judging.expectations import expectations
+    from backproof.reference.judging.expected import expectations
     from backproof.reference.judging.observation import Place
     from backproof.reference.numbers.precision import FLOAT64
 

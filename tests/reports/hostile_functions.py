@@ -271,7 +271,7 @@ def leaves_children_and_hangs(*given: Any) -> Any:
 
 
 def replaces_the_judge(*given: Any) -> Any:
-    from backproof.reports.validation import verify
+    from backproof.reports.validation import front_door
     from backproof.reports.validation.report import Report
 
     forged = Report("agrees", "squared error", ("hacked",), 15.0)
@@ -280,7 +280,7 @@ def replaces_the_judge(*given: Any) -> Any:
             for name in ("judge", "assess", "verify", "reproduces"):
                 if hasattr(module, name):
                     setattr(module, name, lambda *_a, **_k: forged)
-    verify.Report = lambda *_a, **_k: forged  # type: ignore[misc, assignment]
+    front_door.Report = lambda *_a, **_k: forged  # type: ignore[misc, assignment]
     return doubled(*given)
 
 

@@ -11,10 +11,10 @@ pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import plant
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.diagnosis.diagnose import diagnose
 from backproof.reference.diagnosis.downcasts import DOWNCASTS
 from backproof.reference.diagnosis.faults import Fault, faulty_rules
-from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.diagnosis.search import diagnose
+from backproof.reference.judging.judgement import Verdict, judge
 from backproof.reports.trials.fault_trials import NETWORKS, shown_by, trial
 
 NETWORK = Convention(("tanh", "sigmoid"), "half_squared_error", "mean")

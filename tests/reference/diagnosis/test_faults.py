@@ -15,10 +15,10 @@ from backproof.adapters.plain_python import observe
 from backproof.reference.backprop import Rules
 from backproof.reference.case import Case
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.diagnosis.diagnose import diagnose, located, pairs_of_faults
 from backproof.reference.diagnosis.explanation import by_rules, reproduces, right
 from backproof.reference.diagnosis.faults import FAULTS, Fault, faulty_rules, touched_layers
-from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.diagnosis.search import diagnose, located, pairs_of_faults
+from backproof.reference.judging.judgement import Verdict, judge
 from backproof.reference.judging.observation import Observation
 from backproof.reports.trials.fault_trials import NETWORKS, shown_by, trial, trials
 

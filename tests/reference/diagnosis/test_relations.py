@@ -15,8 +15,8 @@ pytest.importorskip("flint")
 from backproof.adapters.plain_python import observe
 from backproof.reference.case import Case, run_in_turn
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.diagnosis.diagnose import diagnose
 from backproof.reference.diagnosis.explanation import Evidence
+from backproof.reference.diagnosis.search import diagnose
 from backproof.reference.judging.observation import Observation
 from backproof.reference.numbers.plain import PLAIN
 from backproof.reports.trials.fault_trials import shown_by

@@ -11,7 +11,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
-from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.judging.judgement import Verdict, judge
 from backproof.reference.judging.observation import Place
 from backproof.reference.judging.statistical import aggregates
 from backproof.reference.numbers.error_model import LAMBDA, gamma, probabilistic_gamma

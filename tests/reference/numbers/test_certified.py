@@ -9,7 +9,7 @@ pytest.importorskip("flint")
 
 from backproof.reference.case import Case, Dense, run
 from backproof.reference.cases import standard_cases
-from backproof.reference.judging.expectations import CERTAIN, truth_of
+from backproof.reference.judging.expected import CERTAIN, truth_of
 from backproof.reference.judging.observation import Place, computed
 from backproof.reference.numbers.bounded import BoundedArithmetic
 from backproof.reference.numbers.certified import enclosures

@@ -12,7 +12,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.reference.case import Case, Dense, run
-from backproof.reference.judging.judge import Verdict, judge
+from backproof.reference.judging.judgement import Verdict, judge
 from backproof.reference.judging.observation import Observation, computed
 from backproof.reference.numbers.arrays import array_of, numpy_dtype
 from backproof.reference.numbers.bounded import BoundedArithmetic

@@ -14,7 +14,7 @@ pytest.importorskip("flint")
 
 from backproof.reference.case import Case, run
 from backproof.reference.cases import standard_cases
-from backproof.reference.judging import expectations
+from backproof.reference.judging import expected
 from backproof.reference.judging.observation import computed
 from backproof.reference.judging.truth import certified
 from backproof.reference.numbers import bounded, bounded_values, error_model, reproducible
@@ -113,7 +113,7 @@ def test_no_processor_dependent_kernel_is_called(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "module", [bounded, bounded_values, error_model, expectations, reproducible], ids=lambda m: m.__name__
+    "module", [bounded, bounded_values, error_model, expected, reproducible], ids=lambda m: m.__name__
 )
 def test_none_is_named_in_what_the_bounds_are_made_by(module: Any) -> None:
     """Methods and operators of arrays cannot be replaced as the functions above: they are looked for in the text."""

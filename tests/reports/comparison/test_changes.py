@@ -8,7 +8,7 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reports.comparison.changes import changes
+from backproof.reports.comparison.difference import changes
 from backproof.reports.comparison.matrix import compare
 from backproof.reports.comparison.results import ComparisonResult, Results
 from planted import CASES, NUMPY, doubled, planted

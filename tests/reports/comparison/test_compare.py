@@ -143,12 +143,8 @@ def in_order(part: Any) -> Any:
 
 
 def test_the_published_schema_is_the_one_of_the_code() -> None:
-<<<<<<< HEAD:tests/reports/comparison/test_compare.py
-    assert json.loads(SCHEMA_FILE.read_text()) == schema(), "run: python -m backproof.reports.comparison.results"
-=======
     published = in_order(json.loads(SCHEMA_FILE.read_text()))
     assert published == in_order(schema()), "run: python -m backproof.reports.comparison.results"
->>>>>>> 866609f30944c8f0ea4ffd7efc46e903f52a908b:tests/reports/test_compare.py
 
 
 def test_the_schema_refuses_another_document() -> None:

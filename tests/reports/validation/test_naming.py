@@ -15,7 +15,7 @@ from backproof.reference.case import Case, Dense, run
 from backproof.reference.diagnosis.conventions import Convention
 from backproof.reference.diagnosis.explanation import ARRAYS
 from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
-from backproof.reports.validation.verify import WrongGradients, verify
+from backproof.reports.validation.front_door import WrongGradients, verify
 from tutorial import gradients, sigmoid
 
 

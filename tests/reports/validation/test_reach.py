@@ -15,8 +15,8 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
 from backproof.reference.case import InvalidInput
-from backproof.reference.diagnosis.reaching_probes import BATCHES, KINDS_OF_DATA, NETWORKS, reaching_probes
-from backproof.reports.validation.verify import verify
+from backproof.reference.diagnosis.reach import BATCHES, KINDS_OF_DATA, NETWORKS, reaching_probes
+from backproof.reports.validation.front_door import verify
 from conditional_faults import BEYOND, CE, LINEAR, RELU, SEEN, SIGMOID, SOFTMAX, ConditionalFault, Net, doubled, each
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -18,7 +18,7 @@ pytest.importorskip("typer")
 
 import backproof as bp
 from backproof.reference.case import InvalidInput
-from backproof.reports.validation.verify import Report, WrongGradients, assert_gradients, verify
+from backproof.reports.validation.front_door import Report, WrongGradients, assert_gradients, verify
 from tutorial import gradients, sigmoid
 
 COMMAND = Path(sys.executable).with_name("backproof")

@@ -26,7 +26,7 @@ from backproof.adapters.numpy_vectorised import observe as numpy_observe
 from backproof.adapters.plain_python import observe
 from backproof.reference.case import InvalidInput
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.judging.expectations import expectations
+from backproof.reference.judging.expected import expectations
 from backproof.reference.judging.observation import computed
 from backproof.reference.judging.side_by_side import SideBySide, _run, _stacked, within
 from backproof.reference.judging.truth import certified
@@ -286,7 +286,7 @@ def test_side_by_side_the_bounds_are_those_of_one_case(
     """As wide as the judge's own, within a hundredth, and the exact result is never outside."""
     sampled(("relu" in convention.activations) + (dtype == "float32"), 2)
     cases = [convention.applied(c) for seed in range(3) for c in probes((3, 4, 2), (4, 4), "separate", dtype, seed)]
-    expected = computed(_run(cases, SideBySide(PROFILES[dtype]), convention))
+    expected = computed(_run(cases, SideBySide(PROFILES[dtype]), convention.rules()))
     for k, case in enumerate(cases):
         alone = expectations(case, PROFILES[dtype])
         exact = computed(certified(case))

@@ -26,8 +26,8 @@ from backproof.reports.chapter.ledger import html as ledger_html
 from backproof.reports.comparison.matrix import compare
 from backproof.reports.comparison.results import Results, decoded, encoded
 from backproof.reports.views.figures import Point, error_against_bound, networks
-from backproof.reports.views.html import html
 from backproof.reports.views.junit import junit
+from backproof.reports.views.pages import html
 from backproof.reports.views.render import FORMATS, markdown, terminal
 from chromium import CHROMIUM, said, shown, with_scripts
 from planted import CASES, NUMPY, doubled, planted, raises

@@ -1,7 +1,7 @@
 """The front door: hand over a function, get a verdict, and the name of its bug.
 
-`verify` calls the function on probes (`reference/conventions.py`), finds out which conventions it follows where they
-were not declared, judges every number, and diagnoses what is wrong.
+`verify` calls the function on probes (`reference/diagnosis/conventions.py`, `reach.py`), finds out which conventions it
+follows where they were not declared, judges every number, and diagnoses what is wrong.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ..backprop import RULES, Rules
 from ..case import Case
 from ..numbers import PRECISIONS, PROFILES, Enclosure, Profile
-from .expectations import CERTAIN, Expected, step_expectations
+from .expected import CERTAIN, Expected, step_expectations
 from .observation import Observation, Place, differences, observed
 from .statistical import Aggregate, aggregates
 from .stepwise import Evidence, as_matrix, evidence
