@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)(?:reference|vectors|examples|adapters|reports)[^)]*\)")
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)(?:reference|vectors|examples|adapters|reports|tests)[^)]*\)")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -43,6 +43,7 @@ HARMFUL = (
     "\u202a", "\u202e", "\u2066", "\u2069", "\u200b", "\ufeff", "\ud800", "\udfff", "\ufffe", "\U0001ffff", "\U000e0041", "é", "日本", "😀",
 )  # fmt: skip
 ANY = st.characters() | st.characters(categories=["Cs", "Cc", "Cf", "Cn", "Zl", "Zp", "Po", "Sm"])
+EXAMPLES = settings().max_examples  # of the profile: fewer in a quick run
 TEXTS = st.lists(st.sampled_from(HARMFUL) | st.text(ANY, max_size=4) | st.text("ab1", max_size=3), max_size=6).map(
     "".join
 )
@@ -172,7 +173,7 @@ def everywhere(text: str) -> Results:
 VIEWS: dict[str, Callable[[Results], str]] = {"terminal": terminal, "junit": junit, "json": encoded}
 
 
-@settings(max_examples=settings.default.max_examples // 6)  # of views that cost
+@settings(max_examples=EXAMPLES // 6)  # of views that cost
 @given(TEXTS)
 @example(LONG)
 @example("\ud800")
@@ -228,7 +229,7 @@ def tags(page: str) -> Tags:
 HARMLESS = tags(html(everywhere("harmless")))
 
 
-@settings(max_examples=settings.default.max_examples // 25)  # of pages that cost more
+@settings(max_examples=EXAMPLES // 25)  # of pages that cost more
 @given(TEXTS)
 @example(LONG)
 @example("\ud800")
