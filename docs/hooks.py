@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)(?:reference|vectors|examples|adapters|reports|tests)[^)]*\)")
+OUTSIDE = re.compile(  # of the repository, beside the site
+    r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)(?:reference|vectors|examples|adapters|reports|tests)[^)]*\)"
+)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
