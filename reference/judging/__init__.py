@@ -9,10 +9,11 @@ from ..doors import door
 
 if TYPE_CHECKING:
     from .expected import expectations, truth_of
-    from .judgement import SEVERITY, Comparison, Element, Judgement, UnusableAnswer, Verdict, judge
+    from .judgement import UnusableAnswer, judge
     from .observation import Observation, Place, Received, computed, observed
     from .side_by_side import alike, within
     from .stepwise import as_matrix, evidence
     from .truth import certified
+    from .verdict import SEVERITY, Comparison, Element, Judgement, Verdict
 else:
     __getattr__ = door(__name__)

@@ -18,8 +18,9 @@ from backproof.reference.cases import standard_cases
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.search import diagnose
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import QUANTITIES, Observation, Place, computed, differences
+from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.plain import PLAIN
 
 ALL = known_adapters()

@@ -24,8 +24,9 @@ from backproof.adapters.adapter import Unanswered
 from backproof.adapters.child_process import Child, capabilities, observations
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Observation
+from backproof.reference.judging.verdict import Verdict
 
 CHILDREN = Path(__file__).parent / "children"
 NETWORK = Convention(("sigmoid", "sigmoid"), "half_squared_error")

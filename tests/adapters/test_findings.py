@@ -11,8 +11,9 @@ pytest.importorskip("flint")
 
 from backproof.adapters.adapter import known_adapters
 from backproof.reference.case import Case, Dense
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Place
+from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.atlas import recorded
 
 

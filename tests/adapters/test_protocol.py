@@ -25,7 +25,8 @@ from backproof.adapters.protocol import (
 from backproof.reference.case import Case
 from backproof.reference.cases import standard_cases
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
+from backproof.reference.judging.verdict import Verdict
 from hypothesis import given
 from hypothesis import strategies as st
 

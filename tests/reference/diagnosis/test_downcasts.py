@@ -14,7 +14,8 @@ from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.downcasts import DOWNCASTS
 from backproof.reference.diagnosis.faults import Fault, faulty_rules
 from backproof.reference.diagnosis.search import diagnose
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
+from backproof.reference.judging.verdict import Verdict
 from backproof.reports.trials.fault_trials import NETWORKS, shown_by, trial
 
 NETWORK = Convention(("tanh", "sigmoid"), "half_squared_error", "mean")

@@ -18,8 +18,9 @@ from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.explanation import by_rules, reproduces, right
 from backproof.reference.diagnosis.faults import FAULTS, Fault, faulty_rules, touched_layers
 from backproof.reference.diagnosis.search import diagnose, located, pairs_of_faults
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Observation
+from backproof.reference.judging.verdict import Verdict
 from backproof.reports.trials.fault_trials import NETWORKS, shown_by, trial, trials
 
 DEEP = Convention(("tanh", "sigmoid", "tanh", "sigmoid"), "half_squared_error", "mean")

@@ -13,10 +13,12 @@ pytest.importorskip("flint")
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case, Dense
 from backproof.reference.cases import standard_cases
+from backproof.reference.judging.comparing import _block
 from backproof.reference.judging.expected import Expected, step_expectations
-from backproof.reference.judging.judgement import UnusableAnswer, Verdict, _block, judge
+from backproof.reference.judging.judgement import UnusableAnswer, judge
 from backproof.reference.judging.observation import QUANTITIES, Observation, Place, Received
 from backproof.reference.judging.stepwise import evidence
+from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.precision import PROFILES
 
 CASES = {(case.name, case.dtype): case for case in standard_cases(("float64", "float32"))}

@@ -11,9 +11,10 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Place
 from backproof.reference.judging.statistical import aggregates
+from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.error_model import LAMBDA, gamma, probabilistic_gamma
 from backproof.reference.numbers.precision import FLOAT32, FLOAT64
 from backproof.reports.trials.power import network

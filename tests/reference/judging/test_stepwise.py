@@ -15,9 +15,10 @@ pytest.importorskip("flint")
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case, Dense
 from backproof.reference.cases import standard_cases
-from backproof.reference.judging.judgement import Judgement, Verdict, judge
+from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Observation, Place
 from backproof.reference.judging.stepwise import evidence
+from backproof.reference.judging.verdict import Judgement, Verdict
 from backproof.reference.numbers.arrays import numpy_dtype
 from backproof.reference.numbers.precision import PRECISIONS, PROFILES
 

@@ -12,8 +12,9 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.reference.case import Case, Dense, run
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Observation, computed
+from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.arrays import array_of, numpy_dtype
 from backproof.reference.numbers.bounded import BoundedArithmetic
 from backproof.reference.numbers.precision import FLOAT16, PRECISIONS

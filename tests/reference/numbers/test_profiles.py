@@ -12,7 +12,8 @@ pytest.importorskip("flint")
 
 from backproof.adapters import numpy_vectorised
 from backproof.reference.cases import standard_cases
-from backproof.reference.judging.judgement import Verdict, judge
+from backproof.reference.judging.judgement import judge
+from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.arrays import numpy_dtype
 from backproof.reference.numbers.precision import PRECISIONS, PROFILES, TF32
 from backproof.reports.trials.power import network
