@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from ...reference.doors import door
 
 if TYPE_CHECKING:
-    from .assess import because
     from .commands import COMMANDS
     from .front_door import assert_gradients, verify
     from .report import Report, Subject, WrongGradients
     from .smallest import witness
     from .verify_process import Asked, judged
+    from .wording import because
 else:
     __getattr__ = door(__name__)

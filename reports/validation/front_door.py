@@ -21,10 +21,11 @@ from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import DISTRIBUTION, LOSSES
 from ...reference.numbers import PRECISIONS
 from .asking import Question, ask
-from .assess import assess, because, steps
+from .assess import assess
 from .call import ORIENTATIONS, Array, Call, ModifiedInputs, alternatives, as_array, how_to_call
 from .declared import declared_batch, declared_learning_rate, declared_timeout
 from .report import Report, Subject, WrongGradients
+from .wording import because, steps
 
 __all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
 

@@ -17,7 +17,7 @@ from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.last_layer import likely
 from backproof.reference.judging.observation import Observation
 from backproof.reports.trials.fault_trials import shown_by
-from backproof.reports.validation.assess import LIKELY
+from backproof.reports.validation.ranking import LIKELY
 
 SIZES = (3, 5, 3)
 PROBES = probes(SIZES, (4, 1), "separate", "float64", 0)

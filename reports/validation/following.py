@@ -1,0 +1,66 @@
+"""Which convention an implementation follows: the judge agrees under it, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...reference.case import Case, InvalidInput
+from ...reference.diagnosis import Convention, Evidence, reproduces, right
+from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
+from .reach import Judged
+
+
+def any_wrong(judged: Judged) -> bool:
+    """Whether the judge calls any of them wrong."""
+    return any(judgement.verdict is Verdict.WRONG for *_, judgement in judged)
+
+
+def evidence_under(convention: Convention, observed: Evidence) -> list[tuple[Case, Observation]]:
+    """The answers to the probes as the convention means them."""
+    return [(convention.for_layers(len(case.layers)).applied(case), observation) for case, observation in observed]
+
+
+def suits(convention: Convention, observed: Evidence) -> bool:
+    """Whether the convention's loss may be asked for these targets; probes suit every loss, given cases need not."""
+    try:
+        evidence_under(convention, observed)
+    except InvalidInput:
+        return False
+    return True
+
+
+def followed(conventions: Sequence[Convention], observed: Evidence) -> Iterator[tuple[Convention, Judged]]:
+    """The conventions under which the right algorithm gives every number, from end to end and step by step.
+
+    Of few digits, end to end admits much, other conventions and faults among it.
+    """
+    for convention in conventions:
+        first = reproduces(right(convention), evidence_under(convention, observed[:1]))
+        if first and reproduces(right(convention), evidence_under(convention, observed)):
+            judged = judged_under(convention, observed)
+            if not any_wrong(judged):
+                yield convention, judged
+
+
+def judged_under(convention: Convention, observed: Evidence) -> Judged:
+    """Each answer with its judgement. Raises InvalidInput for one that cannot be judged."""
+    judged = []
+    for case, observation in evidence_under(convention, observed):
+        try:
+            judged.append((case, observation, judge(case, observation, rules=convention.rules())))
+        except UnusableAnswer as error:
+            raise InvalidInput(str(error)) from error
+    return judged
+
+
+def partly_followed(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
+    """The convention under which the right algorithm gives most answers, one to several samples among them, if any.
+
+    Of single samples alone, all reductions are the same.
+    """
+    found: list[tuple[int, Convention]] = []
+    for convention in conventions:
+        followed = [p for p in observed if reproduces(right(convention), evidence_under(convention, [p]))]
+        if any(case.batch > 1 for case, _ in followed):
+            found.append((len(followed), convention))
+    return max(found, key=lambda entry: entry[0])[1] if found else None

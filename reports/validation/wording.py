@@ -1,0 +1,86 @@
+"""What a diagnosis and a judgement say, in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...reference.diagnosis import OF_FORMATS, Convention, Diagnosis, Evidence
+from ...reference.judging import observed as shown
+from ...reference.numbers import PRECISIONS
+from .reach import Judged
+
+
+def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
+    """What a diagnosis says: each explanation, how one comes to write that, and how sure it is."""
+    lines = []
+    for explanation in diagnosis.explanations[:4]:
+        where = (
+            ""
+            if explanation.layer is None or len(convention.activations) < 2
+            else f", in layer {explanation.layer + 1}"
+        )
+        name = f" (fault {', '.join(f'`{n}`' for n in explanation.names)})" if explanation.names else ""
+        how = f" How that comes: {explanation.mistake}." if explanation.mistake else ""
+        lines.append(f"it {explanation.words}{where}{name}.{how}")
+    if diagnosis.proved and set(diagnosis.names) <= OF_FORMATS and diagnosis.names:
+        lines.append(
+            f"with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds, nearer than with "
+            "any other format or place; the right algorithm does not, and no other known fault does."
+        )
+        meant = diagnosis.names[0].removeprefix("everything-in-")
+        lines += [f"if {meant} is what you mean, declare it: dtype={meant!r}."] if meant in PRECISIONS else []
+    elif diagnosis.proved:
+        lines.append(
+            f"proved: with it, the reference reproduces all {diagnosis.numbers} numbers within its bounds; the right "
+            "algorithm does not, and no other known fault does."
+        )
+    else:
+        lines.append(f"each of these reproduces all {diagnosis.numbers} numbers: no probe tells them apart.")
+    return lines
+
+
+def steps(judged: Judged) -> list[str]:
+    """The first step outside its bounds, with its worst numbers."""
+    for case, _, judgement in judged:
+        comparisons = judgement.wrong or judgement.suspect
+        if not comparisons:
+            continue
+        first = comparisons[0]
+        sizes = "-".join(str(n) for n in case.sizes)
+        lines = [f"first step outside its bound: {first.place}, on {sizes} with {case.batch} samples"]
+        lines += [
+            f"{list(e.index)}  expected {e.expected!r}  got {e.got!r}  tolerance {e.tolerance:.3g}"
+            for e in first.worst[:3]
+        ]
+        lines += [f"{a.direction}: {a.ratio:.3g} × what roundings add up to" for a in first.aggregates]
+        return lines
+    return []
+
+
+def peculiar(observed: Evidence) -> list[str]:
+    """What can be said of numbers that nothing explains."""
+    numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
+    if not np.isfinite(numbers).all():
+        return [f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite."]
+    if (numbers == np.rint(numbers)).all():
+        return ["all numbers are whole: integer division, or an integer array, is on the way."]
+    return []
+
+
+def not_among(conventions: Sequence[Convention]) -> list[str]:
+    """What an undeclared convention may be, if it is none of those that were tried."""
+    if len({convention.activations for convention in conventions}) == 1:
+        return []
+    hidden = dict.fromkeys(name for convention in conventions for name in convention.activations)
+    losses = dict.fromkeys(convention.loss.replace("_", " ") for convention in conventions)
+    return [
+        f"tried: {', '.join(hidden)} (the same in all hidden layers) with {', '.join(losses)}. If yours has another "
+        "activation or loss, this verdict says no more than that; if layers differ, declare `activations`."
+    ]
+
+
+def verdict_of_each(judged: Judged) -> tuple[tuple[str, str], ...]:
+    """Each probe's name and verdict."""
+    return tuple((case.name, judgement.verdict.value) for case, _, judgement in judged)
