@@ -22,7 +22,8 @@ from ...adapters.adapter import Unanswered
 from ...adapters.protocol import case_of, printable
 from ...reference.case import InvalidInput
 from .answers_of_functions import Find, Probe, Reply, answer_of
-from .call import Call, Misshapen, ModifiedInputs, told
+from .call import Call, ModifiedInputs, told
+from .reading_answers import Misshapen
 from .time_limit import TimeUp
 
 MEMORY_SHARE = 0.8  # of this machine's memory that the function may have

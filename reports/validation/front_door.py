@@ -22,8 +22,9 @@ from ...reference.losses import DISTRIBUTION, LOSSES
 from ...reference.numbers import PRECISIONS
 from .asking import Question, ask
 from .assess import assess
-from .call import ORIENTATIONS, Array, Call, ModifiedInputs, alternatives, as_array, how_to_call
+from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, how_to_call
 from .declared import declared_batch, declared_learning_rate, declared_timeout
+from .reading_answers import Array, as_array
 from .report import Report, Subject, WrongGradients
 from .wording import because, steps
 

@@ -20,8 +20,9 @@ from ...adapters.protocol import line_of, printable, request
 from ...reference.case import Case, InvalidInput
 from ...reference.judging import Observation
 from .answers_of_functions import FORGED, Find, Probe, Reply, observation_of, read_reply
-from .call import Call, Elsewhere, Misshapen, ModifiedInputs
+from .call import Call, Elsewhere, ModifiedInputs
 from .declared import declared_timeout
+from .reading_answers import Misshapen
 from .report import Report
 from .time_limit import TimeUp
 
