@@ -17,7 +17,7 @@ from ...reference.numbers import PLAIN, PROFILES, TRUTH, WORST, BoundedArithmeti
 from ...reference.training import train
 from ...reference.update_rules import UPDATE_RULES
 from ...reference.worked_example import SIGNS_RESTORED, worked_example
-from .claims import HOLDS, LIMIT, LUCKY, TOO_STRONG, Curve, Entry, Frameworks, outputs, right, updates_until, xor_case
+from .entry import HOLDS, LIMIT, LUCKY, TOO_STRONG, Curve, Entry, Frameworks, outputs, right, updates_until, xor_case
 
 
 def rates(frameworks: Frameworks) -> Entry:

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from ...adapters.adapter import Adapter
 from ..views import curves, drawn, page, table
 from . import claims, claims_of_learning
-from .claims import HOLDS, LIMIT, TOO_STRONG, Entry, Frameworks
+from .entry import HOLDS, LIMIT, TOO_STRONG, Entry, Frameworks
 
 CLASSES = {HOLDS: "agrees", LIMIT: "undecided", TOO_STRONG: "wrong"}
 

@@ -19,7 +19,7 @@ from backproof.adapters.adapter import chosen, known_adapters
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.judging.observation import Observation
 from backproof.reports.chapter import ledger
-from backproof.reports.chapter.claims import HOLDS, LIMIT, TOO_STRONG, Entry, Frameworks
+from backproof.reports.chapter.entry import HOLDS, LIMIT, TOO_STRONG, Entry, Frameworks
 from backproof.reports.chapter.train import loaded, network, samples, saved
 
 COMMAND = Path(sys.executable).with_name("backproof")

@@ -21,7 +21,7 @@ pytest.importorskip("flint")
 
 from backproof.adapters.adapter import known_adapters
 from backproof.reference.case import InvalidInput
-from backproof.reports.chapter.claims import HOLDS, Entry
+from backproof.reports.chapter.entry import HOLDS, Entry
 from backproof.reports.chapter.ledger import html as ledger_html
 from backproof.reports.comparison.matrix import compare
 from backproof.reports.comparison.results import Results, decoded, encoded
