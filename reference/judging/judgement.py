@@ -15,11 +15,10 @@ by the bounds of the steps in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..backprop import RULES, Rules
@@ -28,10 +27,10 @@ from ..numbers import PRECISIONS, PROFILES, Enclosure, Profile
 from .comparing import compared
 from .expected import step_expectations
 from .observation import Observation, Place, differences, observed
-from .stepwise import Evidence, as_matrix, evidence
+from .stepwise import Evidence, as_matrix, worked_out
 from .verdict import Comparison, Judgement, Verdict
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 class UnusableAnswer(Exception):
@@ -51,23 +50,17 @@ def judge(
     Raises UnusableAnswer where the shapes do not fit, where nothing is shown, or where the implementation started from
     other numbers than the case's.
     """
-    if observation.received is not None and (places := differences(case, observation.received)):
-        raise UnusableAnswer(
-            f"{observation.adapter} did not start from the case's numbers: {', '.join(places)} differ in some bit."
-        )
-    _check(case, observation)
-    comparisons = _comparisons(case, observation, PROFILES[observation.precision], truth, rules)
+    shown = _usable(case, observation)
+    comparisons = _comparisons(case, shown, PROFILES[observation.precision], truth, rules)
     judgement = Judgement(comparisons, observation.precision, observation.precision)
-    if not judgement.wrong:
-        return judgement
-    return replace(judgement, explained_by=_explaining(case, observation, rules, [c.place for c in judgement.wrong]))
+    return replace(judgement, explained_by=_explaining(case, shown, judgement, rules)) if judgement.wrong else judgement
 
 
-def _explaining(case: Case, observation: Observation, rules: Rules, wrong: Sequence[Place]) -> str | None:
+def _explaining(case: Case, shown: Mapping[Place, Array], judgement: Judgement, rules: Rules) -> str | None:
     """The finest profile coarser than the declared one under which nothing is wrong, and what was wrong is decided."""
-    names = list(PROFILES)
-    for name in names[names.index(observation.precision) + 1 :]:
-        again = _comparisons(case, observation, PROFILES[name], None, rules)
+    names, wrong = list(PROFILES), [comparison.place for comparison in judgement.wrong]
+    for name in names[names.index(judgement.profile) + 1 :]:
+        again = _comparisons(case, shown, PROFILES[name], None, rules)
         verdicts = {comparison.place: comparison.verdict for comparison in again}
         if Verdict.WRONG not in verdicts.values() and all(verdicts[p] is not Verdict.UNDECIDED for p in wrong):
             return name
@@ -75,10 +68,14 @@ def _explaining(case: Case, observation: Observation, rules: Rules, wrong: Seque
 
 
 def _comparisons(
-    case: Case, observation: Observation, profile: Profile, truth: Mapping[Place, Enclosure] | None, rules: Rules
+    case: Case,
+    shown: Mapping[Place, Array],
+    profile: Profile,
+    truth: Mapping[Place, Enclosure] | None,
+    rules: Rules,
 ) -> tuple[Comparison, ...]:
-    seen = evidence(case, observation, profile)
-    entries = list(_in_order(observation, seen))
+    seen = worked_out(case, shown, profile)
+    entries = list(_in_order(shown, seen))
     expected = step_expectations(case, profile, seen, rules, [place for place, _, _ in entries])
     return tuple(
         compared(
@@ -91,13 +88,12 @@ def _comparisons(
     )
 
 
-def _in_order(observation: Observation, seen: Evidence) -> Iterator[tuple[Place, NDArray[Any], Array | None]]:
+def _in_order(shown: Mapping[Place, Array], seen: Evidence) -> Iterator[tuple[Place, Array, Array | None]]:
     """What is to be compared, with its uncertainty, in the order of computing.
 
     Gradients that were recovered from updates are among it: their errors are not lost in the size of the weights.
     """
-    shown = {place: as_matrix(place, array) for place, array in observed(observation)}
-    entries: list[tuple[Place, NDArray[Any], Array | None]] = [(place, array, None) for place, array in shown.items()]
+    entries: list[tuple[Place, Array, Array | None]] = [(place, array, None) for place, array in shown.items()]
     for place, s in seen.items():
         if place not in shown and place.quantity.endswith("_gradients"):
             entries.append((place, s.value, s.error))
@@ -123,27 +119,37 @@ def _moment(place: Place) -> tuple[int, int, int]:
     return 3, k, 0
 
 
-def _check(case: Case, observation: Observation) -> None:
-    """Shapes and dtypes of everything shown. Raises UnusableAnswer."""
+def _usable(case: Case, observation: Observation) -> dict[Place, Array]:
+    """Everything shown, each as a matrix of its own format; read here, and nowhere else. Raises UnusableAnswer."""
+    if observation.received is not None and (places := differences(case, observation.received)):
+        raise UnusableAnswer(
+            f"{observation.adapter} did not start from the case's numbers: {', '.join(places)} differ in some bit."
+        )
     if observation.precision not in PROFILES:
         raise UnusableAnswer(f"precision: expected one of {', '.join(PROFILES)}; got {observation.precision!r}.")
-    shapes = _shapes(case)
-    shown = list(observed(observation))
+    shown = dict(observed(observation))
     if not shown:
         raise UnusableAnswer(f"{observation.adapter} showed nothing that could be compared.")
-    for place, array in shown:
-        if place not in shapes:
-            raise UnusableAnswer(
-                f"{place}: the case has no such thing (no biases there, or no learning rate), but an answer came."
-            )
-        if array.dtype.name not in PRECISIONS:
-            raise UnusableAnswer(f"{place}: expected {', '.join(PRECISIONS)} numbers, got {array.dtype}.")
-        shape = shapes[place]
-        vector = place.quantity in ("loss", "bias_gradients", "updated_biases")
-        if array.size != shape[1] if vector else array.shape != shape:
-            wanted = f"{shape[1]} numbers" if vector else " × ".join(str(n) for n in shape)
-            came = " × ".join(str(n) for n in array.shape) or "a single number"
-            raise UnusableAnswer(f"{place}: expected {wanted}, got {came}.")
+    shapes = _shapes(case)
+    for place, array in shown.items():
+        _check(place, array, shapes)
+    return {place: as_matrix(place, array) for place, array in shown.items()}
+
+
+def _check(place: Place, array: Array, shapes: Mapping[Place, tuple[int, int]]) -> None:
+    """Shape and dtype of what is shown. Raises UnusableAnswer."""
+    if place not in shapes:
+        raise UnusableAnswer(
+            f"{place}: the case has no such thing (no biases there, or no learning rate), but an answer came."
+        )
+    if array.dtype.name not in PRECISIONS:
+        raise UnusableAnswer(f"{place}: expected {', '.join(PRECISIONS)} numbers, got {array.dtype}.")
+    shape = shapes[place]
+    vector = place.quantity in ("loss", "bias_gradients", "updated_biases")
+    if array.size != shape[1] if vector else array.shape != shape:
+        wanted = f"{shape[1]} numbers" if vector else " × ".join(str(n) for n in shape)
+        came = " × ".join(str(n) for n in array.shape) or "a single number"
+        raise UnusableAnswer(f"{place}: expected {wanted}, got {came}.")
 
 
 def _shapes(case: Case) -> dict[Place, tuple[int, int]]:

@@ -48,18 +48,29 @@ def as_matrix(place: Place, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def evidence(case: Case, observation: Observation, profile: Profile) -> dict[Place, Seen]:
-    """What the observation shows, and what can be worked out from it.
+    """What the observation shows, and what can be worked out from it."""
+    return worked_out(case, matrices(observation), profile)
 
+
+def matrices(observation: Observation) -> dict[Place, Array]:
+    """Everything that the observation shows, each as a matrix."""
+    return {place: as_matrix(place, array) for place, array in observed(observation)}
+
+
+def worked_out(case: Case, shown: Mapping[Place, Array], profile: Profile) -> dict[Place, Seen]:
+    """What is shown, as float64, and what can be worked out from it.
+
+    shown: from `matrices`
     - gradient = (old − new) / rate, where only the updated weights are shown; the error is that of the subtraction
     - with one sample, the bias gradient is δ itself
     - with one sample, ∂E/∂W[i][j] = δ[i] · a[j]: with δ known, the row of the largest δ gives the activations below
     """
     if case.online:
         return {}  # what it had between samples does not show
-    needed = case.batch == 1 or observation.updated_weights is not None or observation.updated_biases is not None
+    needed = case.batch == 1 or any(place.quantity.startswith("updated") for place in shown)
     seen = {
-        place: Seen(np.asarray(as_matrix(place, array), np.float64))
-        for place, array in observed(observation)
+        place: Seen(np.asarray(array, np.float64))
+        for place, array in shown.items()
         if needed or "gradients" not in place.quantity  # nothing follows from a gradient but δ and updates
     }
     unit = profile.storage.unit_roundoff
