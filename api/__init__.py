@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .reference.judging import Judgement, Observation, UnusableAnswer, Verdict, expectations, judge
     from .reference.numbers import PLAIN, BoundedArithmetic, PlainArithmetic
     from .reference.worked_example import worked_example
-    from .reports.validation import Report, WrongGradients, assert_gradients, verify
+    from .reports.documents import Report, WrongGradients
+    from .reports.validation import assert_gradients, verify
 
     __version__: str
 
@@ -31,7 +32,8 @@ _HOMES = {
     "reference.judging": ("Judgement", "Observation", "UnusableAnswer", "Verdict", "expectations", "judge"),
     "reference.numbers": ("PLAIN", "BoundedArithmetic", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
-    "reports.validation": ("Report", "WrongGradients", "assert_gradients", "verify"),
+    "reports.documents": ("Report", "WrongGradients"),
+    "reports.validation": ("assert_gradients", "verify"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .views import EndedBySignal, Undeliverable, ended_by_signals, guarded_streams, printable_lines
+from .console import EndedBySignal, Undeliverable, ended_by_signals, guarded_streams, printable_lines
 
 BAD_INPUT, SOFTWARE, INTERRUPTED, UNREAD = 2, 70, 130, 141
 DEBUG = "BACKPROOF_DEBUG"

@@ -71,7 +71,7 @@ def pytest_runtest_call() -> Generator[None, Any, Any]:
         return (yield)
     except Exception as error:
         if type(error).__name__ == "JaxRuntimeError" and "Failed to materialize symbols" in str(error):
-            from backproof.reports.comparison.processor import simd
+            from backproof.reports.documents.processor import simd
 
             if simd() == "SSE4.2":
                 pytest.skip("JAX has no float16 on a processor without F16C, or held to SSE4.2")

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
-from backproof.reports.comparison.processor import FOUND, forced, model, simd
-from backproof.reports.views.terminal import table_of
+from backproof.reports.console.terminal import table_of
+from backproof.reports.documents.processor import FOUND, forced, model, simd
 
 TESTS = Path(__file__).parent
 JUDGE = ("judging/test_judge.py", "numbers/test_bounded.py", "judging/test_stepwise.py", "judging/test_statistical.py")

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from ..console import note, progress, show_report
 from ..guard import INTERRUPTED
 from ..options import AGREES, WRONG, AdapterNames, whole_numbers
-from ..views import note, progress, show_report
 
 
 def example(adapter: AdapterNames = None) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..console import EndedBySignal, note, processes, progress, show_report
 from ..guard import INTERRUPTED
 from ..options import EXIT_CODES, WRONG, AdapterNames, Format, Jobs, Strict, processes_for
-from ..views import EndedBySignal, note, processes, progress, say, show_report, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ...adapters.adapter import Adapter
     from ...reference.case import Case
-    from .results import Results
+    from ..documents import Results
 
 
 def compare(
@@ -37,9 +37,9 @@ def compare(
 ) -> None:
     """Run every standard case on every adapter and judge every number."""
     from ...adapters.adapter import chosen, known_adapters
+    from ..documents import decoded
     from ..views import FORMATS, prepare
     from .difference import changes
-    from .results import decoded
 
     old = None if against is None else decoded(against)
     present = chosen(adapter or ())
@@ -98,8 +98,8 @@ def render_again(
     strict: Strict = False,
 ) -> None:
     """Render an old run again, without running anything. The exit code is that of its runs."""
+    from ..documents import decoded
     from ..views import FORMATS, prepare
-    from .results import decoded
 
     document = decoded(results)
     if out is not None:
@@ -108,43 +108,6 @@ def render_again(
     with _also_written(document, out):
         show_report(render(document), plain=format is not Format.terminal)
     raise typer.Exit(exit_code(document, strict))
-
-
-def list_adapters(
-    adapter: AdapterNames = None,
-    accuracy: Annotated[
-        bool, typer.Option("--accuracy", help="Measure each framework's elementary functions against certified balls.")
-    ] = False,
-) -> None:
-    """The implementations that can be compared, and how to bring those that are absent."""
-    from ...adapters.adapter import chosen, known_adapters
-
-    if accuracy:
-        from ..trials import accuracy_rows, findings, measure
-
-        measured = measure(chosen(adapter or ()), progress=note)
-        dtypes = list(dict.fromkeys(m.precision for m in measured))
-        show_report(
-            table_of(
-                accuracy_rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)]
-            )
-        )
-        for finding in findings(measured):
-            say(f"finding: {finding}")
-        return
-    known = known_adapters()
-    named = known.values() if not adapter else chosen(adapter)
-    rows = [
-        [
-            each.name,
-            each.summary,
-            ", ".join(each.dtypes),
-            each.version or "",
-            "yes" if each.present else f"no: {each.install}",
-        ]
-        for each in named
-    ]
-    show_report(table_of(rows, ["adapter", "what it is", "dtypes", "version", "installed"]))
 
 
 def _chosen_cases(patterns: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
@@ -204,4 +167,4 @@ def _compared(
         return kept[-1], code
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"compare": compare, "report": render_again, "adapters": list_adapters}
+COMMANDS: dict[str, Callable[..., None]] = {"compare": compare, "report": render_again}

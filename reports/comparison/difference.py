@@ -8,8 +8,9 @@ from math import log10
 from tabulate import tabulate
 
 from ...reference.numbers import FLOAT64, PRECISIONS
-from ..views import markdown_text, number
-from .results import ORDER, ComparisonResult, Results, RunResult, made_safe
+from ..console import markdown_text
+from ..documents import ORDER, ComparisonResult, Results, RunResult, made_safe
+from ..views import number
 
 # Decimal digits by which the largest error of a step has grown or shrunk. Over the standard cases in float32 and
 # float64, no step of NumPy 2.4, PyTorch 2.13 or JAX 0.10 differs from another's by as much.

@@ -13,8 +13,18 @@ from ...reference.case import Case
 from ...reference.diagnosis import Convention, diagnose
 from ...reference.judging import Observation, UnusableAnswer, judge, truth_of
 from ...reference.numbers import PROFILES
-from ..validation import Subject, because, witness
-from .results import Absent, Environment, Results, RunResult, case_result, comparison_results, environment, overall
+from ..documents import (
+    Absent,
+    Environment,
+    Results,
+    RunResult,
+    Subject,
+    case_result,
+    comparison_results,
+    environment,
+    overall,
+)
+from ..validation import because, witness
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
 

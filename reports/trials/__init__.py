@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from ...reference.doors import door
 
 if TYPE_CHECKING:
-    from .accuracy import accuracy_rows, findings, measure
     from .commands import COMMANDS
 else:
     __getattr__ = door(__name__)

@@ -34,7 +34,7 @@ from ...reference.numbers import (
     encoded,
     numpy_dtype,
 )
-from ..comparison import forced, model, simd
+from ..documents import forced, model, simd
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""`backproof selftest` and `bench`. Imports inside commands keep --help quick."""
+"""`backproof adapters`, `selftest` and `bench`. Imports inside commands keep --help quick."""
 
 from __future__ import annotations
 
@@ -7,8 +7,45 @@ from typing import Annotated
 
 import typer
 
+from ..console import note, say, show_report, table_of
 from ..options import EXIT_CODES, WRONG, AdapterNames, Jobs, processes_for
-from ..views import show_report, table_of
+
+
+def list_adapters(
+    adapter: AdapterNames = None,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="Measure each framework's elementary functions against certified balls.")
+    ] = False,
+) -> None:
+    """The implementations that can be compared, and how to bring those that are absent."""
+    from ...adapters.adapter import chosen, known_adapters
+
+    if accuracy:
+        from .accuracy import accuracy_rows, findings, measure
+
+        measured = measure(chosen(adapter or ()), progress=note)
+        dtypes = list(dict.fromkeys(m.precision for m in measured))
+        show_report(
+            table_of(
+                accuracy_rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)]
+            )
+        )
+        for finding in findings(measured):
+            say(f"finding: {finding}")
+        return
+    known = known_adapters()
+    named = known.values() if not adapter else chosen(adapter)
+    rows = [
+        [
+            each.name,
+            each.summary,
+            ", ".join(each.dtypes),
+            each.version or "",
+            "yes" if each.present else f"no: {each.install}",
+        ]
+        for each in named
+    ]
+    show_report(table_of(rows, ["adapter", "what it is", "dtypes", "version", "installed"]))
 
 
 def selftest(
@@ -53,4 +90,4 @@ def bench(
     show_report(table_of(list(measurements(large=not small)), ["what", "median", "ratio"]))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"selftest": selftest, "bench": bench}
+COMMANDS: dict[str, Callable[..., None]] = {"adapters": list_adapters, "selftest": selftest, "bench": bench}

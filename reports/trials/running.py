@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..views import processes, progress, say, show_report, table_of
+from ..console import processes, progress, say, show_report, table_of
 
 if TYPE_CHECKING:
     from .selftest import Trial

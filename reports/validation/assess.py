@@ -15,11 +15,11 @@ from ...reference.diagnosis import (
     pairs_of_faults,
 )
 from ...reference.judging import SEVERITY, Place, Verdict
+from ..documents import Report, Subject
 from .asking import Repeat
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suits
 from .ranking import diagnosed, worth_diagnosing
 from .reach import Judged, condition, covered
-from .report import Report, Subject
 from .smallest import witness
 from .wording import because, not_among, peculiar, steps, verdict_of_each
 

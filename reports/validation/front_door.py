@@ -14,18 +14,20 @@ from functools import partial
 from typing import Any
 
 from ...adapters.adapter import Unanswered
+from ...adapters.protocol import printable
 from ...reference.case import Case, Dense, InvalidInput, network_sizes, one_of
 from ...reference.diagnosis import BATCHES as BATCHES_REACHED
 from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, diagnose, probes, reaching_probes
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import DISTRIBUTION, LOSSES
 from ...reference.numbers import PRECISIONS
+from ..documents import Report, Subject, WrongGradients
 from .asking import Question, ask
 from .assess import assess
 from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, how_to_call
 from .declared import declared_batch, declared_learning_rate, declared_timeout
+from .isolated import in_its_own_process, name_of
 from .reading_answers import Array, as_array
-from .report import Report, Subject, WrongGradients
 from .wording import because, steps
 
 __all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
@@ -128,9 +130,19 @@ def _where(
 ) -> AbstractContextManager[Callable[..., Any]]:
     if not isolated:
         return nullcontext(function)
-    from .isolated import in_its_own_process, name_of
-
     return in_its_own_process(name_of(function), sys.path, timeout)
+
+
+def verify_by_name(target: str, options: dict[str, Any]) -> Report:
+    """Verify `package.module:function` in a process of its own; the current folder is searched first.
+
+    Raises InvalidInput where there is no such function or an option makes no sense.
+    """
+    if target.count(":") != 1 or not all(target.split(":")):
+        raise InvalidInput(f"{printable(target)}: expected package.module:function, such as mynet.backprop:gradients.")
+    path = ["", *(folder for folder in sys.path if folder)]
+    with in_its_own_process(target, path, options.get("timeout")) as function:
+        return verify(function, **options)
 
 
 def questions_for(

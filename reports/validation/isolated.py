@@ -23,26 +23,11 @@ from .answers_of_functions import FORGED, Find, Probe, Reply, observation_of, re
 from .call import Call, Elsewhere, ModifiedInputs
 from .declared import declared_timeout
 from .reading_answers import Misshapen
-from .report import Report
 from .time_limit import TimeUp
 
 GRACE = 2.0  # seconds beyond the limit of a call, for one that Python cannot interrupt
 STARTING = 120.0  # seconds for our own child to start, on a busy machine
 LONGEST_WORDS = 2**16  # bytes of an answer that is none
-
-
-def verify_by_name(target: str, options: dict[str, Any]) -> Report:
-    """Verify `package.module:function` in a process of its own; the current folder is searched first.
-
-    Raises InvalidInput where there is no such function or an option makes no sense.
-    """
-    from .front_door import verify
-
-    if target.count(":") != 1 or not all(target.split(":")):
-        raise InvalidInput(f"{printable(target)}: expected package.module:function, such as mynet.backprop:gradients.")
-    path = ["", *(folder for folder in sys.path if folder)]
-    with in_its_own_process(target, path, options.get("timeout")) as function:
-        return verify(function, **options)
 
 
 def name_of(function: Callable[..., Any]) -> str:

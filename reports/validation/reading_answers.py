@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,29 @@ from ...reference.case import Case
 from ...reference.judging import Observation
 from ...reference.numbers import PRECISIONS
 
-if TYPE_CHECKING:
-    from .call import Call
-
 Array = NDArray[Any]
+
+
+class Manner(Protocol):
+    """How a function answers. `call.Call` is one.
+
+    returns: gradients, updated or outputs;  orientation: how it stores weights
+    column: where the biases stand in the weights: 0 for the first column, 1 for the last, None for separate ones
+    """
+
+    @property
+    def returns(self) -> str: ...
+    @property
+    def orientation(self) -> str: ...
+    @property
+    def column(self) -> int | None: ...
 
 
 class Misshapen(Unanswered):
     """It answered, but not with what was asked for."""
 
 
-def read_answer(call: Call, case: Case, answer: Any) -> Observation:
+def read_answer(call: Manner, case: Case, answer: Any) -> Observation:
     """All weights, then all biases; or else weights and biases of each layer, if that fits."""
     try:
         return _read(call, case, answer)
@@ -38,7 +50,7 @@ def read_answer(call: Call, case: Case, answer: Any) -> Observation:
         raise
 
 
-def _read(call: Call, case: Case, answer: Any) -> Observation:
+def _read(call: Manner, case: Case, answer: Any) -> Observation:
     if answer is None:
         raise Unanswered("it returned None; " + _wanted(call))
     if call.returns == "outputs":
@@ -81,7 +93,7 @@ def _read(call: Call, case: Case, answer: Any) -> Observation:
     return Observation("function", "", "cpu", case.dtype, updated_weights=tuple(weights), updated_biases=flat)
 
 
-def _wanted(call: Call) -> str:
+def _wanted(call: Manner) -> str:
     what = {"gradients": "(weight_gradients, bias_gradients)", "updated": "(weights, biases)"}.get(call.returns)
     return f"expected {what or 'the outputs, batch × outputs'}"
 

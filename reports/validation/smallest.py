@@ -14,8 +14,8 @@ from ...reference.diagnosis import Convention, probes
 from ...reference.judging import Element, Place, UnusableAnswer, computed, judge
 from ...reference.losses import DISTRIBUTION, LOSSES
 from ...reference.numbers import PLAIN
+from ..documents import Subject
 from ..views import INDENT
-from .report import Subject
 
 SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2))  # units per layer and samples, the smallest first
 

@@ -23,11 +23,11 @@ from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, pro
 from ...reference.judging import SEVERITY, Observation, UnusableAnswer, Verdict, alike, judge, within
 from ...reference.losses import DISTRIBUTION, LOSSES
 from ...reference.numbers import PRECISIONS
+from ..documents import Report, Subject
 from .asking import overflows_far_out
 from .assess import assess
 from .declared import declared_batch, declared_learning_rate, declared_timeout
 from .front_door import CASES, UPDATES, questions_for
-from .report import Report, Subject
 
 ONE_BY_ONE = 128  # cases of one network that are judged step by step; of more, only what is not inside its bounds
 DIAGNOSED = 8  # cases that a diagnosis is made from

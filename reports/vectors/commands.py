@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..views import note, say, show_report
+from ..console import note, say, show_report
 
 vectors_app = typer.Typer(help="The published test vectors: rebuild, prove or print them.", no_args_is_help=True)
 VectorFolder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Default: those of this package.")]

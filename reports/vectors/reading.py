@@ -27,7 +27,8 @@ from ...reference.case import Case, InvalidInput, run
 from ...reference.diagnosis import Convention
 from ...reference.judging import Observation, Place, computed
 from ...reference.numbers import PRECISIONS, REPRODUCIBLE, WORST, BoundedArithmetic, CertifiedArithmetic
-from ..validation import Asked, Report, Subject, judged
+from ..documents import Report, Subject
+from ..validation import Asked, judged
 
 SCHEMA = "backproof-vectors/1"
 VERSION = 2  # of the vectors; vectors/CHANGELOG.md says what changed

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET  # it writes here, and reads nothing
 
-from ..comparison import Results, RunResult, made_safe
-from ..validation import Report
-from .escaping import printable_lines
+from ..console import printable_lines
+from ..documents import Report, Results, RunResult, made_safe
 from .tables import failures, summary
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from tabulate import tabulate
 
 from ...reference.numbers import gross
-from ..comparison import ComparisonResult, Results, RunResult, made_safe
+from ..documents import ComparisonResult, Results, RunResult, made_safe
 from .figures import Point, error_against_bound, networks
 from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, provenance, summary, unanswered
 

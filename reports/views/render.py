@@ -16,8 +16,8 @@ from tabulate import tabulate
 
 from ...adapters.protocol import printable
 from ...reference.case import InvalidInput
-from ..comparison import Results, encoded, made_safe
-from .escaping import markdown_block, markdown_code, markdown_text
+from ..console import markdown_block, markdown_code, markdown_text
+from ..documents import Results, encoded, made_safe
 from .junit import junit
 from .pages import html
 from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, provenance, summary, unanswered

@@ -9,7 +9,7 @@ from itertools import groupby
 from statistics import median
 
 from ...reference.numbers import PROFILES
-from ..comparison import AggregateResult, CaseResult, ComparisonResult, ElementResult, Results, RunResult, worst
+from ..documents import AggregateResult, CaseResult, ComparisonResult, ElementResult, Results, RunResult, worst
 
 MATRIX_HEADERS = (
     "adapter",

@@ -40,7 +40,7 @@ def in_shell(script: str, folder: Path, **environment: str) -> subprocess.Comple
 
 def written(path: Path, document: Any) -> Path:
     """The path, with the text of a results document in it."""
-    from backproof.reports.comparison.results import encoded
+    from backproof.reports.documents.results import encoded
 
     path.write_text(encoded(document), encoding="utf-8")
     return path

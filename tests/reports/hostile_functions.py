@@ -271,8 +271,8 @@ def leaves_children_and_hangs(*given: Any) -> Any:
 
 
 def replaces_the_judge(*given: Any) -> Any:
+    from backproof.reports.documents.report import Report
     from backproof.reports.validation import front_door
-    from backproof.reports.validation.report import Report
 
     forged = Report("agrees", "squared error", ("hacked",), 15.0)
     for module in list(sys.modules.values()):

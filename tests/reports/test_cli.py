@@ -20,7 +20,7 @@ from importlib.metadata import version
 
 import jsonschema
 from backproof.reports import cli
-from backproof.reports.comparison.results import SCHEMA_FILE
+from backproof.reports.documents.results import SCHEMA_FILE
 from backproof.reports.guard import INTERRUPTED
 
 COMMAND = Path(sys.executable).with_name("backproof")

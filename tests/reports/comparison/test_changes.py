@@ -10,7 +10,7 @@ pytest.importorskip("flint")
 
 from backproof.reports.comparison.difference import changes
 from backproof.reports.comparison.matrix import compare
-from backproof.reports.comparison.results import ComparisonResult, Results
+from backproof.reports.documents.results import ComparisonResult, Results
 from planted import CASES, NUMPY, doubled, planted
 
 OLD = compare(CASES, [NUMPY])

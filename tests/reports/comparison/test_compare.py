@@ -18,7 +18,7 @@ from backproof.adapters.adapter import known_adapters
 from backproof.reference.case import InvalidInput
 from backproof.reference.cases import standard_cases
 from backproof.reports.comparison.matrix import compare
-from backproof.reports.comparison.results import SCHEMA_FILE, Results, encoded, schema, worst
+from backproof.reports.documents.results import SCHEMA_FILE, Results, encoded, schema, worst
 from backproof.reports.views.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.views.tables import power_rows
 from planted import CASES, NUMPY, dies, doubled, infinite, planted, raises
@@ -144,7 +144,7 @@ def in_order(part: Any) -> Any:
 
 def test_the_published_schema_is_the_one_of_the_code() -> None:
     published = in_order(json.loads(SCHEMA_FILE.read_text()))
-    assert published == in_order(schema()), "run: python -m backproof.reports.comparison.results"
+    assert published == in_order(schema()), "run: python -m backproof.reports.documents.results"
 
 
 def test_the_schema_refuses_another_document() -> None:

@@ -21,9 +21,9 @@ if sys.platform == "win32":
 
 import hostile_functions
 from backproof.reference.case import InvalidInput
-from backproof.reports.validation.front_door import verify
-from backproof.reports.validation.isolated import name_of, verify_by_name
-from backproof.reports.validation.report import Report
+from backproof.reports.documents.report import Report
+from backproof.reports.validation.front_door import verify, verify_by_name
+from backproof.reports.validation.isolated import name_of
 
 COMMAND = Path(sys.executable).with_name("backproof")
 DECLARED: dict[str, Any] = {

@@ -24,7 +24,8 @@ from backproof.reference.case import InvalidInput
 from backproof.reports.chapter.entry import HOLDS, Entry
 from backproof.reports.chapter.ledger import html as ledger_html
 from backproof.reports.comparison.matrix import compare
-from backproof.reports.comparison.results import Results, decoded, encoded
+from backproof.reports.documents.checked import decoded
+from backproof.reports.documents.results import Results, encoded
 from backproof.reports.views.figures import Point, error_against_bound, networks
 from backproof.reports.views.junit import junit
 from backproof.reports.views.pages import html

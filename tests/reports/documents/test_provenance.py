@@ -17,9 +17,10 @@ pytest.importorskip("jinja2")
 
 from backproof.adapters.adapter import known_adapters
 from backproof.reference.cases import standard_cases
-from backproof.reports.comparison import processor, provenance
 from backproof.reports.comparison.matrix import compare
-from backproof.reports.comparison.results import BlasResult, Results, decoded, encoded
+from backproof.reports.documents import processor, provenance
+from backproof.reports.documents.checked import decoded
+from backproof.reports.documents.results import BlasResult, Results, encoded
 from backproof.reports.views.render import FORMATS
 
 CASE = next(case for case in standard_cases(("float64",)) if case.name == "xor-hidden")

@@ -13,7 +13,7 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from backproof.reports.comparison import processor
+from backproof.reports.documents import processor
 
 ORDER = [level.name for level in processor.LEVELS]
 
@@ -70,7 +70,7 @@ def test_the_level_has_one_name_whatever_numpy_calls_it(
 
 ASKED = """
 import json
-from backproof.reports.comparison import processor
+from backproof.reports.documents import processor
 blas = processor.blas()
 print(json.dumps([processor.simd(), processor.set_here(), blas and blas.threads, blas and blas.architecture]))
 """

@@ -16,9 +16,9 @@ testing = pytest.importorskip("typer.testing")
 import msgspec
 from backproof.reference.case import InvalidInput
 from backproof.reports.cli import app
-from backproof.reports.comparison.documents import derived
 from backproof.reports.comparison.matrix import compare
-from backproof.reports.comparison.results import Results, decoded, encoded
+from backproof.reports.documents.checked import decoded, derived
+from backproof.reports.documents.results import Results, encoded
 from backproof.reports.views.render import FORMATS, markdown, terminal
 from planted import CASES, NUMPY, doubled, planted, raises
 

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ...adapters.protocol import printable, shortened
 from ...reference.case import InvalidInput
-from .results import ORDER, CaseResult, ComparisonResult, Results, RunResult, overall, worst
+from .results import ORDER, SCHEMA, CaseResult, ComparisonResult, Results, RunResult, overall, worst
 
 OF_COMPARISONS = ("agrees", "undecided", "suspect", "wrong")
 MOST = 2**53  # of anything that is counted: more than any machine holds
 MOST_DIGITS = 650  # between the largest and the smallest of float64's numbers
+
+
+def decoded(path: Path) -> Results:
+    """The document in a file, its verdicts derived from its runs and their numbers.
+
+    Raises InvalidInput, with the place and what is wrong there, where there is none, or one that cannot be true.
+    """
+    where = printable(str(path))
+    try:
+        text = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"{where}: cannot be read: {reason}.") from error
+    try:
+        document = msgspec.json.decode(text, type=Results)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        said = printable(str(error))
+        raise InvalidInput(
+            f"{where}: expected a results document ({SCHEMA}), as `backproof compare --out` writes; {said}"
+        ) from error
+    try:
+        return derived(document)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from error
 
 
 def derived(document: Results) -> Results:

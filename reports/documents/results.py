@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from ...adapters.protocol import printable
-from ...reference.case import Case, InvalidInput
+from ...reference.case import Case
 from ...reference.judging import Comparison, Element, Judgement
-from ..views import json_text
+from ..console import json_text
 from . import processor, provenance
 
 SCHEMA = "backproof-results/2"
@@ -228,32 +228,6 @@ def _element(element: Element) -> ElementResult:
 
 def _finite(ratio: float | None) -> float | None:
     return ratio if ratio is not None and math.isfinite(ratio) else None
-
-
-def decoded(path: Path) -> Results:
-    """The document in a file, its verdicts derived from its runs and their numbers.
-
-    Raises InvalidInput, with the place and what is wrong there, where there is none, or one that cannot be true.
-    """
-    from .documents import derived
-
-    where = printable(str(path))
-    try:
-        text = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidInput(f"{where}: cannot be read: {reason}.") from error
-    try:
-        document = msgspec.json.decode(text, type=Results)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        said = printable(str(error))
-        raise InvalidInput(
-            f"{where}: expected a results document ({SCHEMA}), as `backproof compare --out` writes; {said}"
-        ) from error
-    try:
-        return derived(document)
-    except InvalidInput as error:
-        raise InvalidInput(f"{where}: {error}") from error
 
 
 def made_safe(results: Results) -> Results:

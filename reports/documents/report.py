@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...reference.case import Case
 from ...reference.diagnosis import Diagnosis
 from ...reference.judging import Observation
-from ..views import printable_lines
+from ..console import printable_lines
 
 
 class WrongGradients(AssertionError):

@@ -1,4 +1,4 @@
-"""`backproof verify`. Imports inside it keep --help quick."""
+"""`backproof verify`: a function, a program, or a file of answers. Imports inside it keep --help quick."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import AGREES, UNANSWERED, WRONG, Format, Strict, whole_numbers
-from ..views import show_report
+from .console import show_report
+from .options import AGREES, UNANSWERED, WRONG, Format, Strict, whole_numbers
 
 if TYPE_CHECKING:
-    from .report import Report
+    from .documents import Report
 
 
 def verify(
@@ -50,7 +50,7 @@ def verify(
     format: Annotated[Format, typer.Option(help="terminal, markdown, junit or json.")] = Format.terminal,
 ) -> None:
     """Judge somebody's backpropagation, and name its bug. The function runs in a process of its own."""
-    from ...reference.case import InvalidInput
+    from ..reference.case import InvalidInput
 
     if (target is not None) + (command is not None) + (answers is not None) != 1:
         raise InvalidInput("verify: expected one of MODULE:FUNCTION, --command and --answers.")
@@ -74,14 +74,14 @@ def _verified(
     target: str | None, command: str | None, answers: Path | None, options: dict[str, Any], process: dict[str, Any]
 ) -> Report:
     if target is not None:
-        from .isolated import verify_by_name
+        from .validation import verify_by_name
 
         return verify_by_name(target, options)
     if answers is not None:
-        from ..vectors import verify_answers
+        from .vectors import verify_answers
 
         return verify_answers(answers, strict=options["strict"])
-    from .verify_process import verify_command
+    from .validation import verify_command
 
     assert command is not None
     of_functions = ("returns", "orientation")
@@ -96,7 +96,7 @@ TAKEN_WITH_ANSWERS = ("answers", "strict", "format")
 
 def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
     """An option that would have no effect is refused, not dropped."""
-    from ...reference.case import InvalidInput
+    from ..reference.case import InvalidInput
 
     for name in context.params:
         source = context.get_parameter_source(name)
@@ -106,7 +106,8 @@ def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
 
 
 def _verification(report: Report, format: Format) -> str:
-    from ..views import json_text, junit_of, markdown_block
+    from .console import json_text, markdown_block
+    from .views import junit_of
 
     match format:
         case Format.json:

@@ -19,11 +19,11 @@ pytest.importorskip("markdown_it")  # which rich brings
 import msgspec
 from backproof.reports.comparison.difference import changes
 from backproof.reports.comparison.matrix import compare
-from backproof.reports.comparison.results import Absent, BlasResult, Results, encoded
+from backproof.reports.console.escaping import json_text, markdown_block, markdown_code, markdown_text, printable_lines
+from backproof.reports.documents.report import Report
+from backproof.reports.documents.results import Absent, BlasResult, Results, encoded
 from backproof.reports.options import Format
-from backproof.reports.validation.commands import _verification
-from backproof.reports.validation.report import Report
-from backproof.reports.views.escaping import json_text, markdown_block, markdown_code, markdown_text, printable_lines
+from backproof.reports.verify import _verification
 from backproof.reports.views.junit import junit
 from backproof.reports.views.pages import html
 from backproof.reports.views.render import markdown, terminal
