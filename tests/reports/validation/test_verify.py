@@ -301,7 +301,7 @@ def no_biases_of_one(W: Any, B: Any, x: Any, t: Any) -> Any:
     ("function", "message"),
     [
         (one_sample, "it raised ValueError: a batch has at least two samples"),
-        (late, "it did not answer within 0.5 s"),
+        (late, "it did not answer within 2 s"),
         (misshapen, "gradient weights[0]: expected "),
         (half_of_it, "weight gradients: expected 2 arrays, one per layer; got 1"),
         (no_biases_of_one, "gradient biases[0]: expected 4 numbers, got None"),
@@ -313,7 +313,7 @@ def no_biases_of_one(W: Any, B: Any, x: Any, t: Any) -> Any:
 def test_a_probe_without_an_answer_makes_the_report_not_ok_and_costs_no_other(
     function: Callable[..., Any], message: str
 ) -> None:
-    report = verify(function, timeout=0.5)
+    report = verify(function, timeout=2.0)
     assert report.verdict == "unanswered"
     assert not report.ok
     assert re.search(rf"^unanswered: \d+ of \d+ probes: .*{re.escape(message)}", str(report))
