@@ -19,7 +19,7 @@ from backproof.reference.judging.observation import computed
 from backproof.reference.judging.truth import certified
 from backproof.reference.numbers import bounded, bounded_values, error_model, reproducible
 from backproof.reference.numbers.bounded import BoundedArithmetic
-from backproof.reference.numbers.error_model import TRUTH
+from backproof.reference.numbers.error_model import TRUTH, gamma
 from backproof.reference.numbers.kernels import NUMPY
 from backproof.reference.numbers.precision import FLOAT32, FLOAT64
 from backproof.reference.numbers.reproducible import REPRODUCIBLE
@@ -65,24 +65,32 @@ def test_elementary_functions_are_correctly_rounded(name: str, x: float) -> None
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_at_the_ends_they_are_what_ieee_754_says(name: str) -> None:
     x = np.array([[math.inf, -math.inf, math.nan, 0.0, -1.0, 1e5, -1e5, 1.7e308, -1.7e308]])
-    with np.errstate(all="ignore"):  # NumPy's own functions are off by a few ulps, 45 of which are 1e-14
-        np.testing.assert_allclose(getattr(REPRODUCIBLE, name)(x), getattr(NUMPY, name)(x), rtol=1e-14)
+    with np.errstate(all="ignore"):
+        got, expected = getattr(REPRODUCIBLE, name)(x), getattr(NUMPY, name)(x)
+    special = ~np.isfinite(expected) | np.isin(expected, (-1, 0, 1))  # others are proved nearest by the test before
+    np.testing.assert_array_equal(got[special], expected[special])
+    assert special.sum() >= 4
+    assert np.isfinite(got[~special]).all()
 
 
 def test_sums_and_products_are_numpy_s_but_for_rounding() -> None:
     rng = np.random.default_rng(0)
     left, right, channels = rng.random((5, 7)), rng.random((7, 3)), rng.random((2, 5, 7))
-    # NumPy's own rounding: sums of at most 35 positive terms, 2 · 35 · 2⁻⁵³ < 1e-14; the margin upwards is as small
-    np.testing.assert_allclose(REPRODUCIBLE.matmul(left, right), left @ right, rtol=1e-14)
+    rounding = 2 * 7 * 5 * FLOAT64.unit_roundoff  # of NumPy's sums and ours: at most 7 · 5 positive terms in each
+    np.testing.assert_allclose(REPRODUCIBLE.matmul(left, right), left @ right, rtol=rounding)
     before = channels.copy()
-    np.testing.assert_allclose(REPRODUCIBLE.sum(channels, (1, 2)), channels.sum(axis=(1, 2), keepdims=True), rtol=1e-14)
+    np.testing.assert_allclose(
+        REPRODUCIBLE.sum(channels, (1, 2)), channels.sum(axis=(1, 2), keepdims=True), rtol=rounding
+    )
     assert (channels == before).all()
     for parts in (([left], [right]), ([channels], [right]), ([left, channels], [right, right])):
         above = REPRODUCIBLE.products_above(*parts, np.full((2, 1, 1), 0.5))
         exact = sum(a @ b for a, b in zip(*parts, strict=True)) + 0.5
         assert above.shape == (2, 5, 3)
         assert (above >= exact).all()
-        np.testing.assert_allclose(above, np.broadcast_to(exact, above.shape), rtol=1e-13)
+        inner = 1 + sum(a.shape[-1] for a in parts[0])
+        margin = gamma(inner + 8 + 2 * inner, FLOAT64.unit_roundoff)  # its own, and the roundings of both sums
+        assert (above <= exact * (1 + margin)).all()
 
 
 SMALL = [c for c in standard_cases(("float32",)) if sum(np.size(x.weights) for x in c.layers) <= 110]
