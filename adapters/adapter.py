@@ -16,8 +16,8 @@ from ..reference.backprop import Rules
 from ..reference.case import Case, Dense, InvalidInput, one_of
 from ..reference.judging import Observation
 
-# What the atlas measures: the activations that are not exact, and what losses are made of.
-ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "log", "log1p")
+# What the atlas measures: the chapter's activations that are not exact, and what losses and others are made of.
+ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "expm1", "log", "log1p", "erf", "gelu_gate")
 
 
 class Unanswered(Exception):

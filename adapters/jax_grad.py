@@ -7,21 +7,30 @@ once more inside the update, and rounds them differently.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..reference.backprop import RULES, Backward, Forward, Objective, Rules, backward, delta_rule, forward
+from ..reference.activations import Activation
+from ..reference.backprop import RULES, Backward, Forward, Rules, backward, delta_rule, forward
 from ..reference.case import Case, Dense, layers_of
 from ..reference.judging import Observation, Received
-from ..reference.losses import LOSSES
+from ..reference.more_activations import parsed, parts
 from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of
 from ..reference.update_rules import UPDATE_RULES
 from .adapter import Adapter, Trajectory
 
 Parameters = list[tuple[Any, Any]]  # weights and biases (or None) of every layer
+
+# Activations that jax.nn has, by our names.
+NN_NAMES = {
+    "sigmoid": "sigmoid", "relu": "relu", "leaky_relu": "leaky_relu", "softplus": "softplus", "elu": "elu",
+    "selu": "selu", "silu": "silu", "mish": "mish", "hardtanh": "hard_tanh", "hardsigmoid": "hard_sigmoid",
+    "hardswish": "hard_silu", "softsign": "soft_sign", "relu6": "relu6",
+}  # fmt: skip
 
 
 def observe(case: Case) -> Observation:
@@ -116,8 +125,13 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
 
     with jax.enable_x64(True):
         match function:
-            case "exp" | "log" | "log1p":
+            case "exp" | "expm1" | "log" | "log1p":
                 return np.asarray(jax.jit(getattr(jnp, function))(jnp.asarray(x)))
+            case "erf":
+                return np.asarray(jax.jit(jax.scipy.special.erf)(jnp.asarray(x)))
+            case "gelu_gate":
+                gelu = np.asarray(jax.jit(partial(_activation, "gelu"))(jnp.asarray(x)))
+                return np.asarray(2 * gelu.astype(np.float64) / x.astype(np.float64))
         return np.asarray(jax.jit(partial(_activation, function))(jnp.asarray(x)))
 
 
@@ -129,7 +143,7 @@ def plant(case: Case, rules: Rules) -> Observation:
         ar = _arithmetic()(case.dtype)
         layers = layers_of(case, ar)
         inputs, targets = ar.lift(case.inputs), ar.lift(case.targets)
-        objective = Objective(LOSSES[case.loss], case.reduction)
+        objective = case.objective
         parameters: Parameters = [(layer.weights, layer.biases) for layer in layers]
 
         def network(parameters: Parameters) -> Any:
@@ -165,6 +179,7 @@ def plant(case: Case, rules: Rules) -> Observation:
 
 def _arithmetic() -> type[ArrayArithmetic]:
     """The reference's arithmetic on JAX's arrays; made here, because jax may be absent."""
+    import jax
     import jax.numpy as jnp
 
     class JaxArithmetic(ArrayArithmetic):
@@ -172,6 +187,9 @@ def _arithmetic() -> type[ArrayArithmetic]:
 
         def from_numpy(self, array: np.ndarray) -> Any:
             return jnp.asarray(array)
+
+        def erf(self, array: Any) -> Any:
+            return jax.scipy.special.erf(array)
 
     return JaxArithmetic
 
@@ -192,25 +210,35 @@ def _objective(case: Case, parameters: Parameters, taps: Any, inputs: Any, targe
     return (error / case.batch if case.reduction == "mean" else error), (zs, activations)
 
 
-def _activation(name: str, z: Any) -> Any:
+def _activation(activation: str | Activation, z: Any) -> Any:
     import jax
 
-    match name:
-        case "identity":
+    match parts(activation):
+        case "identity", ():
             return z
-        case "sigmoid":
-            return jax.nn.sigmoid(z)
-        case "tanh":
+        case "tanh", ():
             return jax.numpy.tanh(z)
-        case "relu":
-            return jax.nn.relu(z)
-        case "leaky_relu":
-            return jax.nn.leaky_relu(z)
-        case "softplus":
-            return jax.nn.softplus(z)
-        case "softmax":
+        case "gelu", ():
+            return jax.nn.gelu(z, approximate=False)
+        case "gelu_tanh", ():
+            return jax.nn.gelu(z, approximate=True)
+        case "softmax", ():
             return jax.nn.softmax(z, axis=1)
-    raise NotImplementedError(f"activation {name}")
+        case "leaky_relu", (slope,):
+            return jax.nn.leaky_relu(z, slope)
+        case "elu", (alpha,):
+            return jax.nn.elu(z, alpha)
+        case "scaled_tanh", (scale, steepness):
+            return scale * jax.numpy.tanh(steepness * z)
+        case "sigmoid", (steepness,):
+            return jax.nn.sigmoid(steepness * z)
+        case "silu", (steepness,):
+            return z * jax.nn.sigmoid(steepness * z)
+        case "softplus", (steepness,):
+            return jax.nn.softplus(steepness * z) / steepness
+        case name, () if name in NN_NAMES:
+            return getattr(jax.nn, NN_NAMES[name])(z)
+    raise NotImplementedError(f"activation {activation}")
 
 
 def _loss(name: str, o: Any, t: Any) -> Any:
@@ -230,6 +258,15 @@ def _loss(name: str, o: Any, t: Any) -> Any:
             return -jnp.sum(t * jnp.log(o))
         case "softmax_cross_entropy_from_logits":
             return -jnp.sum(t * jax.nn.log_softmax(o, axis=1))
+        case "absolute_error":
+            return jnp.sum(jnp.abs(o - t))
+        case "log_cosh":
+            return jnp.sum(jnp.logaddexp(o - t, t - o) - math.log(2))
+        case "hinge":
+            return jnp.sum(jnp.maximum(1 - t * o, 0))
+    if (found := parsed(name)) and found[0] == "huber":
+        delta, size = found[1][0] if found[1] else 1.0, jnp.abs(o - t)
+        return jnp.sum(jnp.where(size <= delta, 0.5 * (o - t) ** 2, delta * (size - 0.5 * delta)))
     raise NotImplementedError(f"loss {name}")
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reference.activations import LEAKY_SLOPE
+from ..reference.activations import LEAKY_SLOPE, Activation
 from ..reference.backprop import Rules
 from ..reference.case import Case, run
 from ..reference.judging import Observation, Received
-from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of, numpy_dtype
+from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of, erf, numpy_dtype
 from .adapter import Adapter
 
 Array = NDArray[Any]
@@ -106,10 +106,16 @@ def evaluate(function: str, x: Array) -> Array:
         match function:
             case "exp":
                 return np.exp(x)
+            case "expm1":
+                return np.expm1(x)
             case "log":
                 return np.log(x)
             case "log1p":
                 return np.log1p(x)
+            case "erf":
+                return erf(x)
+            case "gelu_gate":
+                return np.asarray(x.dtype.type(1) + erf(x / np.sqrt(x.dtype.type(2))))
         return _value(function, x)
 
 
@@ -145,8 +151,8 @@ def _softmax(z: Array) -> Array:
     return powers / _sum(powers, axis=1, keepdims=True)
 
 
-def _value(name: str, z: Array) -> Array:
-    match name:
+def _value(activation: str | Activation, z: Array) -> Array:
+    match activation:
         case "identity":
             return z
         case "sigmoid":
@@ -161,12 +167,12 @@ def _value(name: str, z: Array) -> Array:
             return _softplus(z)
         case "softmax":
             return _softmax(z)
-    raise NotImplementedError(f"activation {name}")
+    raise NotImplementedError(f"activation {activation}")
 
 
-def _derivative(name: str, z: Array, a: Array) -> Array:
+def _derivative(activation: str | Activation, z: Array, a: Array) -> Array:
     one = z.dtype.type(1)
-    match name:
+    match activation:
         case "identity":
             return np.ones_like(z)
         case "sigmoid":
@@ -179,10 +185,10 @@ def _derivative(name: str, z: Array, a: Array) -> Array:
             return np.where(z > 0, one, z.dtype.type(LEAKY_SLOPE))
         case "softplus":
             return _sigmoid(z)
-    raise NotImplementedError(f"derivative of {name}")
+    raise NotImplementedError(f"derivative of {activation}")
 
 
-def _output_delta(loss: str, activation: str, z: Array, o: Array, t: Array) -> Array:
+def _output_delta(loss: str, activation: str | Activation, z: Array, o: Array, t: Array) -> Array:
     one = o.dtype.type(1)
     match loss:
         case "softmax_cross_entropy_from_logits":

@@ -7,10 +7,10 @@ from itertools import islice
 
 import numpy as np
 
-from ..reference.activations import ACTIVATIONS
 from ..reference.backprop import RULES, Rules
 from ..reference.case import Case, Dense, run
 from ..reference.judging import Observation, Received
+from ..reference.more_activations import MEASURED
 from ..reference.numbers import PLAIN, PRECISIONS, PlainMatrix
 from ..reference.training import train as train_by_rules
 from .adapter import Adapter, Trajectory
@@ -55,8 +55,8 @@ def train(case: Case, rule: str, updates: int) -> Trajectory:
 def evaluate(function: str, x: np.ndarray) -> np.ndarray:
     """A function of the reference, on floats."""
     functions = PLAIN.functions
-    if function in ACTIVATIONS:
-        value = ACTIVATIONS[function].value
+    if function in MEASURED:
+        value = MEASURED[function].value
         return np.array([value(number, functions) for number in x.tolist()])
     return np.array([getattr(functions, function)(number) for number in x.tolist()])
 

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from ..reference.case import Case, Dense
+from ..reference.case import Case, Dense, InvalidInput
 from ..reference.judging import Observation
 from ..reference.numbers import array_of, numpy_dtype
 from .adapter import Unanswered
@@ -95,7 +95,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 def request(case: Case, number: int) -> Request:
     """A case as a request."""
     layers = [
-        Layer(_rows(layer.weights), None if layer.biases is None else _rows([layer.biases])[0], layer.activation)
+        Layer(_rows(layer.weights), None if layer.biases is None else _rows([layer.biases])[0], _name_of(layer))
         for layer in case.layers
     ]
     return Request(
@@ -122,6 +122,12 @@ def case_of(asked: Request, name: str) -> Case:
     return Case(
         name, layers, inputs, targets, asked.loss, asked.reduction, asked.learning_rate, asked.dtype, online=online
     )
+
+
+def _name_of(layer: Dense) -> str:
+    if not isinstance(layer.activation, str):
+        raise InvalidInput(f"activation {layer.activation}: it is your own, and a process is told a name only.")
+    return layer.activation
 
 
 def _rows(rows: Any) -> list[list[float]]:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reference.backprop import RULES, Backward, Objective, Rules, backward, delta_rule, forward
+from ..reference.activations import Activation
+from ..reference.backprop import RULES, Backward, Rules, backward, delta_rule, forward
 from ..reference.case import Case, Dense, layers_of
 from ..reference.judging import Observation, Received
-from ..reference.losses import LOSSES
+from ..reference.more_activations import parsed, parts
 from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of, numpy_dtype
 from ..reference.update_rules import UPDATE_RULES
 from .adapter import Adapter, Trajectory
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# Activations that torch.nn.functional has under our name.
+F_NAMES = (
+    "relu", "leaky_relu", "softplus", "elu", "selu", "gelu", "silu", "mish", "hardtanh", "hardsigmoid", "hardswish",
+    "softsign", "relu6",
+)  # fmt: skip
 
 
 def observe(case: Case) -> Observation:
@@ -112,8 +120,10 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
 
     tensor = _tensor(x)
     match function:
-        case "exp" | "log" | "log1p":
+        case "exp" | "expm1" | "log" | "log1p" | "erf":
             return _array(getattr(torch, function)(tensor))
+        case "gelu_gate":
+            return np.asarray(2 * _array(_activation("gelu", tensor)).astype(np.float64) / x.astype(np.float64))
     return _array(_activation(function, tensor))
 
 
@@ -123,11 +133,7 @@ def plant(case: Case, rules: Rules) -> Observation:
 
     ar = _arithmetic()(case.dtype)
     layers = layers_of(case, ar)
-    inputs, targets, objective = (
-        ar.lift(case.inputs),
-        ar.lift(case.targets),
-        Objective(LOSSES[case.loss], case.reduction),
-    )
+    inputs, targets, objective = ar.lift(case.inputs), ar.lift(case.targets), case.objective
     parameters = [p.requires_grad_() for layer in layers for p in (layer.weights, layer.biases) if p is not None]
 
     def forwards(context: Any, *_parameters: Tensor) -> Tensor:
@@ -180,6 +186,9 @@ def _arithmetic() -> type[ArrayArithmetic]:
         def cast(self, array: Tensor, dtype: torch.dtype) -> Tensor:
             return array.to(dtype)
 
+        def erf(self, array: Tensor) -> Tensor:
+            return torch.erf(array)
+
         def from_numpy(self, array: np.ndarray) -> Tensor:
             return torch.from_numpy(array)
 
@@ -218,29 +227,41 @@ def _gradients(tensors: Any) -> tuple[np.ndarray | None, ...]:
     return _arrays(None if tensor is None else tensor.grad for tensor in tensors)
 
 
-def _activation(name: str, z: Tensor) -> Tensor:
+def _activation(activation: str | Activation, z: Tensor) -> Tensor:
     import torch
     from torch.nn import functional as F
 
-    match name:
-        case "identity":
+    match parts(activation):
+        case "identity", ():
             return z
-        case "sigmoid":
+        case "sigmoid", ():
             return torch.sigmoid(z)
-        case "tanh":
+        case "tanh", ():
             return torch.tanh(z)
-        case "relu":
-            return torch.relu(z)
-        case "leaky_relu":
-            return F.leaky_relu(z)
-        case "softplus":
-            return F.softplus(z)
-        case "softmax":
+        case "gelu_tanh", ():
+            return F.gelu(z, approximate="tanh")
+        case "softmax", ():
             return torch.softmax(z, dim=1)
-    raise NotImplementedError(f"activation {name}")
+        case "leaky_relu", (slope,):
+            return F.leaky_relu(z, slope)
+        case "elu", (alpha,):
+            return F.elu(z, alpha)
+        case "scaled_tanh", (scale, steepness):
+            return scale * torch.tanh(steepness * z)
+        case "sigmoid", (steepness,):
+            return torch.sigmoid(steepness * z)
+        case "silu", (steepness,):
+            return z * torch.sigmoid(steepness * z)
+        case "softplus", (steepness,):
+            return F.softplus(z, beta=steepness)
+        case name, () if name in F_NAMES:
+            found: Tensor = getattr(F, name)(z)
+            return found
+    raise NotImplementedError(f"activation {activation}")
 
 
 def _loss(name: str, o: Tensor, t: Tensor) -> Tensor:
+    import torch
     from torch.nn import functional as F
 
     match name:
@@ -256,6 +277,14 @@ def _loss(name: str, o: Tensor, t: Tensor) -> Tensor:
             return -(t * o.log()).sum()
         case "softmax_cross_entropy_from_logits":
             return F.cross_entropy(o, t, reduction="sum")
+        case "absolute_error":
+            return F.l1_loss(o, t, reduction="sum")
+        case "log_cosh":
+            return (torch.logaddexp(o - t, t - o) - math.log(2)).sum()
+        case "hinge":
+            return (1 - t * o).clamp(min=0).sum()
+    if (found := parsed(name)) and found[0] == "huber":
+        return F.huber_loss(o, t, reduction="sum", delta=found[1][0] if found[1] else 1.0)
     raise NotImplementedError(f"loss {name}")
 
 

@@ -1,7 +1,8 @@
 """Activation functions: value and derivative side by side, with what a bound needs to know.
 
-A new activation is one entry in `ACTIVATIONS`. Formulas are branch-free, so that they mean the same on floats, arrays
-and balls, and never compute the exponential of a positive number, so that none of them overflows.
+`ACTIVATIONS` are the chapter's; others, and names with parameters, are in `more_activations.py`. Formulas are
+branch-free, so that they mean the same on floats, arrays and balls, and never compute the exponential of a positive
+number, so that none of them overflows.
 """
 
 from __future__ import annotations
@@ -13,22 +14,28 @@ from math import inf
 from .numbers import Arithmetic, Functions, Matrix, Number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation:
     """a = value(z), and the local factor that the chain rule multiplies by.
 
-    value(z, functions):         the activation; it must never fall as z rises
+    value(z, functions):         the activation
     derivative(z, a, functions): ∂a/∂z, from z or a, whichever textbooks use
-    steepest: the z where the derivative is largest; on either side it must only fall (or stay). With it,
-        the largest slope over an interval is the slope at the interval's point nearest to `steepest`.
+    steepest: the z where the derivative is largest; on either side it must only fall (or stay), and the value must
+        never fall as z rises. With it, the largest slope over an interval is the slope at the interval's point nearest
+        to `steepest`, and how many ulps a good implementation may be off is measured, not declared: see `atlas.py`.
+        None: bounds come from the formulas alone, operation by operation. Right for an activation of your own.
 
-    How many ulps a good implementation may be off is measured, not declared: see `atlas.py`.
+    Both are formulas: operators, and for what Python has no operator for, `functions`, as in
+    `lambda z, fn: z / (1 + fn.absolute(z))`. The judge runs them on floats, arrays, values with bounds and balls.
     """
 
     name: str
     value: Callable[[Number, Functions], Number]
     derivative: Callable[[Number, Number, Functions], Number]
-    steepest: float
+    steepest: float | None = None
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _sigmoid(z: Number, fn: Functions) -> Number:

@@ -7,18 +7,19 @@ Standard library only (two-dimensional arrays are welcome where nested sequences
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from .activations import ACTIVATIONS, SOFTMAX
+from .activations import SOFTMAX, Activation
 from .backprop import RULES, Backward, Forward, Layer, Objective, Rules, backward, delta_rule, forward
-from .losses import DISTRIBUTION, LOSSES
+from .losses import DISTRIBUTION, Loss
+from .more_activations import ACTIVATION_FORMS, ACTIVATION_NAMES, activation_named
+from .more_losses import LOSS_FORMS, LOSS_NAMES, loss_named
 from .numbers import PRECISIONS, Arithmetic, Matrix, Rows
 
-ACTIVATION_NAMES = (*ACTIVATIONS, SOFTMAX.name)
 REDUCTIONS = ("sum", "mean")
 
 
@@ -28,13 +29,17 @@ class InvalidInput(ValueError):
 
 @dataclass(frozen=True)
 class Dense:
-    """One layer's data. weights: units × inputs, a row per unit; biases: one per unit, or None for none."""
+    """One layer's data. weights: units × inputs, a row per unit; biases: one per unit, or None for none.
+
+    activation: a name that `activation_named` knows, such as "leaky_relu(0.2)", or an `Activation` of your own
+    """
 
     weights: Rows
     biases: Sequence[float] | None
-    activation: str
+    activation: str | Activation
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "activation", called(self.activation))
         object.__setattr__(self, "weights", _plain(self.weights))
         biases = _plain(self.biases)
         object.__setattr__(self, "biases", biases.tolist() if getattr(biases, "ndim", 0) == 1 else biases)
@@ -45,7 +50,7 @@ class Case:
     """A network, a batch and what to do with them.
 
     layers: first to last;  inputs: batch × inputs;  targets: batch × outputs
-    loss, reduction, dtype: names from `LOSSES`, `REDUCTIONS`, `PRECISIONS`
+    loss, reduction, dtype: a name that `loss_named` knows, such as "huber(0.5)"; from `REDUCTIONS`; from `PRECISIONS`
     learning_rate: for the delta rule; None asks for no update
     online: one learning step per sample, each from the weights that the one before left, instead of one for the batch
 
@@ -66,6 +71,8 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", _plain(self.inputs))
         object.__setattr__(self, "targets", _plain(self.targets))
+        found = loss_named(self.loss)
+        object.__setattr__(self, "loss", found.name if found else self.loss)
         _validate(self)
 
     @property
@@ -76,6 +83,10 @@ class Case:
     @property
     def batch(self) -> int:
         return len(self.inputs)
+
+    @property
+    def objective(self) -> Objective:
+        return Objective(known_loss("loss", self.loss), self.reduction)
 
 
 @dataclass(frozen=True)
@@ -121,17 +132,16 @@ def layers_of(case: Case, ar: Arithmetic) -> tuple[Layer, ...]:
         Layer(
             weights=ar.lift(layer.weights),
             biases=None if layer.biases is None else ar.lift([layer.biases]),
-            activation=SOFTMAX if layer.activation == SOFTMAX.name else ACTIVATIONS[layer.activation],
+            activation=known_activation(f"layers[{k}].activation", layer.activation),
         )
-        for layer in case.layers
+        for k, layer in enumerate(case.layers)
     )
 
 
 def _step(case: Case, layers: tuple[Layer, ...], ar: Arithmetic, rules: Rules) -> Step:
     inputs: Matrix = ar.lift(case.inputs)
-    objective = Objective(LOSSES[case.loss], case.reduction)
     passed = forward(layers, inputs, ar, rules)
-    gradients = backward(layers, inputs, ar.lift(case.targets), passed, objective, ar, rules)
+    gradients = backward(layers, inputs, ar.lift(case.targets), passed, case.objective, ar, rules)
     updated = None if case.learning_rate is None else delta_rule(layers, gradients, case.learning_rate, ar, rules)
     return Step(passed, gradients, updated)
 
@@ -174,8 +184,44 @@ def one_of(place: str, value: object, known: Iterable[str]) -> None:
     close = get_close_matches(str(value), names, n=1)
     if close and len(names) > LONG_LIST:
         raise InvalidInput(f"{place}: there is no {value!r}. Did you mean {close[0]!r}?")
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise InvalidInput(f"{place}: expected one of {', '.join(names)}; got {value!r}.{hint}")
+    raise InvalidInput(f"{place}: expected one of {', '.join(names)}; got {value!r}.{_meant(close)}")
+
+
+def _meant(close: Sequence[str]) -> str:
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def known_activation(place: str, given: object) -> Activation:
+    """The activation of a name; one's own is itself. Raises InvalidInput for what there is not."""
+    found = activation_named(given) if isinstance(given, (str, Activation)) else None
+    if found is None:
+        raise _unknown(place, given, (*ACTIVATION_NAMES, *ACTIVATION_FORMS), ACTIVATION_FORMS)
+    return found
+
+
+def known_loss(place: str, given: object) -> Loss:
+    """The loss of a name. Raises InvalidInput for what there is not."""
+    found = loss_named(given) if isinstance(given, str) else None
+    if found is None:
+        raise _unknown(place, given, (*LOSS_NAMES, *LOSS_FORMS), LOSS_FORMS)
+    return found
+
+
+def called(activation: str | Activation) -> str | Activation:
+    """An activation by its one name, where it has one that everybody knows; else as it is."""
+    found = activation_named(activation)
+    return found.name if found is not None and activation_named(found.name) == found else activation
+
+
+def _unknown(place: str, given: object, known: Sequence[str], forms: Mapping[str, str]) -> InvalidInput:
+    """What is wrong with a name that there is not; one of a family wants numbers in its parentheses."""
+    for form, example in forms.items():
+        if str(given).partition("(")[0].strip() == form.partition("(")[0] and "(" in str(given):
+            return InvalidInput(f"{place}: expected {form} with numbers, such as {example}; got {given!r}.")
+    from difflib import get_close_matches
+
+    hint = _meant(get_close_matches(str(given), known, n=1))
+    return InvalidInput(f"{place}: expected one of {', '.join(known)}; got {given!r}.{hint}")
 
 
 MOST_PARAMETERS = 10**8  # of a network that is made here, as nested sequences of numbers
@@ -204,7 +250,7 @@ def network_sizes(sizes: Sequence[int], place: str = "sizes") -> tuple[int, ...]
 
 def _validate(case: Case) -> None:
     one_of("dtype", case.dtype, PRECISIONS)
-    one_of("loss", case.loss, LOSSES)
+    known_loss("loss", case.loss)
     one_of("reduction", case.reduction, REDUCTIONS)
     if not len(case.layers):
         raise InvalidInput("layers: expected at least one layer, got none.")
@@ -213,8 +259,7 @@ def _validate(case: Case) -> None:
     below = f"the inputs have {width} columns"
     for k, layer in enumerate(case.layers):
         place = f"layers[{k}]"
-        one_of(f"{place}.activation", layer.activation, ACTIVATION_NAMES)
-        if layer.activation == SOFTMAX.name and k + 1 < len(case.layers):
+        if known_activation(f"{place}.activation", layer.activation) is SOFTMAX and k + 1 < len(case.layers):
             raise InvalidInput(f"{place}.activation: softmax is for the output layer only; this is a hidden layer.")
         units, columns = _shape(f"{place}.weights", layer.weights, "units × inputs", case.dtype)
         if columns != width:
@@ -240,7 +285,7 @@ def _validate(case: Case) -> None:
 
 
 def _validate_loss(case: Case) -> None:
-    loss, activation = LOSSES[case.loss], case.layers[-1].activation
+    loss, activation = known_loss("loss", case.loss), case.layers[-1].activation
     if loss.output_activation is not None and activation != loss.output_activation:
         last = len(case.layers) - 1
         raise InvalidInput(

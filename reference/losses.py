@@ -2,6 +2,7 @@
 
 The chapter minimises a loss J(W) that it does not name; we take half the squared error unless a case says otherwise.
 Losses "from logits" take the outputs of an identity layer and apply sigmoid or softmax inside, where it is stable.
+Others, such as Huber's, are in `more_losses.py`.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ BETWEEN_0_AND_1 = "numbers from 0 to 1"
 DISTRIBUTION = "rows of numbers from 0 to 1 that add up to exactly 1"
 
 
-def _elementwise(
+def elementwise(
     formula: Callable[[Number, Number, Functions], Number],
 ) -> Callable[[Matrix, Matrix, Arithmetic], Matrix]:
+    """Terms, or a derivative, of a formula for one output and its target."""
     return lambda outputs, targets, ar: ar.elementwise(formula, outputs, targets)
 
 
@@ -76,32 +78,32 @@ LOSSES = {
     for entry in (
         Loss(
             "half_squared_error",
-            _elementwise(lambda o, t, fn: (o - t) * (o - t) / 2),
-            _elementwise(_half_squared_derivative),
+            elementwise(lambda o, t, fn: (o - t) * (o - t) / 2),
+            elementwise(_half_squared_derivative),
         ),
         Loss(
             "squared_error",
-            _elementwise(lambda o, t, fn: (o - t) * (o - t)),
-            _elementwise(lambda o, t, fn: 2 * (o - t)),
+            elementwise(lambda o, t, fn: (o - t) * (o - t)),
+            elementwise(lambda o, t, fn: 2 * (o - t)),
         ),
         Loss(
             "binary_cross_entropy",
-            _elementwise(_binary_terms),
-            _elementwise(_binary_derivative),
+            elementwise(_binary_terms),
+            elementwise(_binary_derivative),
             output_activation="sigmoid",
             targets=BETWEEN_0_AND_1,
         ),
         Loss(
             "binary_cross_entropy_from_logits",
-            _elementwise(_binary_logit_terms),
-            _elementwise(_binary_logit_derivative),
+            elementwise(_binary_logit_terms),
+            elementwise(_binary_logit_derivative),
             output_activation="identity",
             targets=BETWEEN_0_AND_1,
         ),
         Loss(
             "softmax_cross_entropy",
-            _elementwise(lambda o, t, fn: -(t * fn.log(o))),
-            _elementwise(lambda o, t, fn: -(t / o)),
+            elementwise(lambda o, t, fn: -(t * fn.log(o))),
+            elementwise(lambda o, t, fn: -(t / o)),
             output_activation=SOFTMAX.name,
             targets=DISTRIBUTION,
         ),

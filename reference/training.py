@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .backprop import Layer, Objective, backward, forward
+from .backprop import Layer, backward, forward
 from .case import Case, layers_of
-from .losses import LOSSES
 from .numbers import PLAIN, Arithmetic, Matrix
 from .update_rules import UPDATE_RULES, Memory, UpdateRule
 
@@ -30,7 +29,7 @@ def train(case: Case, rule: str = "delta rule", ar: Arithmetic = PLAIN) -> Itera
     rate = case.learning_rate or chosen.usual_rate
     layers = layers_of(case, ar)
     inputs, targets = ar.lift(case.inputs), ar.lift(case.targets)
-    objective = Objective(LOSSES[case.loss], case.reduction)
+    objective = case.objective
     memories: list[tuple[Memory, Memory]] = [
         (_zeros(chosen, layer.weights, ar), _zeros(chosen, layer.biases, ar)) for layer in layers
     ]

@@ -42,25 +42,29 @@ def judge(
     observation: Observation,
     truth: Mapping[Place, Enclosure] | None = None,
     rules: Rules = RULES,
+    pure: bool = True,
 ) -> Judgement:
     """Compare everything that the observation shows with what may be expected of it.
 
     truth: from `truth_of`, to say how many ulps from the exact results of the whole case the numbers are
     rules: what is right; another convention's (see `conventions.py`)
+    pure: whether a gradient is of the data alone; δ and activations are not told from one with a penalty in it
     Raises UnusableAnswer where the shapes do not fit, where nothing is shown, or where the implementation started from
     other numbers than the case's.
     """
     shown = _usable(case, observation)
-    comparisons = _comparisons(case, shown, PROFILES[observation.precision], truth, rules)
+    comparisons = _comparisons(case, shown, PROFILES[observation.precision], truth, rules, pure)
     judgement = Judgement(comparisons, observation.precision, observation.precision)
-    return replace(judgement, explained_by=_explaining(case, shown, judgement, rules)) if judgement.wrong else judgement
+    if not judgement.wrong:
+        return judgement
+    return replace(judgement, explained_by=_explaining(case, shown, judgement, rules, pure))
 
 
-def _explaining(case: Case, shown: Mapping[Place, Array], judgement: Judgement, rules: Rules) -> str | None:
+def _explaining(case: Case, shown: Mapping[Place, Array], judgement: Judgement, rules: Rules, pure: bool) -> str | None:
     """The finest profile coarser than the declared one under which nothing is wrong, and what was wrong is decided."""
     names, wrong = list(PROFILES), [comparison.place for comparison in judgement.wrong]
     for name in names[names.index(judgement.profile) + 1 :]:
-        again = _comparisons(case, shown, PROFILES[name], None, rules)
+        again = _comparisons(case, shown, PROFILES[name], None, rules, pure)
         verdicts = {comparison.place: comparison.verdict for comparison in again}
         if Verdict.WRONG not in verdicts.values() and all(verdicts[p] is not Verdict.UNDECIDED for p in wrong):
             return name
@@ -73,8 +77,9 @@ def _comparisons(
     profile: Profile,
     truth: Mapping[Place, Enclosure] | None,
     rules: Rules,
+    pure: bool,
 ) -> tuple[Comparison, ...]:
-    seen = worked_out(case, shown, profile)
+    seen = worked_out(case, shown, profile, pure)
     entries = list(_in_order(shown, seen))
     expected = step_expectations(case, profile, seen, rules, [place for place, _, _ in entries])
     return tuple(

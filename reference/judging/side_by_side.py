@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backprop import RULES, Layer, Objective, Rules, backward, delta_rule, forward
+from ..backprop import RULES, Layer, Rules, backward, delta_rule, forward
 from ..case import Case, Step, layers_of
-from ..losses import LOSSES
 from ..numbers import (
     OUTWARD,
     PROFILES,
@@ -56,7 +55,7 @@ class SideBySide(PlainArithmetic):
         ]
 
     def activate(self, activation: Curve, z: PlainMatrix) -> PlainMatrix:
-        return [[self.bounded.activated(activation, x) for x in row] for row in z]
+        return [[self.functions.activated(activation, x) for x in row] for row in z]
 
     def softmax(self, z: PlainMatrix) -> PlainMatrix:
         return [self._by_rows(self.bounded.softmax, row) for row in z]
@@ -151,7 +150,7 @@ def _run(cases: Sequence[Case], model: SideBySide, rules: Rules) -> Step:
         for k, (layer, known) in enumerate(zip(first.layers, layers_of(first, model), strict=True))
     )
     inputs, targets = stacked([case.inputs for case in cases]), stacked([case.targets for case in cases])
-    objective = Objective(LOSSES[first.loss], first.reduction)
+    objective = first.objective
     passed = forward(layers, inputs, model, rules)
     gradients = backward(layers, inputs, targets, passed, objective, model, rules)
     rate = first.learning_rate

@@ -57,13 +57,14 @@ def matrices(observation: Observation) -> dict[Place, Array]:
     return {place: as_matrix(place, array) for place, array in observed(observation)}
 
 
-def worked_out(case: Case, shown: Mapping[Place, Array], profile: Profile) -> dict[Place, Seen]:
+def worked_out(case: Case, shown: Mapping[Place, Array], profile: Profile, pure: bool = True) -> dict[Place, Seen]:
     """What is shown, as float64, and what can be worked out from it.
 
     shown: from `matrices`
     - gradient = (old − new) / rate, where only the updated weights are shown; the error is that of the subtraction
     - with one sample, the bias gradient is δ itself
     - with one sample, ∂E/∂W[i][j] = δ[i] · a[j]: with δ known, the row of the largest δ gives the activations below
+    pure: whether the last two hold: not with a penalty on the weights
     """
     if case.online:
         return {}  # what it had between samples does not show
@@ -86,7 +87,7 @@ def worked_out(case: Case, shown: Mapping[Place, Array], profile: Profile) -> di
                 error = unit * (np.abs(new) + 2 * np.abs(change)) + U64 * np.abs(change) + profile.storage.underflow
                 rate = case.learning_rate
                 seen[gradient] = Seen(change / rate, error * (1 + 4 * unit) / rate, updated)
-    if case.batch == 1:
+    if case.batch == 1 and pure:
         for k in range(len(case.layers)):
             _recover(seen, k, profile)
     return seen
@@ -241,11 +242,8 @@ class _Forced:
             fused = None
             if place in self.seen and self.seen[place].source is not None:
                 fused = rule(layer, *(exactly(x.value, x.model) for x in (z, a, error)), ar)
-            return self._handed_on(
-                place,
-                rule(layer, z, ar.as_computed(None if layer.activation is SOFTMAX else layer.activation, a), error, ar),
-                fused,
-            )
+            a = ar.as_computed(None if layer.activation is SOFTMAX else layer.activation, z, a)
+            return self._handed_on(place, rule(layer, z, a, error, ar), fused)
 
         return delta
 

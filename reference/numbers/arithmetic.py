@@ -26,8 +26,9 @@ Formula = Callable[..., Number]  # (number, …, functions) → number
 class Curve(Protocol):
     """What a kind of number needs to know of an activation function: `activations.Activation` is one.
 
-    value(z, functions) never falls as z rises;  derivative(z, value(z), functions)
-    steepest: the z where the derivative is largest; on either side it only falls, or stays
+    value(z, functions);  derivative(z, value(z), functions)
+    steepest: the z where the derivative is largest; on either side it only falls, or stays, and the value never falls
+        as z rises. None where that is not so: all that is known of it is then its formula
     """
 
     @property
@@ -37,7 +38,7 @@ class Curve(Protocol):
     @property
     def derivative(self) -> Formula: ...
     @property
-    def steepest(self) -> float: ...
+    def steepest(self) -> float | None: ...
 
 
 class Functions(Protocol):
@@ -46,10 +47,15 @@ class Functions(Protocol):
     def constant(self, value: float) -> Number:
         """A number that the format may have to round, such as 0.01. (Small integers need no `constant`.)"""
 
+    def pi(self) -> Number:
+        """π, as `constant` would have it, or exactly where that can be."""
+
     def exp(self, x: Number) -> Number: ...
+    def expm1(self, x: Number) -> Number: ...
     def log(self, x: Number) -> Number: ...
     def log1p(self, x: Number) -> Number: ...
     def tanh(self, x: Number) -> Number: ...
+    def erf(self, x: Number) -> Number: ...
     def sqrt(self, x: Number) -> Number: ...
     def absolute(self, x: Number) -> Number: ...
     def maximum(self, x: Number, y: Number) -> Number: ...
@@ -57,6 +63,9 @@ class Functions(Protocol):
 
     def step(self, x: Number) -> Number:
         """0 below zero, 1 above; at zero 0 where one value must be chosen, all of [0, 1] where a set can be held."""
+
+    def activated(self, activation: Curve, z: Number) -> Number:
+        """An activation inside another formula, as libraries have it: a bound allows for their measured ulps."""
 
     def either(self, first: Number, second: Number) -> Number:
         """Two ways to compute one number, which differ only in rounding. Floats take the first, a bound covers both."""

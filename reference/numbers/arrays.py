@@ -6,6 +6,7 @@ NumPy's, or another library's with NumPy's functions: adapters of frameworks pas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,20 +33,33 @@ def array_of(rows: Any, dtype: str) -> Array:
     return np.array(rows, np.float64).astype(numpy_dtype(dtype))
 
 
+def erf(x: Any) -> NDArray[Any]:
+    """The error function, which NumPy has not, by Python's, in the format of x."""
+    given = np.asarray(x)
+    values = [math.erf(number) for number in given.astype(np.float64).ravel().tolist()]
+    return np.array(values, np.float64).reshape(given.shape).astype(given.dtype)
+
+
 class ArrayFunctions:
     """Elementary functions on float64 arrays, without bounds: the values that the bounds are put around.
 
-    library: NumPy, or another module with its functions
+    library: what has them under NumPy's names, `erf` among them: `Kernels`, or a framework's module
     """
 
-    def __init__(self, library: Any = np) -> None:
+    def __init__(self, library: Any) -> None:
         self.library = library
 
     def constant(self, value: float) -> Any:
         return value
 
+    def pi(self) -> Any:
+        return self.constant(math.pi)
+
     def exp(self, x: Array) -> Array:
         return self.library.exp(x)
+
+    def expm1(self, x: Array) -> Array:
+        return self.library.expm1(x)
 
     def log(self, x: Array) -> Array:
         return self.library.log(x)
@@ -55,6 +69,9 @@ class ArrayFunctions:
 
     def tanh(self, x: Array) -> Array:
         return self.library.tanh(x)
+
+    def erf(self, x: Array) -> Array:
+        return self.library.erf(x)
 
     def sqrt(self, x: Array) -> Array:
         return self.library.sqrt(x)
@@ -70,6 +87,9 @@ class ArrayFunctions:
 
     def step(self, x: Array) -> Array:
         return (x > 0).astype(np.float64)
+
+    def activated(self, activation: Curve, z: Array) -> Array:
+        return activation.value(z, self)
 
     def either(self, first: Array, second: Array) -> Array:
         return first
@@ -96,6 +116,9 @@ class FormatFunctions(ArrayFunctions):
 
     def minimum(self, x: Array, y: Array) -> Array:
         return self.library.minimum(*(self._array(v) for v in (x, y)))
+
+    def erf(self, x: Array) -> Array:
+        return self.arithmetic.erf(x)
 
     def step(self, x: Array) -> Array:
         return self.arithmetic.cast(x > 0, self.arithmetic.dtype)
@@ -132,6 +155,10 @@ class ArrayArithmetic:
 
     def cast(self, array: Array, dtype: Any) -> Array:
         return array.astype(dtype, copy=False)
+
+    def erf(self, array: Array) -> Array:
+        """The library's own, where it has one."""
+        return erf(array)
 
     def from_numpy(self, array: NDArray[Any]) -> Array:
         return array

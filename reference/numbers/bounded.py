@@ -35,12 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arithmetic import Curve, Formula, Rows
-from .arrays import ArrayFunctions
-from .atlas import ulps
 from .bounded_values import Bounded, BoundedFunctions, exactly, settled, undivided_model, unless_lost
-from .error_model import LAMBDA, OUTWARD, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, model_of, own_error
+from .error_model import LAMBDA, OUTWARD, RANDOM, SYSTEMATIC, TRUTH, WORST, model_of, own_error
 from .kernels import NUMPY, Kernels
-from .precision import FLOAT64, Precision, Profile
+from .precision import Precision, Profile
 from .upper_bounds import crowds
 
 Array = NDArray[np.float64]
@@ -50,8 +48,6 @@ BLOCK = 2**14  # elements that elementwise work is done on at a time
 # glibc hands freed arrays back to the system, and each new one then costs a page fault per 4 KiB: half the time of a
 # small network. Once a block of almost 32 MiB was freed, it keeps what is free (mallopt(3), M_MMAP_THRESHOLD).
 np.empty(2**25 - 2**16, np.uint8)
-
-ALMOST_STRAIGHT = 2.0**-8  # of sigmoid and tanh |f″| ≤ 2|f′|: twice as far away, the slope differs by 2 % at most
 
 
 class BoundedArithmetic:
@@ -69,7 +65,6 @@ class BoundedArithmetic:
         self.model = model_of(profile, channels)
         self.kernels = kernels
         self.functions = BoundedFunctions(self.model, kernels)
-        self.array_functions = ArrayFunctions(kernels)
 
     def lift(self, rows: Rows) -> Bounded:
         """Numbers that everyone has; a subnormal one may be read as zero."""
@@ -101,10 +96,15 @@ class BoundedArithmetic:
         errors[RANDOM] = 0
         return Bounded(matrix.value, errors, matrix.model)
 
-    def as_computed(self, activation: Curve | None, matrix: Bounded) -> Bounded:
-        """Activations (None: softmax), of which a neighbouring step may use its own, equally good, approximation."""
+    def as_computed(self, activation: Curve | None, z: Bounded, matrix: Bounded) -> Bounded:
+        """Activations of z (None: softmax), of which a neighbouring step may use its own, as good an approximation."""
         with np.errstate(all="ignore"):
-            errors = self._own(activation, matrix) * np.abs(matrix.value)
+            if activation is not None and activation.steepest is None:
+                # what its formula adds, where z is certain
+                own = self.functions.activated(activation, exactly(z.value, z.model)).errors
+                errors = np.broadcast_to(own, (self.model.channels, *matrix.value.shape)).copy()
+            else:
+                errors = self._own(activation, matrix) * np.abs(matrix.value)
             errors[TRUTH] = 0
             errors += matrix.errors
             return Bounded(matrix.value, errors, matrix.model)
@@ -144,7 +144,7 @@ class BoundedArithmetic:
 
     def activate(self, activation: Curve, z: Bounded) -> Bounded:
         with np.errstate(all="ignore"):
-            return self._in_blocks(lambda part: self.activated(activation, part), z)
+            return self._in_blocks(lambda part: self.functions.activated(activation, part), z)
 
     def _in_blocks(self, compute: Callable[..., Bounded], *matrices: Bounded) -> Bounded:
         """An elementwise computation, some rows at a time, so that the work stays in the processor's cache."""
@@ -156,36 +156,6 @@ class BoundedArithmetic:
         shape = (self.model.channels, *parts[0].value.shape)
         errors = [np.broadcast_to(part.errors, (*shape[:1], *part.value.shape)) for part in parts]
         return Bounded(np.concatenate([part.value for part in parts]), np.concatenate(errors, axis=1), parts[0].model)
-
-    def activated(self, activation: Curve, z: Bounded) -> Bounded:
-        """f(z): how far f moves while z moves within its bound, and the activation's own ulps.
-
-        Two bounds on the first, each valid, the smaller taken: the largest slope in reach times the error of z, and, f
-        being increasing, the values at the two ends (which say more where f saturates and z is far from certain).
-        """
-
-        def f(x: Array) -> Array:
-            value: Array = activation.value(x, self.array_functions)
-            return value
-
-        own = self.model.function(activation.name)
-        value = f(z.value)
-        if z.exact:
-            return z.rounded(value, np.zeros_like(z.errors), own)
-        most = float(z.errors.max())
-        straight = math.isfinite(activation.steepest) and most < ALMOST_STRAIGHT
-        off = 2 * most if straight else z.errors + z.errors[TRUTH]  # so far from our z may an implementation's be
-        lowest, highest = z.value - off, z.value + off
-        steepest = np.maximum(lowest, np.minimum(activation.steepest, highest))
-        slope = np.abs(activation.derivative(steepest, f(steepest), self.array_functions))
-        by_slope = (slope + 16 * U64) * z.errors  # the slope, in float64, may have cancelled to less than it is
-        if straight:
-            return z.rounded(value, by_slope, own)
-        low, high = z.value - z.errors[TRUTH], z.value + z.errors[TRUTH]  # the exact z lies between
-        at_lowest, at_highest = f(lowest), f(highest)
-        ours = 4 * (ulps(activation.name, FLOAT64) + 1) * U64 * np.maximum(np.abs(at_lowest), np.abs(at_highest))
-        by_ends = np.maximum(at_highest - f(low), f(high) - at_lowest) + ours
-        return z.rounded(value, np.fmin(by_slope, by_ends), own)
 
     def softmax(self, z: Bounded) -> Bounded:
         """exp(zᵢ) / Σ exp(zⱼ): errors in z act on the exponents, ∂ log sᵢ = ∂zᵢ − Σ sⱼ ∂zⱼ, and so does the shift's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,10 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .error_model import OUTWARD, RANDOM, TRUTH, WORST, Model, OwnError
+from .arithmetic import Curve
+from .arrays import ArrayFunctions
+from .atlas import ulps
+from .error_model import OUTWARD, RANDOM, TRUTH, U64, WORST, Model, OwnError
 from .kernels import NUMPY, Kernels
+from .precision import FLOAT64
 
 Array = NDArray[np.float64]
+
+FLAT = 30.0  # beyond it erf has a slope below the smallest double
+ALMOST_STRAIGHT = 2.0**-8  # of sigmoid and tanh |f″| ≤ 2|f′|: twice as far away, the slope differs by 2 % at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +99,18 @@ class Bounded:
         quotient = self.value / other.value
         errors = (self.errors + self.reach / smallest * other.errors) / smallest
         return self.rounded(quotient, np.where(smallest > 0, errors, np.inf))
+
+    def __rtruediv__(self, other: float) -> Bounded:
+        return exactly(float(other), self.model) / self
+
+    def __pow__(self, exponent: int) -> Bounded:
+        """A product of so many factors."""
+        if not isinstance(exponent, int) or exponent < 1:
+            return NotImplemented
+        return self if exponent == 1 else self ** (exponent - 1) * self
+
+    def __abs__(self) -> Bounded:
+        return Bounded(np.abs(self.value), self.errors, self.model)
 
     def __neg__(self) -> Bounded:
         return Bounded(-self.value, self.errors, self.model)
@@ -184,16 +204,25 @@ class BoundedFunctions:
     def __init__(self, model: Model, kernels: Kernels = NUMPY) -> None:
         self.model = model
         self.kernels = kernels
+        self.array_functions = ArrayFunctions(kernels)
 
     def constant(self, value: float) -> Bounded:
         """A constant that the format may have to round."""
         exact = exactly(value, self.model)
         return exact.rounded(exact.value, exact.errors, self.model.roundings(0, 1))
 
+    def pi(self) -> Bounded:
+        return self.constant(math.pi)
+
     def exp(self, x: Bounded) -> Bounded:
         value = self.kernels.exp(x.value)
         errors = value * self.kernels.exp(x.errors[TRUTH]) * self.kernels.expm1(x.errors)
         return x.rounded(value, errors, self.model.function("exp"))
+
+    def expm1(self, x: Bounded) -> Bounded:
+        """eˣ − 1: while x moves by e, it moves by at most eˣ(eᵉ − 1)."""
+        errors = self.kernels.exp(x.value) * self.kernels.exp(x.errors[TRUTH]) * self.kernels.expm1(x.errors)
+        return x.rounded(self.kernels.expm1(x.value), errors, self.model.function("expm1"))
 
     def log(self, x: Bounded) -> Bounded:
         return x.rounded(self.kernels.log(x.value), self._over(x.errors, x.value - x.error), self.model.function("log"))
@@ -207,13 +236,19 @@ class BoundedFunctions:
         steepness = self.kernels.cosh(nearest_zero)
         return x.rounded(self.kernels.tanh(x.value), x.errors / (steepness * steepness), self.model.function("tanh"))
 
+    def erf(self, x: Bounded) -> Bounded:
+        """erf′(x) = 2/√π · exp(−x²), largest where x is nearest to zero."""
+        square = np.minimum(np.maximum(np.abs(x.value) - x.error, 0), FLAT) ** 2
+        slope = 2 / math.sqrt(math.pi) * self.kernels.exp(-square) * (1 + 4 * U64 * square)  # the square was rounded
+        return x.rounded(self.kernels.erf(x.value), x.errors * slope, self.model.function("erf"))
+
     def sqrt(self, x: Bounded) -> Bounded:
         """|√a − √b| = |a − b| / (√a + √b), which is at most √|a − b| too. IEEE 754 rounds it correctly."""
         value = self.kernels.sqrt(x.value)
         return x.rounded(value, np.fmin(x.errors / value, self.kernels.sqrt(x.errors)))
 
     def absolute(self, x: Bounded) -> Bounded:
-        return Bounded(np.abs(x.value), x.errors, x.model)
+        return abs(x)
 
     def maximum(self, x: Operand, y: Operand) -> Bounded:
         first, second = self._bounded(x), self._bounded(y)
@@ -237,6 +272,39 @@ class BoundedFunctions:
         errors[TRUTH] = np.where(sure, 0.0, 0.5)
         return Bounded(value, errors, x.model)
 
+    def activated(self, activation: Curve, z: Bounded) -> Bounded:
+        """f(z): how far f moves while z moves within its bound, and the activation's own ulps.
+
+        Two bounds on the first, each valid, the smaller taken: the largest slope in reach times the error of z, and, f
+        being increasing, the values at the two ends (which say more where f saturates and z is far from certain).
+        Where nothing is known of f but its formula, that is run on z: what each of its operations adds, is added.
+        """
+        if activation.steepest is None:
+            return self._spread(activation.value(z, self), z)
+
+        def f(x: Array) -> Array:
+            value: Array = activation.value(x, self.array_functions)
+            return value
+
+        own = self.model.function(activation.name)
+        value = f(z.value)
+        if z.exact:
+            return z.rounded(value, np.zeros_like(z.errors), own)
+        most = float(z.errors.max())
+        straight = math.isfinite(activation.steepest) and most < ALMOST_STRAIGHT
+        off = 2 * most if straight else z.errors + z.errors[TRUTH]  # so far from our z may an implementation's be
+        lowest, highest = z.value - off, z.value + off
+        steepest = np.maximum(lowest, np.minimum(activation.steepest, highest))
+        slope = np.abs(activation.derivative(steepest, f(steepest), self.array_functions))
+        by_slope = (slope + 16 * U64) * z.errors  # the slope, in float64, may have cancelled to less than it is
+        if straight:
+            return z.rounded(value, by_slope, own)
+        low, high = z.value - z.errors[TRUTH], z.value + z.errors[TRUTH]  # the exact z lies between
+        at_lowest, at_highest = f(lowest), f(highest)
+        ours = 4 * (ulps(activation.name, FLOAT64) + 1) * U64 * np.maximum(np.abs(at_lowest), np.abs(at_highest))
+        by_ends = np.maximum(at_highest - f(low), f(high) - at_lowest) + ours
+        return z.rounded(value, np.fmin(by_slope, by_ends), own)
+
     def either(self, first: Bounded, second: Bounded) -> Bounded:
         """The first's value with bounds that cover both computations."""
         reach = (np.abs(first.value - second.value) + second.errors) * OUTWARD
@@ -256,6 +324,11 @@ class BoundedFunctions:
     def undivided(self, quotient: Bounded, divisor: float) -> Bounded:
         """See `Bounded.undivided`."""
         return quotient.undivided(divisor)
+
+    def _spread(self, result: Operand, z: Bounded) -> Bounded:
+        """The result of a formula, also of one that does not look at z, in the shape of z."""
+        found = self._bounded(result)
+        return settled(np.broadcast_to(found.value, z.value.shape), found.errors, found.model)
 
     def _over(self, errors: Array, smallest: Array) -> Array:
         return np.where(smallest > 0, errors / smallest, np.inf)

@@ -32,8 +32,14 @@ class BallFunctions:
     def constant(self, value: float) -> arb:
         return arb(value)
 
+    def pi(self) -> arb:
+        return arb.pi()
+
     def exp(self, x: arb) -> arb:
         return x.exp()
+
+    def expm1(self, x: arb) -> arb:
+        return x.expm1()
 
     def log(self, x: arb) -> arb:
         return x.log()
@@ -43,6 +49,9 @@ class BallFunctions:
 
     def tanh(self, x: arb) -> arb:
         return x.tanh()
+
+    def erf(self, x: arb) -> arb:
+        return x.erf()
 
     def sqrt(self, x: arb) -> arb:
         return x.sqrt()
@@ -61,6 +70,9 @@ class BallFunctions:
         if x > 0:
             return arb(1)
         return arb(0) if x < 0 else arb(0.5, 0.5)
+
+    def activated(self, activation: Curve, z: arb) -> arb:
+        return activation.value(z, self)
 
     def either(self, first: arb, second: arb) -> arb:
         return first

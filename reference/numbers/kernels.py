@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import erf
 from .upper_bounds import products_above
 
 Array = NDArray[np.float64]
@@ -36,6 +37,7 @@ class Kernels:
     log: Function
     log1p: Function
     tanh: Function
+    erf: Function
     cosh: Function
     matmul: Callable[[Array, Array], Array]
     sum: Callable[[Array, tuple[int, ...]], Array]
@@ -57,6 +59,7 @@ NUMPY = Kernels(
     log=np.log,
     log1p=np.log1p,
     tanh=np.tanh,
+    erf=erf,
     cosh=np.cosh,
     matmul=np.matmul,
     sum=_sum,

@@ -26,9 +26,18 @@ class FloatFunctions:
     def constant(self, value: float) -> float:
         return value
 
+    def pi(self) -> float:
+        return math.pi
+
     def exp(self, x: float) -> float:
         try:
             return math.exp(x)
+        except OverflowError:
+            return math.inf
+
+    def expm1(self, x: float) -> float:
+        try:
+            return math.expm1(x)
         except OverflowError:
             return math.inf
 
@@ -45,6 +54,9 @@ class FloatFunctions:
     def tanh(self, x: float) -> float:
         return math.tanh(x)
 
+    def erf(self, x: float) -> float:
+        return math.erf(x)
+
     def sqrt(self, x: float) -> float:
         return math.sqrt(x) if x >= 0 else math.nan
 
@@ -59,6 +71,9 @@ class FloatFunctions:
 
     def step(self, x: float) -> int:
         return 1 if x > 0 else 0
+
+    def activated(self, activation: Curve, z: float) -> float:
+        return activation.value(z, self)
 
     def either(self, first: float, second: float) -> float:
         return first

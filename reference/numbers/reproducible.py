@@ -22,7 +22,7 @@ from .kernels import Kernels
 Array = NDArray[np.float64]
 
 FIRST_BITS, MOST_BITS = 96, 2**14  # of working precision. Doubles that need even 200 are rare
-SATURATED = 2.0**13  # beyond it exp, expm1, cosh and tanh round to their limits
+SATURATED = 2.0**13  # beyond it exp, expm1, cosh, tanh and erf round to their limits
 
 
 def _matmul(left: Array, right: Array) -> Array:
@@ -107,6 +107,7 @@ REPRODUCIBLE = Kernels(
     log=_logarithm(arb.log, 0.0),
     log1p=_logarithm(arb.log1p, -1.0),
     tanh=_with_limits(arb.tanh, -1.0, 1.0),
+    erf=_with_limits(arb.erf, -1.0, 1.0),
     cosh=_with_limits(arb.cosh, math.inf, math.inf),
     matmul=_matmul,
     sum=_sum,

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.backprop import Objective, backward, forward
+from ...reference.backprop import backward, forward
 from ...reference.case import Case, Dense, layers_of, run, with_ones
 from ...reference.cases import XOR_INPUTS
 from ...reference.judging import Observation, Place, Verdict, expectations, judge, observed
-from ...reference.losses import LOSSES
 from ...reference.numbers import FLOAT64, PLAIN, TRUTH, Bounded, BoundedArithmetic, FloatFunctions, PlainArithmetic
 from ...reference.worked_example import AS_PRINTED, PRINTED, SIGNS_RESTORED, as_the_print_shows, worked_example
 from .entry import (
@@ -335,7 +334,7 @@ def _by_shifts(case: Case, derivative: Callable[[Callable[[complex], Any]], floa
             layers, inputs = layers_of(case, ar), ar.lift(case.inputs)
             layers[layer].weights[unit][column] += shift
             passed = forward(layers, inputs, ar)
-            return backward(layers, inputs, ar.lift(case.targets), passed, Objective(LOSSES[case.loss]), ar).loss[0][0]
+            return backward(layers, inputs, ar.lift(case.targets), passed, case.objective, ar).loss[0][0]
 
         return loss
 

@@ -16,7 +16,8 @@ from tabulate import tabulate
 
 from ...adapters.adapter import Adapter
 from ...adapters.protocol import printable
-from ...reference.case import ACTIVATION_NAMES, Case, Dense, InvalidInput, network_sizes, one_of, run
+from ...reference.activations import SOFTMAX
+from ...reference.case import Case, Dense, InvalidInput, known_activation, network_sizes, one_of, run
 from ...reference.cases import XOR_INPUTS, XOR_TARGETS
 from ...reference.numbers import PLAIN
 from ...reference.training import train as train_by_rules
@@ -34,7 +35,8 @@ class SavedLayer(msgspec.Struct, frozen=True):
 
 def network(sizes: Sequence[int], activation: str, seed: int, biases: str = "hidden") -> tuple[Dense, ...]:
     """A random start: weights uniform in ±1, as is each bias; biases everywhere, in hidden layers only, or nowhere."""
-    one_of("--activation", activation, [name for name in ACTIVATION_NAMES if name != "softmax"])
+    if known_activation("--activation", activation) is SOFTMAX:
+        raise InvalidInput("--activation: softmax is for the output layer only; these are all layers.")
     one_of("--bias", biases, ("separate", "hidden", "none"))
     sizes = network_sizes(sizes, "--sizes")
     rng = Random(seed)
@@ -121,7 +123,7 @@ def saved(layers: Sequence[Dense]) -> str:
     document = [
         SavedLayer(
             [[float(w) for w in row] for row in x.weights], None if x.biases is None else [float(b) for b in x.biases],
-            x.activation,
+            str(x.activation),
         )
         for x in layers
     ]  # fmt: skip

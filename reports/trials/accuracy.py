@@ -7,6 +7,7 @@ under this process's own level, and prints it.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -21,7 +22,7 @@ from flint import arb, ctx
 from numpy.typing import NDArray
 
 from ...adapters.adapter import ELEMENTARY, Adapter, known_adapters
-from ...reference.activations import ACTIVATIONS
+from ...reference.more_activations import MEASURED
 from ...reference.numbers import (
     ATLAS_FILE,
     PRECISIONS,
@@ -41,6 +42,8 @@ Array = NDArray[np.float64]
 POINTS = 4000  # per range, in float64 and float32; of the 16-bit formats every number is tried
 WIDEST = 80.0  # beyond it sigmoid, tanh and softplus are constant or linear in float32 and nearly so in float64
 BITS = 160
+# What arguments have to be above. 2z times its gate is what a GELU shows of it: a normal number in every format.
+ABOVE = {"log": 0.0, "log1p": -1.0, "gelu_gate": 2.0**-12}
 
 
 def measure(
@@ -89,13 +92,13 @@ def _truth(function: str, precision: Precision, points: int) -> tuple[Array, Arr
     """Arguments, and the exact results as sums of two doubles; only where they are numbers that the format keeps."""
     balls = BallFunctions()
     value: Callable[[Any], Any] = (
-        (lambda x: ACTIVATIONS[function].value(x, balls)) if function in ACTIVATIONS else getattr(balls, function)
+        (lambda x: MEASURED[function].value(x, balls)) if function in MEASURED else getattr(balls, function)
     )
     smallest = precision.smallest_normal if precision.flushed else precision.ulp(0.0)
     kept, high, low = [], [], []
     with ctx.workprec(BITS):
         for x in _arguments(precision, points):
-            if function in ("log", "log1p") and x <= (0 if function == "log" else -1):
+            if x <= ABOVE.get(function, -math.inf):
                 continue
             middle = value(arb(x)).mid()
             near = float(middle)

@@ -49,6 +49,19 @@ def test_pytorch_s_binary_cross_entropy_learns_nothing_from_outputs_below_1e_12(
         assert abs(judgement.wrong[0].worst[0].got) < 0.2
 
 
+@as_recorded("torch")
+@pytest.mark.parametrize(("dtype", "verdict"), [("float32", Verdict.AGREES), ("float64", Verdict.WRONG)])
+def test_pytorch_s_float64_hardsigmoid_has_a_slope_in_float32(dtype: str, verdict: Verdict) -> None:
+    """Its backward multiplies by 1/6 as float32 has it, 0.16666667163372: off by 3·10⁻⁸, in float64 as well."""
+    case = Case("hard", (Dense(((1.0,),), None, "hardsigmoid"),), ((0.5,),), ((1.0,),), dtype=dtype)
+    judgement = judge(case, known_adapters()["torch"].run(case))
+    assert judgement.verdict is verdict
+    if judgement.wrong:
+        assert judgement.wrong[0].place == Place("deltas", 0)
+        element = judgement.wrong[0].worst[0]
+        assert element.got / element.expected == pytest.approx(1 + 2.98e-8, rel=1e-10)
+
+
 @as_recorded("jax")
 def test_jax_s_float16_sigmoid_is_0_where_exp_overflows() -> None:
     case = Case("sigmoid", (Dense(((1.0,),), None, "sigmoid"),), ((-11.25,),), ((1.0,),), dtype="float16")
