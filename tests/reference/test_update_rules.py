@@ -21,7 +21,7 @@ from backproof.reference.numbers.certified import CertifiedArithmetic
 from backproof.reference.numbers.plain import PLAIN
 from backproof.reference.numbers.precision import PROFILES
 from backproof.reference.training import train
-from backproof.reference.update_rules import UPDATE_RULES, UpdateRule
+from backproof.reference.update_rules import FAMILIES, UPDATE_RULES, UpdateRule, update_rule_named
 from flint import arb, ctx
 
 TRAINING = [adapter for adapter in chosen() if adapter.train and adapter.name != "plain"]
@@ -133,3 +133,77 @@ def test_a_net_starts_anywhere_and_learns_xor_from_a_lucky_start() -> None:
     case = replace(xor("separate"), layers=layers, learning_rate=0.1)
     last = list(islice(train(case, "adam"), 800))[-1]
     assert last.loss[0][0] < 0.01
+
+
+def torch_optimizer(name: str, torch: Any, parameters: Any, rate: float) -> Any:
+    optim = torch.optim
+    return {
+        "momentum(0.8, dampening=0.5, weight_decay=0.01)": lambda: optim.SGD(
+            parameters, rate, momentum=0.8, dampening=0.5, weight_decay=0.01
+        ),
+        "nesterov(0.95, weight_decay=0.01)": lambda: optim.SGD(
+            parameters, rate, momentum=0.95, nesterov=True, weight_decay=0.01
+        ),
+        "adagrad(1e-6, initial=0.1)": lambda: optim.Adagrad(parameters, rate, eps=1e-6, initial_accumulator_value=0.1),
+        "rmsprop-momentum(0.9, 1e-6, 0.5)": lambda: optim.RMSprop(parameters, rate, alpha=0.9, eps=1e-6, momentum=0.5),
+        "centered-rmsprop(0.9, 1e-6)": lambda: optim.RMSprop(parameters, rate, alpha=0.9, eps=1e-6, centered=True),
+        "adam(0.8, 0.95, 1e-6, weight_decay=0.01)": lambda: optim.Adam(
+            parameters, rate, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.01
+        ),
+        "adamw(0.8, 0.95, 1e-6, 0.1)": lambda: optim.AdamW(
+            parameters, rate, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1
+        ),
+    }[name]()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "momentum(0.8, dampening=0.5, weight_decay=0.01)",
+        "nesterov(0.95, weight_decay=0.01)",
+        "adagrad(1e-6, initial=0.1)",
+        "rmsprop-momentum(0.9, 1e-6, 0.5)",
+        "centered-rmsprop(0.9, 1e-6)",
+        "adam(0.8, 0.95, 1e-6, weight_decay=0.01)",
+        "adamw(0.8, 0.95, 1e-6, 0.1)",
+    ],
+)
+def test_constants_are_torch_s(name: str, dtype: str) -> None:
+    """Of gradients that are given, so that only the rule is compared."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    weights, gradients = rng.standard_normal((3, 4)).astype(dtype), rng.standard_normal((STEPS, 3, 4)).astype(dtype)
+    parameter = torch.tensor(weights, requires_grad=True)
+    optimizer = torch_optimizer(name, torch, [parameter], 0.125)
+    rule, bounds = update_rule_named(name), BoundedArithmetic(PROFILES[dtype])
+    assert rule is not None
+    ours, memory = bounds.lift(weights), (bounds.lift(np.zeros((3, 4))),) * rule.remembers
+    for number, gradient in enumerate(gradients, start=1):
+        parameter.grad = torch.tensor(gradient)
+        optimizer.step()
+        ours, memory = rule.step(ours, bounds.lift(gradient), memory, 0.125, number, bounds)
+    assert ours.holds(parameter.detach().numpy()).all()
+    assert ours.error.max() < {"float64": 1e-11, "float32": 1e-2}[dtype]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_rule_s_own_name_names_it(name: str) -> None:
+    rule = FAMILIES[name].rule({"weight_decay": 0.05})
+    again = update_rule_named(rule.name)
+    assert again is not None
+    assert (again.name, again.words) == (rule.name, rule.words)
+    assert "0.05" in rule.words
+
+
+@pytest.mark.parametrize(
+    "name", ["", "adam(", "adam(1)", "adam(beta3=0.9)", "adam(0.9, beta1=0.9)", "sgd(0.9)", "adam(x)", "momentum(-0.1)"]
+)
+def test_what_names_nothing_is_none(name: str) -> None:
+    assert update_rule_named(name) is None
+
+
+def test_constants_may_come_by_name_in_any_order() -> None:
+    rule = update_rule_named(" Adam( beta2=0.99, weight_decay=0.01 ) ")
+    assert rule is not None
+    assert rule.name == "adam(0.9, 0.99, 1e-8, weight_decay=0.01)"
