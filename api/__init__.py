@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .adapters.adapter import Adapter, known_adapters
+    from .reference.activations import Activation
     from .reference.backprop import RULES, Layer, Rules, backward, delta_rule, forward
     from .reference.case import Case, Dense, InvalidInput, run, with_ones
     from .reference.cases import standard_cases
     from .reference.diagnosis import Convention
-    from .reference.judging import Judgement, Observation, UnusableAnswer, Verdict, expectations, judge
+    from .reference.judging import (
+        Judgement,
+        Observation,
+        UnusableAnswer,
+        Verdict,
+        check_field,
+        check_path,
+        expectations,
+        judge,
+    )
     from .reference.numbers import PLAIN, BoundedArithmetic, PlainArithmetic
     from .reference.worked_example import worked_example
     from .reports.documents import Report, WrongGradients
@@ -25,11 +35,21 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "adapters.adapter": ("Adapter", "known_adapters"),
+    "reference.activations": ("Activation",),
     "reference.backprop": ("RULES", "Layer", "Rules", "backward", "delta_rule", "forward"),
     "reference.case": ("Case", "Dense", "InvalidInput", "run", "with_ones"),
     "reference.cases": ("standard_cases",),
     "reference.diagnosis": ("Convention",),
-    "reference.judging": ("Judgement", "Observation", "UnusableAnswer", "Verdict", "expectations", "judge"),
+    "reference.judging": (
+        "Judgement",
+        "Observation",
+        "UnusableAnswer",
+        "Verdict",
+        "check_field",
+        "check_path",
+        "expectations",
+        "judge",
+    ),
     "reference.numbers": ("PLAIN", "BoundedArithmetic", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
     "reports.documents": ("Report", "WrongGradients"),
@@ -40,6 +60,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "PLAIN",
     "RULES",
+    "Activation",
     "Adapter",
     "BoundedArithmetic",
     "Case",
@@ -58,6 +79,8 @@ __all__ = [
     "__version__",
     "assert_gradients",
     "backward",
+    "check_field",
+    "check_path",
     "delta_rule",
     "expectations",
     "forward",

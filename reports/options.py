@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 AGREES, WRONG, UNANSWERED = 0, 1, 3
-EXIT_CODES = {"agrees": AGREES, "undecided": AGREES, "suspect": AGREES, "wrong": WRONG, "unanswered": UNANSWERED}
+UNRECOGNISED = UNANSWERED  # neither right nor wrong can be said: see the report for what to declare
+EXIT_CODES = {
+    "agrees": AGREES, "undecided": AGREES, "suspect": AGREES, "wrong": WRONG, "unanswered": UNANSWERED,
+    "unrecognised": UNRECOGNISED,
+}  # fmt: skip
 
 
 class Format(StrEnum):
@@ -25,7 +29,12 @@ class Format(StrEnum):
 AdapterNames = Annotated[
     list[str] | None, typer.Option("--adapter", help="Only this one; may be repeated. Default: all that are installed.")
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="A suspect number is exit code 1, as a wrong one is.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="A suspect number is exit code 1, as a wrong one is; what is found out, not declared, 3."
+    ),
+]
 ONE_PER_CORE = 0
 Jobs = Annotated[int, typer.Option(min=ONE_PER_CORE, max=1024, help="Processes; 0 for one per core.")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,11 @@ def verify(
     ] = None,
     orientation: Annotated[str | None, typer.Option(help="units_by_inputs or inputs_by_units.")] = None,
     updates: Annotated[str | None, typer.Option(help="Of updated weights: batch or online (per sample).")] = None,
+    sign: Annotated[str | None, typer.Option(help="positive, or negative for minus the gradient.")] = None,
+    decay: Annotated[float | None, typer.Option(help="Of a penalty decay/2 · Σw² in the loss; 0 for none.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Of updated weights: adam, 'momentum(0.9)', …; find to find out which.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples per probe.")] = None,
     dtype: Annotated[str, typer.Option(help="float64, float32, float16 or bfloat16.")] = "float64",
     learning_rate: Annotated[float | None, typer.Option(help="Of updated weights.")] = None,
@@ -57,17 +63,27 @@ def verify(
     if format is Format.html:
         raise InvalidInput("--format: verify reports as terminal, markdown, junit or json; html is of compare.")
     _refuse_what_is_not_taken(context, "MODULE:FUNCTION" if target else "--command" if command else "--answers")
-    names = activations.split(",") if activations and "," in activations else activations
+    by_layer = re.split(r",(?![^(]*\))", activations or "")  # at commas that are in no parentheses
+    names = by_layer if len(by_layer) > 1 else activations
     options = {
         "returns": returns, "sizes": whole_numbers(sizes), "activations": names, "loss": loss,
         "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
         "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
+        "sign": sign, "decay": decay, "optimizer": optimizer,
     }  # fmt: skip
     report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
     show_report(_verification(report, format), plain=format is not Format.terminal)
     if report.ok:
         raise typer.Exit(AGREES)
     raise typer.Exit(WRONG if report.verdict in ("wrong", "suspect") else UNANSWERED)
+
+
+def separate_names(activations: str | None) -> list[str] | str | None:
+    """One name, or one per layer; commas inside parentheses are between constants."""
+    if activations is None:
+        return None
+    names = re.findall(r"(?:[^,(]|\([^)]*\))+", activations)
+    return names if len(names) > 1 else activations
 
 
 def _verified(
@@ -84,11 +100,14 @@ def _verified(
     from .validation import verify_command
 
     assert command is not None
-    of_functions = ("returns", "orientation")
+    of_functions = ("returns", "orientation", "sign", "decay", "optimizer")
     return verify_command(command, **{k: v for k, v in options.items() if k not in of_functions}, **process)
 
 
-NOT_TAKEN = {"MODULE:FUNCTION": ("once", "hello", "jobs"), "--command": ("returns", "orientation")}
+NOT_TAKEN = {
+    "MODULE:FUNCTION": ("once", "hello", "jobs"),
+    "--command": ("returns", "orientation", "sign", "decay", "optimizer"),
+}
 
 
 TAKEN_WITH_ANSWERS = ("answers", "strict", "format")

@@ -10,11 +10,31 @@ from ..doors import door
 if TYPE_CHECKING:
     from .conventions import BIASES, Convention, candidates, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
-    from .explanation import ARRAYS, Diagnosis, Evidence, distances, reproduces, right
+    from .dropout import Dropped, dropped_units
+    from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, distances, reproduces, right
     from .faults import FAULTS, faulty_rules
     from .last_layer import likely
+    from .optimizers import (
+        DECAYS,
+        FACTOR,
+        LINEAR,
+        SCALED,
+        Found,
+        Variant,
+        declared_variant,
+        first_step_of,
+        first_step_off,
+        linear_first_step,
+        optimizer_of,
+        right_variants,
+        rough_steps,
+        same_signs,
+        simple_variants,
+        wrong_variants,
+    )
     from .reach import BATCHES, FAR, KINDS_OF_DATA, NETWORKS, reaching_probes
+    from .reading_off import OPEN, Declared, forward_read_off, nearly_read_off, read_off, tried
     from .relations import one_of_each
-    from .search import KINDS, Kind, diagnose, located, of_calls, pairs_of_faults
+    from .search import KINDS, Kind, diagnose, located, of_calls, single_faults
 else:
     __getattr__ = door(__name__)

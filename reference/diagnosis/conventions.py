@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from ..activations import ACTIVATIONS, SOFTMAX
-from ..backprop import RULES, Objective, Rules
-from ..case import Case, Dense, InvalidInput, one_of, with_ones
+from ..activations import SOFTMAX, Activation
+from ..backprop import RULES, Layer, Objective, Rules
+from ..case import Case, Dense, InvalidInput, called, known_activation, known_loss, one_of, with_ones
 from ..losses import DISTRIBUTION, LOSSES
+from ..more_activations import parts
 from ..numbers import PRECISIONS, Arithmetic, Matrix, array_of
+from .own_activations import checked
 
-REDUCTIONS = ("sum", "mean", "mean over outputs")
+REDUCTIONS = ("sum", "mean", "mean over outputs", "sum over samples, mean over outputs")
 # hidden: separate, and none at the output. column-*: the inputs have a column of ones. weights-*: every layer's biases
 # are the first or last column of its weights, and the implementation puts a 1 before or behind what the layer receives.
 BIASES = ("separate", "none", "hidden", "column-first", "column-last", "weights-first", "weights-last")
@@ -26,26 +28,32 @@ BIASES = ("separate", "none", "hidden", "column-first", "column-last", "weights-
 class Convention:
     """How an implementation means its numbers.
 
-    activations: one per layer;  loss: a name from `LOSSES`;  reduction: one of `REDUCTIONS`, the last divides by the
-        number of samples and of output units
+    activations: one per layer, as `Dense` takes them;  loss: a name that `loss_named` knows
+    reduction: one of `REDUCTIONS`; "mean over outputs" divides by the number of samples and of output units
     negative: whether what is returned is −∂E/∂w, as for ascent on −E
     online: whether weights are updated after every sample, not once for the batch; what is summed over is then one
+    decay: of the penalty decay/2 · Σw² that E contains, whose gradient is decay · w;  decays_biases: whether b too
     """
 
-    activations: tuple[str, ...]
+    activations: tuple[str | Activation, ...]
     loss: str
     reduction: str = "sum"
     negative: bool = False
     online: bool = False
+    decay: float = 0.0
+    decays_biases: bool = False
 
     def rules(self, rules: Rules = RULES) -> Rules:
         """`rules` (the right ones, or a fault's), under this convention."""
-        if not self.negative and self.reduction != "mean over outputs":
+        if self.decay:
+            rules = _with_penalty(rules, self.decay, self.decays_biases)
+        by_units = self.reduction.endswith("mean over outputs")
+        if not self.negative and not by_units:
             return rules
 
         def output_error(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
             error = rules.output_error(objective, outputs, targets, ar)
-            units = ar.shape(outputs)[1] if self.reduction == "mean over outputs" else 1
+            units = ar.shape(outputs)[1] if by_units else 1
             sign = -1 if self.negative else 1
             return ar.elementwise(lambda e, fn: sign * e / units, error)
 
@@ -56,7 +64,7 @@ class Convention:
         layers = tuple(
             replace(layer, activation=name) for layer, name in zip(case.layers, self.activations, strict=True)
         )
-        reduction = "sum" if self.reduction == "sum" else "mean"
+        reduction = "sum" if self.reduction.startswith("sum") else "mean"
         return replace(case, layers=layers, loss=self.loss, reduction=reduction, online=self.online)
 
     def for_layers(self, count: int) -> Convention:
@@ -68,24 +76,77 @@ class Convention:
     def of_outputs(self) -> str:
         """What can be said of an implementation that returns outputs alone."""
         hidden, output = self.activations[:-1], self.activations[-1]
-        names = "no hidden layer" if not hidden else ", ".join(dict.fromkeys(hidden)) + " in hidden layers"
-        return f"{names}, {output} at the output"
+        names = (
+            "no hidden layer" if not hidden else ", ".join(map(in_words, dict.fromkeys(hidden))) + " in hidden layers"
+        )
+        return f"{names}, {in_words(output)} at the output"
 
     def __str__(self) -> str:
         loss = {"half_squared_error": "squared error with ½", "squared_error": "squared error without ½"}.get(
             self.loss, self.loss.replace("_", " ")
         )
-        reduced = {"sum": "summed over samples", "mean": "averaged over samples"}.get(
-            self.reduction, "averaged over samples and outputs"
-        )
+        reduced = {
+            "sum": "summed over samples",
+            "mean": "averaged over samples",
+            "mean over outputs": "averaged over samples and outputs",
+        }.get(self.reduction, "summed over samples, averaged over outputs")
         if self.online:
             reduced = "updated sample by sample" + (", averaged over outputs" * (self.reduction == REDUCTIONS[2]))
-        return f"{loss}, {reduced}; {self.of_outputs()}" + ("; negative gradient" if self.negative else "")
+        penalty = ""
+        if self.decay:
+            penalty = f"; with weight decay: {self.decay:.6g} · w{' and b' * self.decays_biases} in the gradient"
+        negative = "; minus the gradient (negative gradient)" if self.negative else ""
+        return f"{loss}, {reduced}; {self.of_outputs()}{penalty}{negative}"
+
+
+FAMILIES_IN_WORDS = {
+    "leaky_relu": "leaky ReLU of slope {}",
+    "elu": "ELU with α {}",
+    "silu": "SiLU with β {}",
+    "sigmoid": "sigmoid of steepness {}",
+    "scaled_tanh": "{} · tanh({} · z)",
+}
+
+
+def in_words(activation: str | Activation) -> str:
+    """An activation's name, and what its constants mean."""
+    family, constants = parts(activation)
+    if not constants or family not in FAMILIES_IN_WORDS:
+        return str(activation)
+    return f"{activation} ({FAMILIES_IN_WORDS[family].format(*(f'{c:.6g}' for c in constants))})"
+
+
+def _with_penalty(rules: Rules, decay: float, biases: bool) -> Rules:
+    """`rules`, with decay · w added to each gradient. What a layer's parameters are is kept from the forward pass."""
+    layers: list[Layer] = []
+    asked = {"weights": 0, "biases": 0}
+
+    def preactivation(layer: Layer, inputs: Matrix, ar: Arithmetic) -> Matrix:
+        if any(asked.values()):  # another run has begun
+            layers.clear()
+            asked.update(weights=0, biases=0)
+        layers.append(layer)
+        return rules.preactivation(layer, inputs, ar)
+
+    def penalised(kind: str, gradient: Matrix, ar: Arithmetic) -> Matrix:
+        own = [getattr(layer, kind) for layer in layers if getattr(layer, kind) is not None][asked[kind]]
+        asked[kind] += 1
+        return ar.elementwise(lambda g, w, fn: g + fn.constant(decay) * w, gradient, own)
+
+    def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
+        return penalised("weights", rules.weight_gradient(delta, inputs, ar), ar)
+
+    def bias_gradient(delta: Matrix, ar: Arithmetic) -> Matrix:
+        gradient = rules.bias_gradient(delta, ar)
+        asked["biases"] += not biases
+        return penalised("biases", gradient, ar) if biases else gradient
+
+    return replace(rules, preactivation=preactivation, weight_gradient=weight_gradient, bias_gradient=bias_gradient)
 
 
 def candidates(
     sizes: Sequence[int],
-    activations: Sequence[str] | str | None = None,
+    activations: Sequence[str | Activation] | str | Activation | None = None,
     loss: str | None = None,
     reduction: str | None = None,
     negative: Sequence[bool] = (False, True),
@@ -100,15 +161,15 @@ def candidates(
     Raises InvalidInput for a name that does not exist.
     """
     if loss is not None:
-        one_of("loss", loss, LOSSES)
+        loss = known_loss("loss", loss).name
     if reduction is not None:
         one_of("reduction", reduction, REDUCTIONS)
     for names in _activations(len(sizes) - 1, activations):
         for name in (loss,) if loss else LOSSES:
-            needed = LOSSES[name].output_activation
-            if needed not in (None, names[-1]) or (LOSSES[name].targets == DISTRIBUTION and sizes[-1] == 1):
+            known = known_loss("loss", name)
+            if known.output_activation not in (None, names[-1]) or (known.targets == DISTRIBUTION and sizes[-1] == 1):
                 continue
-            for reduced in (reduction,) if reduction else REDUCTIONS:
+            for reduced in (reduction,) if reduction else REDUCTIONS[:3]:
                 for sign in negative:
                     if False in online:
                         yield Convention(names, name, reduced, sign)
@@ -116,18 +177,21 @@ def candidates(
                         yield Convention(names, name, reduced, sign, online=True)
 
 
-def _activations(layers: int, declared: Sequence[str] | str | None) -> Iterator[tuple[str, ...]]:
-    known = (*ACTIVATIONS, SOFTMAX.name)
-    if isinstance(declared, str):
+def _activations(
+    layers: int, declared: Sequence[str | Activation] | str | Activation | None
+) -> Iterator[tuple[str | Activation, ...]]:
+    if isinstance(declared, (str, Activation)):
         declared = (declared,) * layers
     if declared is not None:
         if not isinstance(declared, Sequence):
             raise InvalidInput(f"activations: expected a name, or one per layer; got {declared!r}.")
-        for k, name in enumerate(declared):
-            one_of(f"activations[{k}]", name, known)
+        for k, given in enumerate(declared):
+            known = called(known_activation(f"activations[{k}]", given))
+            if isinstance(known, Activation):
+                checked(f"activations[{k}]", known)
         if len(declared) != layers:
             raise InvalidInput(f"activations: expected {layers}, one per layer; got {len(declared)}.")
-        yield tuple(declared)
+        yield tuple(map(called, declared))
         return
     customary = ("sigmoid", "tanh", "relu", "leaky_relu", "softplus", "identity")
     hidden = customary if layers > 1 else ("identity",)

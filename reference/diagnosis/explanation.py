@@ -40,6 +40,7 @@ class Explanation:
     words: completing "the implementation …";  mistake: how one comes to write that, if known
     layer: the only one in which it happens; None for wherever it applies
     prediction: what it would give; None where the explanation has left the process that found it
+    several: whether it changes more than one step, or a part of an array: then a plainer one is looked for
     """
 
     names: tuple[str, ...]
@@ -47,6 +48,7 @@ class Explanation:
     mistake: str
     layer: int | None = None
     prediction: Prediction | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backprop import RULES, Forward, Objective, Rules, forward
+from ..backprop import RULES, Forward, Rules, forward
 from ..case import Case, layers_of
 from ..judging import Observation
-from ..losses import LOSSES
 from ..numbers import PROFILES
 from .conventions import Convention
 from .explanation import ARRAYS, Evidence
@@ -74,7 +73,7 @@ def _shown(case: Case, observation: Observation) -> Array | None:
 def _predictions(case: Case, numbers: int) -> Iterator[tuple[Rules, Array]]:
     """The last layer's gradients by the right rules and by each fault that it shows. numbers: how many are compared"""
     layers, inputs, targets = layers_of(case, ARRAYS), ARRAYS.lift(case.inputs), ARRAYS.lift(case.targets)
-    objective, last = Objective(LOSSES[case.loss], case.reduction), layers[-1]
+    objective, last = case.objective, layers[-1]
 
     @cache
     def passed_right() -> Forward:

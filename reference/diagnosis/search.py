@@ -1,17 +1,16 @@
 """Names the bug: which of the known faults, planted in the reference, gives the observed numbers?
 
 A fault is *proved* when the faulty reference reproduces every observed number within its own bounds on every case, when
-the right one does not, and when nothing else known does. Beyond the catalogue: a narrower format in one place, simple
-relations to the right numbers, two faults at once. What fits nothing is located: the first wrong step, and a map.
+the right one does not, and when nothing else known does. Beyond the catalogue: other formulas of single steps, simple
+relations to the right numbers, a narrower format in one place. What fits nothing is located: the first wrong step, and
+a map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ..backprop import RULES, Rules
 from ..case import Case, run
 from ..judging import Observation, Place, Verdict, as_matrix, computed, judge, observed
 from ..numbers import FLOAT64, PROFILES, BoundedArithmetic, narrowed
+from .by_steps import wrong_formulas
 from .conventions import Convention
 from .downcasts import DOWNCASTS, OF_FORMATS
 from .explanation import ROUNDINGS, Diagnosis, Evidence, Explanation, apart, by_rules, distances, reproduces, right
@@ -29,11 +29,11 @@ from .relations import calls, relations
 def diagnose(
     evidence: Evidence, convention: Convention | None = None, kinds: Sequence[Kind] | None = None
 ) -> Diagnosis:
-    """Try the catalogue, then downcasts, then relations to the right numbers; the first kind that fits is kept.
+    """Try the catalogue, then other formulas of each step, then relations, then formats; the first that fits is kept.
 
     evidence: observations of one implementation; what the right algorithm explains needs no other explanation
     convention: under which they were meant; the cases' own if None
-    kinds: what to try instead of `KINDS`; `pairs_of_faults` takes a hundred times as long
+    kinds: what to try instead of `KINDS`
     """
     numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
     coarse = reproduces(right(convention), evidence)  # then so does every fault that changes nothing here
@@ -66,6 +66,16 @@ def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagno
     numbers = sum(array.size for _, observation in evidence for _, array in observed(observation))
     fitting = [e for e in calls(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
     return Diagnosis(tuple(fitting), numbers)
+
+
+def formulas_by_name(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+    """What single steps were found to do instead, by its everyday name where the catalogue has one."""
+    for found in wrong_formulas(evidence, convention):
+        faults = single_faults(evidence, convention)
+        named = [e for e in faults if e.prediction and reproduces(e.prediction, evidence)]
+        if not named and found.several:
+            named = [e for e in relations(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
+        yield from named or [found]
 
 
 def single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
@@ -180,32 +190,12 @@ def _in_format(evidence: Evidence, name: str) -> bool:
     )
 
 
-def pairs_of_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
-    """Two faults that replace different rules, at once."""
-    case = evidence[0][0]
-    changed = {fault.name: _changed(fault.rules(case)) for fault in FAULTS}
-    for one, other in combinations((fault for fault in FAULTS if fault.name not in ALONE), 2):
-        if changed[one.name] & changed[other.name]:
-            continue
-        words, mistakes = f"{one.description}, and {other.description}", f"{one.mistake}; {other.mistake}"
-        prediction = by_rules(partial(_both, one, other), convention)
-        yield Explanation((one.name, other.name), words, mistakes, None, prediction)
-
-
-ALONE = ("sign-of-gradient",)  # beside another fault that leads to a gradient of zero, it would explain any step
-
 Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
-KINDS: tuple[Kind, ...] = (single_faults, downcasts, relations)  # the surest first
+KINDS: tuple[Kind, ...] = (formulas_by_name, single_faults, relations, downcasts)  # the surest first
 
 
 def _changed(rules: Rules) -> set[str]:
     return {field.name for field in fields(Rules) if getattr(rules, field.name) is not getattr(RULES, field.name)}
-
-
-def _both(one: Fault, other: Fault, case: Case) -> Rules:
-    more = other.rules(case)
-    changes: dict[str, Any] = {name: getattr(more, name) for name in _changed(more)}
-    return replace(one.rules(case), **changes)
 
 
 def _distinct(explanations: Sequence[Explanation], evidence: Evidence) -> tuple[Explanation, ...]:

@@ -155,7 +155,7 @@ def another_leak(slope: float) -> Callable[..., Number]:
 
 def leaky(delta_slope: float) -> Delta:
     def delta(layer: Layer, z: Matrix, a: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
-        if layer.activation.name != "leaky_relu":
+        if layer.activation.name.partition("(")[0] != "leaky_relu":
             return RULES.hidden_delta(layer, z, a, error, ar)
         return times_slope(error, another_leak(delta_slope), z, a, ar)
 

@@ -80,6 +80,10 @@ def update_scaled(factor: float) -> Callable[..., Matrix]:
     return lambda old, gradient, rate, ar: RULES.update(old, gradient, rate * factor, ar)
 
 
+def update_without_rate(old: Matrix, gradient: Matrix, learning_rate: float, ar: Arithmetic) -> Matrix:
+    return ar.elementwise(lambda w, g, fn: w - g, old, gradient)
+
+
 def update_plus(old: Matrix, gradient: Matrix, learning_rate: float, ar: Arithmetic) -> Matrix:
     return ar.elementwise(lambda w, g, fn: w + g * learning_rate, old, gradient)
 

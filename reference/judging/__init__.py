@@ -9,10 +9,22 @@ from ..doors import door
 
 if TYPE_CHECKING:
     from .expected import expectations, truth_of
+    from .field import FieldCheck, check_field
     from .judgement import UnusableAnswer, judge
     from .observation import Observation, Place, Received, computed, observed
+    from .path import PathCheck, check_path
     from .side_by_side import alike, within
     from .stepwise import as_matrix, evidence
+    from .trajectory import (
+        RuleFor,
+        StepTaken,
+        TrajectoryJudgement,
+        judge_steps,
+        judge_trajectory,
+        step_errors,
+        steps_taken,
+        taken_from,
+    )
     from .truth import certified
     from .verdict import SEVERITY, Comparison, Element, Judgement, Verdict
 else:

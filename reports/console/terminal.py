@@ -164,6 +164,7 @@ _COLOURS = {
     "undecided": "yellow",
     "suspect": "bold yellow",
     "unanswered": "magenta",
+    "unrecognised": "magenta",
     "wrong": "bold red",
 }
 

@@ -245,7 +245,7 @@ def configuration(number: int, frameworks: Sequence[str]) -> tuple[str, Case, st
     how, run = _implementation(rng, framework)
     visible = str(rng.choice(list(VISIBLE), p=[0.55, 0.2, 0.15, 0.1]))
     sizes = "-".join(str(n) for n in case.sizes)
-    names = ", ".join(layer.activation for layer in case.layers)
+    names = ", ".join(str(layer.activation) for layer in case.layers)
     words = f"{how} {dtype} · {sizes}, batch {case.batch} · {names} · {case.loss}, {case.reduction} · {kind}"
     words += f" · {visible} shown"
     return framework, case, words, run, visible

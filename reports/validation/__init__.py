@@ -7,6 +7,7 @@ from ...reference.doors import door
 if TYPE_CHECKING:
     from .front_door import assert_gradients, verify, verify_by_name
     from .smallest import witness
+    from .steps_taken import verify_trajectory
     from .verify_process import Asked, judged, verify_command
     from .wording import because
 else:

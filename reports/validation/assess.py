@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
-from ...reference.diagnosis import (
-    KINDS,
-    Convention,
-    Evidence,
-    candidates,
-    diagnose,
-    located,
-    of_calls,
-    pairs_of_faults,
-)
+from ...reference.diagnosis import Convention, Declared, Evidence, diagnose, of_calls, read_off
 from ...reference.judging import SEVERITY, Place, Verdict
 from ..documents import Report, Subject
 from .asking import Repeat
+from .explaining import explained, reported, unrecognised
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suits
-from .ranking import diagnosed, worth_diagnosing
 from .reach import Judged, condition, covered
-from .smallest import witness
-from .wording import because, not_among, peculiar, steps, verdict_of_each
+from .wording import because, inferred_words, peculiar, steps, verdict_of_each
 
-UNDECLARED_DIAGNOSED = 2  # conventions beside them, against what was declared
 CONDITIONAL_DIAGNOSED = 4  # probes that are wrong, the smallest
 
 
@@ -34,6 +25,7 @@ def assess(
     findings: Sequence[str],
     strict: bool,
     repeats: Sequence[Repeat] = (),
+    declared: Declared | None = None,
 ) -> Report:
     """The report on answers to probes: under the first convention that they follow, or a diagnosis.
 
@@ -41,21 +33,62 @@ def assess(
         conventions nor faults are looked for in them unless all others are right
     conventions: those that may be followed, which is what was declared
     repeats: what was asked again; other numbers there are a finding only if they are wrong
+    declared: what of the conventions was declared; everything that they have in common if None
     """
+    known = in_common(conventions) if declared is None else declared
     generic = [pair for pair in observed if not pair[0].note] or list(observed)
     further = [pair for pair in observed if pair[0].note]
     conditional: tuple[Convention, Judged, Judged] | None = None
-    for convention, judged in followed(conventions, generic):
+    for convention, judged in _followed(conventions, generic, known):
         beyond = judged_under(convention, [pair for pair in further if suits(convention, [pair])])
         if not any_wrong(beyond):
-            return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats)
+            return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats, known)
         conditional = conditional or (convention, judged, beyond)
     if conditional is not None:
         convention, judged, beyond = conditional
         remembered = _remembered(convention, repeats)
         return _wrong_at_times(convention, [*judged, *beyond], subject, [*remembered, *findings], strict)
     changing = [repeat.finding for repeat in repeats if not repeat.same and repeat.of_other_numbers]
-    return _wrong(conventions, generic, further, subject, [*findings, *dict.fromkeys(changing)], strict)
+    return _wrong(conventions, generic, further, subject, [*findings, *dict.fromkeys(changing)], strict, known)
+
+
+def in_common(conventions: Sequence[Convention]) -> Declared:
+    """What all conventions have in common, as if it had been declared."""
+    first = conventions[0]
+
+    def shared(name: str) -> Any:
+        values = {getattr(convention, name) for convention in conventions}
+        return getattr(first, name) if len(values) == 1 else None
+
+    return Declared(*map(shared, ("activations", "loss", "reduction", "negative")))
+
+
+def _followed(
+    conventions: Sequence[Convention], observed: Evidence, declared: Declared
+) -> Iterator[tuple[Convention, Judged]]:
+    """The conventions that are followed, of those that can be read off single samples; without these, of the customary.
+
+    Whoever declares a loss declares all of it: a penalty that was not declared is no part of it.
+    """
+    read = read_off(observed, declared)
+    if read is None:
+        yield from followed(conventions, observed)
+        return
+    penalty = declared.loss is None or declared.decay is not None
+    order = {convention: number for number, convention in enumerate(conventions)}
+    allowed = [c for c in read if c in order or _beyond(c, declared, penalty)]
+    allowed.sort(key=lambda c: order.get(c, len(order)))
+    yield from followed([c for c in allowed if suits(c, observed)], observed)
+
+
+def _beyond(convention: Convention, declared: Declared, penalty: bool) -> bool:
+    """Whether a convention that is no customary one may be followed."""
+    return (
+        (penalty or not convention.decay)
+        and declared.decay in (None, convention.decay)
+        and declared.reduction in (None, convention.reduction)
+        and declared.loss in (None, convention.loss)
+    )
 
 
 def _remembered(convention: Convention, repeats: Sequence[Repeat]) -> list[str]:
@@ -71,6 +104,7 @@ def _right(
     findings: list[str],
     strict: bool,
     repeats: Sequence[Repeat],
+    declared: Declared,
 ) -> Report:
     verdicts = {judgement.verdict for *_, judgement in judged}
     verdict = next(v for v in SEVERITY if v in verdicts)
@@ -87,9 +121,30 @@ def _right(
     said = [f"{numbers:,} numbers on {len(judged)} probes, {subject.stored}.", *covered(judged, convention)]
     weakest = min(digits.values(), default=None)
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
-    return Report(
-        verdict.value, words, (*findings, *said), weakest, None, strict, tuple(details), verdict_of_each(judged)
-    )
+    names = verdict_of_each(judged)
+    missing = declared.missing(convention, subject.returns)
+    said = [*inferred_words(missing), *said]
+    refused = dict(missing) if strict else {k: v for k, v in missing.items() if k == "sign"}
+    if verdict in (Verdict.AGREES, Verdict.SUSPECT) and refused:
+        plain = str(replace(convention, negative=False))
+        first = [f"minus the gradient of {plain}" if convention.negative else words]
+        to_do = ", ".join(f"{name}={value!r}" for name, value in refused.items())
+        why = SIGN if "sign" in refused else STRICT
+        return Report(
+            "unrecognised",
+            None,
+            (*first, f"{why} {to_do}", *findings, *said),
+            weakest,
+            None,
+            strict,
+            tuple(details),
+            names,
+        )
+    return Report(verdict.value, words, (*findings, *said), weakest, None, strict, tuple(details), names)
+
+
+SIGN = "a step against it goes uphill: wrong, unless that is what you mean. Then declare it:"
+STRICT = "these numbers agree, but strict refuses what was found out and not declared. Declare it:"
 
 
 ROUNDED_OTHERWISE = (
@@ -129,54 +184,26 @@ def _wrong(
     subject: Subject,
     findings: list[str],
     strict: bool,
+    declared: Declared,
 ) -> Report:
-    """What is known of wrong numbers, the surest first: an undeclared convention, a fault, a precision, two faults.
+    """What is known of wrong numbers: another convention, a mistake of some step, or that only some probes are wrong.
 
     further: answers that are looked at only if some of the numbers are right
     """
-    ranked = worth_diagnosing(conventions, observed)
-    convention, diagnosis, said = ranked[0], None, list(findings)
-    signs = (False, True) if subject.returns in ("gradients", "any") else (False,)
-    online = (False, True) if subject.returns == "updated" else (False,)
-    every = [*candidates(observed[0][0].sizes, negative=signs, online=online)]
-    suiting = {loss: suits(c, observed) for loss, c in {c.loss: c for c in every}.items()}  # a matter of targets
-    undeclared = [c for c in every if c not in conventions and suiting[c.loss]]
-    other = next(followed(undeclared, observed), None)
     changing = [finding for finding in findings if "not deterministic" in finding]
     if changing:  # numbers that change from call to call are nobody's, unless they follow from the call before
         following = ((c, of_calls(evidence_under(c, observed), c)) for c in conventions)
-        convention, diagnosis = next((pair for pair in following if pair[1].explanations), (convention, None))
+        convention, diagnosis = next((pair for pair in following if pair[1].explanations), (conventions[0], None))
+        said = list(findings)
         if diagnosis is not None:
             said = [*because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
-    elif other is not None:
-        said.insert(0, f"it computes {other[0]}, exactly; that is not what was declared.")
-    else:
-        convention, diagnosis = diagnosed(ranked, observed, KINDS)
-        if not diagnosis.explanations and (at_times := partly_followed(ranked, observed)) is not None:
-            suiting_it = [pair for pair in further if suits(at_times, [pair])]
-            return _wrong_at_times(
-                at_times, judged_under(at_times, [*observed, *suiting_it]), subject, findings, strict
-            )
-        if not diagnosis.explanations and undeclared:
-            others = worth_diagnosing(undeclared, observed)[:UNDECLARED_DIAGNOSED]
-            undeclared_one, under_it = diagnosed(others, observed, KINDS)
-            if under_it.explanations:
-                convention, diagnosis = undeclared_one, under_it
-                said.insert(0, f"besides, it computes {convention}; that is not what was declared.")
-        if not diagnosis.explanations:
-            convention, diagnosis = diagnosed(ranked[:1], observed, [pairs_of_faults])
-        said = [*because(diagnosis, convention), *said] if diagnosis.explanations else said
-        if not diagnosis.explanations:
-            said.append(
-                "no known fault, pair of faults, factor or precision gives these numbers. Where they are wrong:"
-            )
-            maps = (
-                located(case, observation, convention) for case, observation in evidence_under(convention, observed)
-            )
-            said += [found for found in maps if found][:1]
-            said += [*peculiar(observed), *not_among(conventions)]
-    words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
-    said.append(f"assumed: {words}; {subject.stored}.")
-    judged = judged_under(convention, observed)
-    details = (*steps(judged), *witness(subject, convention, observed[0][0].dtype))
-    return Report("wrong", None, tuple(said), None, diagnosis, strict, details, verdict_of_each(judged))
+        return reported("wrong", convention, diagnosis, said, observed, subject, strict)
+    found = explained(conventions, observed, subject, declared)
+    if found is not None:
+        convention, diagnosis, said, verdict = found
+        return reported(verdict, convention, diagnosis, [*said, *findings], observed, subject, strict)
+    if (at_times := partly_followed(conventions, observed)) is not None:
+        suiting_it = [pair for pair in further if suits(at_times, [pair])]
+        judged = judged_under(at_times, [*observed, *suiting_it])
+        return _wrong_at_times(at_times, judged, subject, findings, strict)
+    return unrecognised(conventions, observed, subject, declared, findings, strict)

@@ -47,7 +47,9 @@ def judged_under(convention: Convention, observed: Evidence) -> Judged:
     judged = []
     for case, observation in evidence_under(convention, observed):
         try:
-            judged.append((case, observation, judge(case, observation, rules=convention.rules())))
+            judged.append(
+                (case, observation, judge(case, observation, rules=convention.rules(), pure=not convention.decay))
+            )
         except UnusableAnswer as error:
             raise InvalidInput(str(error)) from error
     return judged

@@ -6,6 +6,7 @@ follows where they were not declared, judges every number, and diagnoses what is
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,24 +16,36 @@ from typing import Any
 
 from ...adapters.adapter import Unanswered
 from ...adapters.protocol import printable
-from ...reference.case import Case, Dense, InvalidInput, network_sizes, one_of
+from ...reference.activations import Activation
+from ...reference.case import Case, Dense, InvalidInput, known_loss, network_sizes, one_of
 from ...reference.diagnosis import BATCHES as BATCHES_REACHED
-from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, diagnose, probes, reaching_probes
+from ...reference.diagnosis import (
+    BIASES,
+    NETWORKS,
+    Convention,
+    Declared,
+    candidates,
+    diagnose,
+    probes,
+    reaching_probes,
+)
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
-from ...reference.losses import DISTRIBUTION, LOSSES
+from ...reference.losses import DISTRIBUTION
 from ...reference.numbers import PRECISIONS
 from ..documents import Report, Subject, WrongGradients
 from .asking import Question, ask
-from .assess import assess
+from .assess import assess, in_common
 from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, how_to_call
 from .declared import declared_batch, declared_learning_rate, declared_timeout
 from .isolated import in_its_own_process, name_of
 from .reading_answers import Array, as_array
+from .steps_taken import verify_trajectory
 from .wording import because, steps
 
 __all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
 
 RETURNS = ("gradients", "updated", "outputs")
+SIGNS = {"positive": False, "negative": True}
 UPDATES = {"batch": False, "online": True}
 CASES = ("standard", "few", "many")
 BATCHES = {"standard": (4, 1, 2, 1), "few": (4, 1), "many": (4, 1, 2, 1, 8, 1, 16, 1)}  # of generic probes
@@ -44,7 +57,7 @@ def verify(
     *,
     returns: str = "gradients",
     sizes: Sequence[int] | None = None,
-    activations: Sequence[str] | str | None = None,
+    activations: Sequence[str | Activation] | str | Activation | None = None,
     loss: str | None = None,
     reduction: str | None = None,
     bias: str | Sequence[bool] | None = None,
@@ -57,6 +70,9 @@ def verify(
     strict: bool = False,
     updates: str | None = None,
     isolated: bool = False,
+    sign: str | None = None,
+    decay: float | None = None,
+    optimizer: str | None = None,
 ) -> Report:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
@@ -68,9 +84,15 @@ def verify(
         sample. NumPy arrays, or, where the function wants them, lists or torch tensors; any of these may come back.
     sizes: units per layer, the inputs first; 3-4-2 and 3-3-3 if None
     activations, loss, reduction, bias, orientation: declared conventions. What is None is found out, and said
+        activations: names, with constants ("leaky_relu(0.2)"), or a `bp.Activation` of one's own
+    sign: "positive", or "negative" where minus the gradient is meant, which is never taken for granted
+    decay: of a penalty decay/2 · Σw² in the loss; 0 for none
+    optimizer: of returns="updated": steps are taken one after the other, with the function's own state, and judged as
+        this optimizer's: "adam", "momentum(0.9)", …; "find" to find out which
     batch: samples per probe; several sizes if None.  learning_rate: a power of two is best; 0.5 if None
     updates: of returns="updated": "batch" for one step on all samples, "online" for one per sample; found out if None
-    cases: "few", "standard" or "many" probes;  timeout: seconds per call;  strict: suspect numbers are not ok
+    cases: "few", "standard" or "many" probes;  timeout: seconds per call
+    strict: suspect numbers are not ok, nor is any convention that was found out and not declared
     isolated: call it in a process of its own, which imports it by its name: it may hang in C, crash or eat all memory
 
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
@@ -80,8 +102,29 @@ def verify(
     rate = declared_learning_rate(learning_rate)
     if learning_rate is not None and returns != "updated":
         raise InvalidInput("learning_rate: only for returns='updated'; gradients and outputs do not depend on it.")
+    if optimizer is not None:
+        return _of_optimizer(
+            function,
+            optimizer,
+            returns,
+            sizes,
+            activations,
+            loss,
+            reduction,
+            bias,
+            orientation,
+            batch,
+            dtype,
+            learning_rate,
+            timeout,
+            strict,
+            isolated,
+        )
     networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
     signs = (False, True) if returns == "gradients" else (False,)
+    if sign is not None:
+        one_of("sign", sign, SIGNS)
+        signs = (SIGNS[sign],)
     online = tuple(UPDATES[name] for name in ([updates] if updates else UPDATES)) if returns == "updated" else (False,)
     if returns == "outputs":
         loss = "half_squared_error" if loss is None else loss  # they do not show
@@ -91,21 +134,39 @@ def verify(
         raise InvalidInput(
             f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
         )
+    if decay is not None:
+        if not (isinstance(decay, (int, float)) and math.isfinite(decay)):
+            raise InvalidInput(f"decay: expected a finite number, 0 for none; got {decay!r}.")
+        conventions = [
+            replace(c, decay=float(decay), decays_biases=b)
+            for c in conventions
+            for b in (False, True)[: 1 + bool(decay)]
+        ]
+    common = in_common(conventions)
+    said = Declared(
+        common.activations if activations is not None else None,
+        loss,
+        reduction,
+        SIGNS[sign] if sign is not None else None if returns == "gradients" else False,
+        decay,
+    )
     declared = declared_batch(batch)
     others = others_than(networks, sizes is not None, bias, activations)
-    if all(LOSSES[convention.loss].targets == DISTRIBUTION for convention in conventions):
+    if all(known_loss("loss", convention.loss).targets == DISTRIBUTION for convention in conventions):
         others = tuple(network for network in others if network[-1] > 1)
     with _where(function, isolated, timeout) as asked:
         call, problem = how_to_call(asked, returns, networks, bias, orientation, dtype, timeout)
         if call is None:
             return Report("unanswered", None, (problem,), None, strict=strict)
+        # of several rates, a step that leaves the rate out is told from one that has a factor
+        rates = [rate] if learning_rate is not None else [rate, rate / 2, rate / 4]
         questions = [
-            replace(question, case=replace(question.case, learning_rate=rate if returns == "updated" else None))
-            for question in questions_for(networks, others, declared, call.bias, dtype, cases)
+            replace(q, case=replace(q.case, learning_rate=rates[k % len(rates)] if returns == "updated" else None))
+            for k, q in enumerate(questions_for(networks, others, declared, call.bias, dtype, cases))
         ]
         reports = []
         for way in alternatives(call, bias):
-            report = _reported(way, questions, conventions, strict)
+            report = _reported(way, questions, conventions, strict, said)
             if report.ok:
                 return report
             reports.append(report)
@@ -116,12 +177,12 @@ def others_than(
     networks: Sequence[tuple[int, ...]],
     declared: bool,
     bias: str | Sequence[bool] | None,
-    activations: Sequence[str] | str | None,
+    activations: Sequence[str | Activation] | str | Activation | None,
 ) -> tuple[tuple[int, ...], ...]:
     """The networks that probes are to reach beside those that have to be taken: none, where sizes are declared."""
     if declared:
         return tuple(networks)
-    by_layer = not (isinstance(bias, (str, type(None))) and isinstance(activations, (str, type(None))))
+    by_layer = not (isinstance(bias, (str, type(None))) and isinstance(activations, (str, Activation, type(None))))
     return tuple(network for network in NETWORKS if not by_layer or len(network) == len(networks[0]))
 
 
@@ -197,12 +258,30 @@ def _check_names(
             raise InvalidInput("updates: only for returns='updated'; a gradient is of the whole batch.")
 
 
-def _reported(call: Call, questions: Sequence[Question], conventions: Sequence[Convention], strict: bool) -> Report:
+def _of_optimizer(
+    function: Callable[..., Any], optimizer: str, returns: str, sizes: Sequence[int] | None,
+    activations: Sequence[str] | str | None, loss: str | None, reduction: str | None, bias: str | Sequence[bool] | None,
+    orientation: str | None, batch: int | None, dtype: str, learning_rate: float | None, timeout: float | None,
+    strict: bool, isolated: bool,
+) -> Report:  # fmt: skip
+    if returns != "updated":
+        raise InvalidInput("optimizer: only for returns='updated'; a gradient is the same under every optimizer.")
+    with _where(function, isolated, timeout) as asked:
+        return verify_trajectory(
+            asked, optimizer, sizes=sizes, activations=activations, loss=loss, reduction=reduction, bias=bias,
+            orientation=orientation, batch=batch, dtype=dtype, learning_rate=learning_rate, timeout=timeout,
+            strict=strict,
+        )  # fmt: skip
+
+
+def _reported(
+    call: Call, questions: Sequence[Question], conventions: Sequence[Convention], strict: bool, declared: Declared
+) -> Report:
     found = ask(call, questions)
     if not found.observed:
         return Report("unanswered", None, tuple(dict.fromkeys(found.failures)), None, strict=strict)
     subject = Subject(call.returns, _stored(call), call.bias, partial(_once_more, call))
-    report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats)
+    report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats, declared)
     findings = [*report.findings]
     for message in dict.fromkeys(found.not_taken.values()):
         scopes = [scope for scope, why in found.not_taken.items() if why == message]
@@ -210,7 +289,7 @@ def _reported(call: Call, questions: Sequence[Question], conventions: Sequence[C
     if not found.failures:
         return replace(report, findings=tuple(findings))
     unanswered = [f"{found.failures.count(m)} of {len(questions)} probes: {m}" for m in dict.fromkeys(found.failures)]
-    if report.verdict == "wrong":
+    if report.verdict in ("wrong", "unrecognised"):
         return replace(report, findings=(*findings, *unanswered))
     rest = f"the other {len(report.probes)} probes: {report.verdict}, {report.conventions}"
     return replace(report, verdict="unanswered", conventions=None, findings=(*unanswered, rest, *findings))

@@ -9,10 +9,10 @@ import numpy as np
 
 from ...adapters.adapter import Unanswered
 from ...reference.activations import SOFTMAX
-from ...reference.case import REDUCTIONS, Case, Dense, run
+from ...reference.case import REDUCTIONS, Case, Dense, known_loss, run
 from ...reference.diagnosis import Convention, probes
 from ...reference.judging import Element, Place, UnusableAnswer, computed, judge
-from ...reference.losses import DISTRIBUTION, LOSSES
+from ...reference.losses import DISTRIBUTION
 from ...reference.numbers import PLAIN
 from ..documents import Subject
 from ..views import INDENT
@@ -30,7 +30,7 @@ def witness(subject: Subject, convention: Convention, dtype: str) -> list[str]:
     if subject.observe is None:
         return []
     layers = len(convention.activations)
-    several = convention.activations[-1] == SOFTMAX.name or LOSSES[convention.loss].targets == DISTRIBUTION
+    several = convention.activations[-1] == SOFTMAX.name or known_loss("loss", convention.loss).targets == DISTRIBUTION
     for units, batch in SHAPES:
         (probe,) = probes((units,) * layers + (2 if several else 1,), (batch,), subject.bias, dtype, 7)
         case = _in_quarters(convention.applied(replace(probe, learning_rate=0.5)))
@@ -54,13 +54,18 @@ def _program(case: Case, convention: Convention, place: Place, element: Element,
     if place.quantity.startswith("updated"):
         options += [f"learning_rate={case.learning_rate!r}"] + ["online=True"] * case.online
     rules = []
-    if convention.negative or convention.reduction not in REDUCTIONS:
+    if convention.negative or convention.decay or convention.reduction not in REDUCTIONS:
         declared = (convention.activations, convention.loss, convention.reduction, convention.negative)
-        rules = [f"rules = bp.Convention({', '.join(map(repr, declared))}).rules()"]
+        options_of = (
+            [f"decay={convention.decay!r}", f"decays_biases={convention.decays_biases}"] if convention.decay else []
+        )
+        rules = [f"rules = bp.Convention({', '.join([*map(repr, declared), *options_of])}).rules()"]
     row, column = (0, 0, *element.index)[-2:]
     # By the right algorithm from the first step on; the judge's own starts from what the implementation had before.
     number = computed(run(case, PLAIN, convention.rules()))[place][row][column]
+    own = dict.fromkeys(str(name) for name in names if not isinstance(name, str))
     return [
+        *(f"# {name}: your own activation, as it was declared" for name in own),
         f"weights, biases = {weights!r}, {biases!r}",
         f"inputs, targets = {np.array(case.inputs).tolist()!r}, {np.array(case.targets).tolist()!r}",
         "import backproof as bp",

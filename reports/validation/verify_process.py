@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby, product
@@ -18,10 +18,12 @@ from typing import Any
 from ...adapters.adapter import Unanswered
 from ...adapters.child_process import capabilities, observations, words_of
 from ...adapters.protocol import Capabilities, printable
-from ...reference.case import ACTIVATION_NAMES, Case, InvalidInput, network_sizes, one_of
+from ...reference.case import Case, InvalidInput, known_loss, network_sizes, one_of
 from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, probes
 from ...reference.judging import SEVERITY, Observation, UnusableAnswer, Verdict, alike, judge, within
-from ...reference.losses import DISTRIBUTION, LOSSES
+from ...reference.losses import DISTRIBUTION
+from ...reference.more_activations import ACTIVATION_NAMES, activation_named
+from ...reference.more_losses import LOSS_NAMES, loss_named
 from ...reference.numbers import PRECISIONS
 from ..documents import Report, Subject
 from .asking import overflows_far_out
@@ -140,9 +142,9 @@ def _stated(
                 f"dtype: {printable(known.name, LONGEST_NAME)} says that it computes in {computes}; got {dtype!r}."
             )
         if activations is None:
-            names = [*_both("activations", known.activations, ACTIVATION_NAMES)]
+            names = [*_both("activations", known.activations, activation_named, ACTIVATION_NAMES)]
         if loss is None:
-            losses = _both("losses", known.losses, LOSSES)
+            losses = _both("losses", known.losses, loss_named, LOSS_NAMES)
     found = [
         convention
         for name, of_loss in product(names, losses)
@@ -160,9 +162,9 @@ def _stated(
     return found
 
 
-def _both(kind: str, theirs: Iterable[str], ours: Iterable[str]) -> list[str]:
+def _both(kind: str, theirs: Iterable[str], named: Callable[[str], object], ours: Iterable[str]) -> list[str]:
     """The names that a process says and that we know, each once, in its order. Raises Unanswered where that is none."""
-    found = [name for name in dict.fromkeys(theirs) if name in ours]
+    found = [name for name in dict.fromkeys(theirs) if named(name) is not None]
     if not found:
         said = ", ".join(printable(name, LONGEST_NAME) for name in theirs)
         raise Unanswered(f"to the handshake: {kind}: expected one of {', '.join(ours)}; got {printable(said)}")
@@ -177,7 +179,7 @@ def _for_layers(name: Sequence[str] | str, layers: int) -> Sequence[str] | str:
 def _others_than(
     networks: Sequence[tuple[int, ...]], declared: bool, convention: Convention
 ) -> Sequence[tuple[int, ...]]:
-    alone = LOSSES[convention.loss].targets == DISTRIBUTION  # of one output, a distribution says nothing
+    alone = known_loss("loss", convention.loss).targets == DISTRIBUTION  # of one output, a distribution says nothing
     alike = [n for n in NETWORKS if len(n) == len(networks[0]) and not (alone and n[-1] == 1)]
     return networks if declared else alike
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -69,16 +69,9 @@ def peculiar(observed: Evidence) -> list[str]:
     return []
 
 
-def not_among(conventions: Sequence[Convention]) -> list[str]:
-    """What an undeclared convention may be, if it is none of those that were tried."""
-    if len({convention.activations for convention in conventions}) == 1:
-        return []
-    hidden = dict.fromkeys(name for convention in conventions for name in convention.activations)
-    losses = dict.fromkeys(convention.loss.replace("_", " ") for convention in conventions)
-    return [
-        f"tried: {', '.join(hidden)} (the same in all hidden layers) with {', '.join(losses)}. If yours has another "
-        "activation or loss, this verdict says no more than that; if layers differ, declare `activations`."
-    ]
+def inferred_words(missing: Mapping[str, object]) -> list[str]:
+    """What was found out, as it was not declared. missing: by the names of the options that declare it"""
+    return [f"found out, not declared: {', '.join(missing)}."] if missing else []
 
 
 def verdict_of_each(judged: Judged) -> tuple[tuple[str, str], ...]:

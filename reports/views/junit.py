@@ -56,14 +56,14 @@ def _document(root: ET.Element) -> str:
 
 
 def junit_of(report: Report) -> str:
-    """A verification as JUnit XML: a test per probe that was answered; one error where there is no usable answer.
+    """A verification as JUnit XML: a test per probe that was answered; one error where nothing can be said.
 
     One failure more where the report is not ok though no probe is wrong by itself, such as of state between calls.
     """
     text = str(report)
     root = ET.Element("testsuites", name="backproof")
     verdicts = [verdict for _, verdict in report.probes]
-    lost = report.verdict == "unanswered"
+    lost = report.verdict in ("unanswered", "unrecognised")
     whole = not report.ok and report.verdict in ("wrong", "suspect") and "wrong" not in verdicts
     suite = ET.SubElement(
         root, "testsuite", name="verify", tests=str(len(verdicts) + lost + whole),
@@ -78,7 +78,7 @@ def junit_of(report: Report) -> str:
             ET.SubElement(test, "skipped", message="the bounds are too wide to decide any number")
     if lost:
         test = ET.SubElement(suite, "testcase", name="answers", classname="backproof.verify", time="0")
-        ET.SubElement(test, "error", type="unanswered", message=text)
+        ET.SubElement(test, "error", type=report.verdict, message=text)
     if whole:
         test = ET.SubElement(suite, "testcase", name="all answers", classname="backproof.verify", time="0")
         ET.SubElement(test, "failure", type=report.verdict, message=text.partition("\n")[0]).text = text

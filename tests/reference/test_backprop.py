@@ -14,7 +14,7 @@ from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, Dense, run
 from backproof.reference.cases import XOR_INPUTS, XOR_TARGETS, standard_cases
 from backproof.reference.losses import LOSSES
-from backproof.reference.numbers.arithmetic import Arithmetic, Matrix
+from backproof.reference.numbers.arithmetic import Arithmetic, Curve, Matrix
 from backproof.reference.numbers.plain import PLAIN, FloatFunctions, PlainArithmetic
 
 
@@ -98,8 +98,21 @@ class ComplexFunctions:
     def constant(self, value: float) -> complex:
         return value
 
+    def pi(self) -> complex:
+        return cmath.pi
+
     def exp(self, x: complex) -> complex:
         return cmath.exp(x)
+
+    def expm1(self, x: complex) -> complex:
+        return complex(math.expm1(x.real), x.imag * math.exp(x.real))  # first order in the step, which is 1e-100
+
+    def erf(self, x: complex) -> complex:
+        return complex(math.erf(x.real), x.imag * 2 / math.sqrt(math.pi) * math.exp(-(x.real**2)))
+
+    def activated(self, activation: Curve, z: complex) -> complex:
+        value: complex = activation.value(z, self)
+        return value
 
     def tanh(self, x: complex) -> complex:
         return cmath.tanh(x)
@@ -120,7 +133,7 @@ class ComplexFunctions:
         return quotient
 
     def log1p(self, x: complex) -> complex:
-        return complex(math.log1p(x.real), x.imag / (1 + x.real))  # first order in the step, which is 1e-100
+        return complex(math.log1p(x.real), x.imag / (1 + x.real))
 
     def absolute(self, x: complex) -> complex:
         return x if x.real >= 0 else -x

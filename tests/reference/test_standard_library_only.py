@@ -23,6 +23,8 @@ print(sorted(loaded - set(sys.stdlib_module_names) - {{"backproof"}}))
         "numbers.plain",
         "activations",
         "losses",
+        "more_activations",
+        "more_losses",
         "case",
         "cases",
         "worked_example",

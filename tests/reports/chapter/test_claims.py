@@ -127,7 +127,8 @@ def test_a_bad_row_is_named(text: str, message: str, tmp_path: Path) -> None:
     [
         (["--optimizer", "sgd"], "--optimizer: expected one of delta rule"),
         (["--sizes", "2,0,1"], "--sizes: expected two or more positive whole numbers"),
-        (["--activation", "softmax"], "--activation: expected one of"),
+        (["--activation", "softmax"], "--activation: softmax is for the output layer only"),
+        (["--activation", "sigmod"], "--activation: expected one of"),
         (["--load", "/etc/hostname"], "expected weights that `train --save` wrote"),
         (["--data", "/no/such.csv"], "cannot be read"),
         (["--rate", "1e9", "--activation", "identity"], "the rate is too high. Lower --rate."),

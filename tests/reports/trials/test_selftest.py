@@ -11,7 +11,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
 from backproof.adapters import numpy_vectorised
-from backproof.adapters.adapter import Adapter, known_adapters
+from backproof.adapters.adapter import ELEMENTARY, Adapter, known_adapters
 from backproof.reference.case import Case
 from backproof.reference.judging.observation import Observation
 from backproof.reference.numbers.atlas import Campaign, Measurement
@@ -136,7 +136,7 @@ def test_an_inaccurate_function_is_a_finding() -> None:
     assert len(findings) == 1
     assert findings[0].startswith("rough ")
     assert "sigmoid in float32 is off by " in findings[0]
-    assert len(accuracy.accuracy_rows(measured)) == 2 * 7
+    assert len(accuracy.accuracy_rows(measured)) == 2 * len(ELEMENTARY)
     assert max(m.ulps for m in measured if m.adapter == "numpy") < 4
 
 

@@ -130,7 +130,7 @@ def test_what_is_odd_but_right_agrees(
 def test_a_function_cannot_change_what_is_judged_in_another_process() -> None:
     report = verified("replaces_the_judge")
     assert report.verdict == "wrong"
-    assert "multiplies the weight gradient of layer 1 by 2" in str(report)
+    assert "multiplies the weight gradient by 2" in str(report)
 
 
 def test_a_forged_answer_is_none() -> None:

@@ -11,12 +11,13 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
+import backproof as bp
 from backproof.reference.case import Case, Dense, run
 from backproof.reference.diagnosis.conventions import Convention
 from backproof.reference.diagnosis.explanation import ARRAYS
 from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
 from backproof.reports.validation.front_door import WrongGradients, verify
-from tutorial import gradients, sigmoid
+from tutorial import gradients
 
 
 def test_a_missing_derivative_is_named_proved_and_shown_on_the_smallest_network() -> None:
@@ -79,25 +80,30 @@ def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
     assert f"{activations[0]} in hidden layers, {activations[-1]} at the output" in str(report)
 
 
-def test_an_activation_that_nobody_knows_is_not_called_a_bug_without_saying_what_was_tried() -> None:
-    def silu(W: Any, B: Any, x: Any, t: Any) -> Any:
-        z = x @ W[0].T + B[0]
-        s = sigmoid(z)
-        a = z * s
-        o = a @ W[1].T + B[1]
-        delta = (o - t) @ W[1] * (s + z * s * (1 - s))
-        return [delta.T @ x, (o - t).T @ a], [delta.sum(axis=0), (o - t).sum(axis=0)]
+def sines(W: Any, B: Any, x: Any, t: Any) -> Any:
+    """A right network with an activation that nobody knows: sin, half the squared error."""
+    z = x @ W[0].T + B[0]
+    o = np.sin(z) @ W[1].T + B[1]
+    delta = (o - t) @ W[1] * np.cos(z)
+    return [delta.T @ x, (o - t).T @ np.sin(z)], [delta.sum(axis=0), (o - t).sum(axis=0)]
 
-    text = str(verify(silu, sizes=(2, 2, 1), batch=4, cases="few"))
-    assert "tried: sigmoid, " in text
-    assert "If yours has another activation or loss, this verdict says no more than that" in text
+
+def test_an_activation_that_nobody_knows_is_not_called_a_bug_and_what_was_tried_is_said() -> None:
+    report = verify(sines, sizes=(2, 2, 1), batch=4)
+    assert report.verdict == "unrecognised"
+    assert not report.ok
+    assert "the gradient of some loss, but of none that is known" in report.findings[0]
+    assert "tried: activations identity, sigmoid, " in str(report)
+    assert "declare it: activations=[bp.Activation" in str(report)
+    own = bp.Activation("sine", lambda z, fn: z - z * z * z / 6, lambda z, a, fn: 1 - z * z / 2)
+    assert verify(sines, sizes=(2, 2, 1), activations=[own, "identity"], loss="half_squared_error").verdict == "wrong"
 
 
 @pytest.mark.usefixtures("slow")
 def test_what_was_tried_is_not_listed_where_it_was_declared() -> None:
     noise = ([np.array([[0.37, -1.41]])], [np.array([0.83])])
-    text = str(verify(lambda *given: noise, sizes=(2, 1), activations="tanh", batch=2, cases="few"))
-    assert "no known fault" in text
+    text = str(verify(lambda *given: noise, sizes=(2, 1), activations="tanh", loss="squared_error", batch=2))
+    assert "no known mistake" in text
     assert "tried: " not in text
 
 

@@ -40,7 +40,6 @@ CONVENTIONS: list[tuple[str, Callable[..., Any], str]] = [
     ("without ½", lambda W, B, x, t: gradients(W, B, x, t, 2.0), "squared error without ½, summed"),
     ("mean", lambda W, B, x, t: gradients(W, B, x, t, 1 / len(x)), "squared error with ½, averaged over samples;"),
     ("mean over all", lambda W, B, x, t: gradients(W, B, x, t, 2 / t.size), "squared error without ½, averaged over samples and outputs"),
-    ("ascent", lambda W, B, x, t: gradients(W, B, x, t, -1.0), "negative gradient"),
 ]  # fmt: skip
 
 
@@ -50,6 +49,47 @@ def test_a_convention_is_an_answer_and_not_a_failure(function: Callable[..., Any
     assert report.ok
     assert report.conventions is not None
     assert words in report.conventions
+
+
+def ascent(W: Any, B: Any, x: Any, t: Any) -> Any:
+    return gradients(W, B, x, t, -1.0)
+
+
+def test_minus_the_gradient_is_accepted_by_declaring_it_and_not_before() -> None:
+    """A sign error must not pass a check silently."""
+    report = verify(ascent)
+    assert (report.verdict, report.ok) == ("unrecognised", False)
+    assert str(report).startswith("unrecognised: minus the gradient of squared error with ½, summed over samples;")
+    assert "sign='negative'" in report.findings[1]
+    declared = verify(ascent, sign="negative")
+    assert declared.ok
+    assert "minus the gradient" in str(declared).splitlines()[0]
+    assert verify(ascent, sign="positive").verdict == "wrong"
+    with pytest.raises(InvalidInput, match="sign: expected one of positive, negative"):
+        verify(ascent, sign="minus")
+
+
+def test_strict_refuses_what_was_found_out_and_not_declared() -> None:
+    report = verify(gradients, strict=True)
+    assert (report.verdict, report.ok) == ("unrecognised", False)
+    assert "activations=['sigmoid', 'sigmoid'], loss='half_squared_error', reduction='sum'" in report.findings[1]
+    declared: dict[str, Any] = {"activations": "sigmoid", "loss": "half_squared_error", "reduction": "sum"}
+    assert verify(gradients, strict=True, **declared).ok
+
+
+def test_a_penalty_is_found_out_with_an_undeclared_loss_and_has_to_be_declared_with_a_declared_one() -> None:
+    def decayed(W: Any, B: Any, x: Any, t: Any) -> Any:
+        weight_gradients, bias_gradients = gradients(W, B, x, t)
+        return [g + 0.03 * w for g, w in zip(weight_gradients, W, strict=True)], bias_gradients
+
+    found = verify(decayed)
+    assert found.ok
+    assert "with weight decay: 0.03 · w in the gradient" in str(found).splitlines()[0]
+    report = verify(decayed, loss="half_squared_error")
+    assert report.verdict == "wrong"
+    assert "with weight decay: 0.03 · w" in report.findings[0]
+    assert verify(decayed, loss="half_squared_error", decay=0.03).ok
+    assert verify(decayed, loss="half_squared_error", decay=0.02).verdict == "wrong"
 
 
 def online(W: Any, B: Any, x: Any, t: Any, rate: float, forgets_biases: bool = False) -> Any:

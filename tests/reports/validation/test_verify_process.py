@@ -78,7 +78,7 @@ def test_the_handshake_chooses_what_is_asked() -> None:
 def test_names_in_a_handshake_are_made_safe_and_what_we_do_not_know_is_not_asked() -> None:
     says = f"{sys.executable} {CHILDREN / 'says.py'}"
     name = "\x1b[2J" + "N" * 10_000
-    both = shlex.quote(json.dumps([["gelu", "sigmoid", "sigmoid"], ["half_squared_error", name], name]))
+    both = shlex.quote(json.dumps([["cube", "sigmoid", "sigmoid"], ["half_squared_error", name], name]))
     report = verify_command(f"{says} {both}", hello=True, cases="few")
     assert report.verdict == "agrees"
     assert len(report.probes) == 4
@@ -141,7 +141,7 @@ def test_outputs_and_gradients_may_both_be_shown_and_the_outputs_wrong() -> None
 def test_what_makes_no_sense_to_a_process_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=f"^{re.escape(message)}") as refused:
         verify_command(HONEST, **options)
-    assert len(str(refused.value)) < 300
+    assert len(str(refused.value)) < 400
 
 
 @pytest.mark.parametrize("timeout", [1e300, float("inf"), None])

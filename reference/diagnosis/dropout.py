@@ -1,0 +1,93 @@
+"""Units that are dropped: activations at zero or times one constant, call by call, as training mode has them.
+
+A mask cannot be had from gradients of many samples, but one sample's show it: the activations that the weight gradient
+above has in it are 0 or c times the right ones. Whether the same mask is in the backward pass shows in δ.
+Source: Srivastava et al., Dropout, JMLR 15 (2014), §4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..activations import SOFTMAX
+from ..backprop import RULES
+from .by_steps import SHORT, View, alike, views_of
+from .conventions import Convention
+from .explanation import ARRAYS, Evidence
+from .scope import done
+from .vocabulary import ratio, snapped
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Units that are dropped. scale: what the others are multiplied by;  backward: whether δ has the mask, too"""
+
+    layers: tuple[int, ...]
+    scale: float
+    backward: bool
+
+    @property
+    def words(self) -> str:
+        where = ", ".join(str(k + 1) for k in self.layers)
+        said = f"dropout is on: units of layer {where} are at 0, the others are multiplied by {self.scale:.6g}"
+        return said + (
+            "." if self.backward else ", but δ has no such mask: the backward pass goes through dropped units."
+        )
+
+
+def dropped_units(seen: Evidence, conventions: Sequence[Convention]) -> Dropped | None:
+    """What single samples show of dropped units, under the first of the conventions' activations that explains them."""
+    for names in dict.fromkeys(convention.activations for convention in conventions):
+        convention = next(c for c in conventions if c.activations == names)
+        depth = len(names)
+        views = views_of([(convention.applied(case), o) for case, o in seen if len(case.layers) == depth])
+        if views and (found := _masks(views)) is not None:
+            return found
+    return None
+
+
+def _masks(views: Sequence[View]) -> Dropped | None:
+    last = len(views[0].weights) - 1
+    layers: set[int] = set()
+    scales: list[float] = []
+    backward = True
+    for view in views:
+        masks: dict[int, Array] = {}
+        for k in range(last + 1):
+            view.scope.values["pre_activations", k] = done(view.scope, "preactivation", k)
+            a = np.asarray(done(view.scope, "activation", k))
+            view.scope.values["activations", k] = a
+            if k == last or view.scope.layers[k].activation is SOFTMAX:
+                continue
+            delta = view.biases[k + 1]
+            if delta is None or not delta.any():
+                return None
+            shown = delta @ view.weights[k + 1] / float((delta * delta).sum())
+            if alike(shown, a, view.near):
+                continue
+            kept = (np.abs(shown) > view.near * np.abs(a).max()) & (a != 0)
+            scale = snapped(ratio(shown[kept], a[kept]), view.near * SHORT) if kept.any() else 1.0
+            if not alike(shown, scale * np.where(kept, a, 0), view.near):
+                return None
+            masks[k] = scale * kept
+            if (~kept & (a != 0)).any():
+                layers.add(k)
+                scales.append(scale)
+            view.scope.values["activations", k] = masks[k] * a
+        for k, mask in masks.items():
+            above, delta = view.biases[k + 1], view.biases[k]
+            if above is None or delta is None:
+                continue
+            error = RULES.hidden_error(view.scope.layers[k + 1], above, ARRAYS)
+            z, right_a = view.scope.values["pre_activations", k], done(view.scope, "activation", k)
+            wanted = RULES.hidden_delta(view.scope.layers[k], z, right_a, error, ARRAYS)
+            backward = backward and alike(delta, np.asarray(wanted) * mask, view.near)
+    if not layers:
+        return None
+    return Dropped(tuple(sorted(layers)), float(np.median(scales)), backward)

@@ -1,0 +1,282 @@
+"""Numbers that follow no convention that they may: what explains them, and if nothing does, what can be said at all.
+
+Nothing here calls a network wrong because it is not known: see `unrecognised`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ...reference.diagnosis import (
+    KINDS,
+    Convention,
+    Declared,
+    Diagnosis,
+    Dropped,
+    Evidence,
+    Explanation,
+    Kind,
+    candidates,
+    diagnose,
+    dropped_units,
+    first_step_of,
+    first_step_off,
+    forward_read_off,
+    likely,
+    located,
+    nearly_read_off,
+    read_off,
+    rough_steps,
+    tried,
+)
+from ...reference.judging import FieldCheck
+from ..documents import Report, Subject
+from .field_of_function import field_of
+from .following import evidence_under, followed, judged_under, suits
+from .ranking import diagnosed, worth_diagnosing
+from .smallest import witness
+from .wording import because, peculiar, steps, verdict_of_each
+
+Found = tuple[Convention, Diagnosis | None, list[str], str]  # with what is said of it, and the verdict
+
+BASES = 7  # conventions under which mistakes are looked for
+LIKELY = 3  # where single samples show none
+RANKED = 2  # of those that an adaptive first step goes with
+
+
+def explained(
+    conventions: Sequence[Convention], observed: Evidence, subject: Subject, declared: Declared
+) -> Found | None:
+    """The first explanation that reproduces every number, from the plainest kind on; None for none."""
+    if (other := _not_declared(conventions, observed, declared)) is not None:
+        return other, None, [f"it computes {other}, exactly; that is not what was declared."], "wrong"
+    bases = _bases(conventions, observed, declared)
+    shows_activations = bool(forward_read_off(observed, declared))
+    masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])
+    if masked is not None:
+        return _of_dropout(masked, bases[0], observed, subject)
+    formulas, *others, formats = KINDS
+    one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
+    for base in bases:
+        convention, diagnosis = _by_formulas(base, observed, formulas, declared)
+        if diagnosis.names:
+            return _said(convention, diagnosis, observed, subject, declared)
+        if diagnosis.explanations:
+            (several if diagnosis.explanations[0].several else one).append((convention, diagnosis))
+    if one:
+        return _said(*one[0], observed, subject, declared)
+    if (besides := _besides(conventions, observed, subject, declared, formulas)) is not None:
+        return besides
+    of_updates: tuple[Kind, ...] = (_first_steps,) if subject.returns == "updated" else ()
+    for kind in (*others[:1], *of_updates, *others[1:], formats):
+        if kind is formats and several:
+            return _said(*several[0], observed, subject, declared)
+        convention, diagnosis = diagnosed(bases, observed, [kind])
+        if diagnosis.explanations:
+            return _said(convention, diagnosis, observed, subject, declared, kind is _first_steps)
+    return None
+
+
+def _besides(
+    conventions: Sequence[Convention], observed: Evidence, subject: Subject, declared: Declared, formulas: Kind
+) -> Found | None:
+    """A single mistake under another loss or reduction than was declared."""
+    if declared.loss is None and declared.reduction is None:
+        return None
+    for convention in _bases(conventions, observed, Declared(declared.activations)):
+        if convention in conventions:
+            continue
+        diagnosis = diagnose(evidence_under(convention, observed), convention, [formulas])
+        if diagnosis.explanations and not diagnosis.explanations[0].several:
+            other, found, said, verdict = _said(convention, diagnosis, observed, subject, declared)
+            return other, found, [f"besides, it computes {convention}; that is not what was declared.", *said], verdict
+    return None
+
+
+def _by_formulas(
+    base: Convention, observed: Evidence, formulas: Kind, declared: Declared
+) -> tuple[Convention, Diagnosis]:
+    """What formulas explain under a convention; an undeclared reduction is part of that, and no mistake."""
+    diagnosis = diagnose(evidence_under(base, observed), base, [formulas])
+    if declared.reduction is None and any(OVER_SAMPLES in e.words for e in diagnosis.explanations):
+        for reduction in REDUCTIONS:
+            other = replace(base, reduction=reduction)
+            again = diagnose(evidence_under(other, observed), other, [formulas])
+            if again.explanations and not any(OVER_SAMPLES in e.words for e in again.explanations):
+                return other, again
+    return base, diagnosis
+
+
+OVER_SAMPLES = "the number of samples"
+REDUCTIONS = ("mean", "sum")
+
+
+def _said(
+    convention: Convention,
+    diagnosis: Diagnosis,
+    observed: Evidence,
+    subject: Subject,
+    declared: Declared,
+    of_first_steps: bool = False,
+) -> Found:
+    """The verdict on what is explained. Where the network was not declared and some loss has this gradient, it may be
+    meant: a factor of the whole loss, an activation that is known in both passes, an optimizer.
+    """
+    said = because(diagnosis, convention)
+    undeclared = not declared.complete
+    if of_first_steps:
+        adaptive = "Adam" in diagnosis.explanations[0].words
+        words = [*diagnosis_words(diagnosis), OF_FIRST_STEPS]
+        return convention, diagnosis, words, "unrecognised" if adaptive else "wrong"
+    known_mistake = any(e.names or e.mistake for e in diagnosis.explanations)
+    if undeclared and not known_mistake and subject.returns != "outputs":
+        field = field_of(subject, observed)
+        if field is None or field.symmetric is not False:
+            return convention, diagnosis, [*said, *_field_words(field), MAY_BE_MEANT], "unrecognised"
+        said = [*said, *_field_words(field)]
+    return convention, diagnosis, said, "wrong"
+
+
+def _of_dropout(masked: Dropped, convention: Convention, observed: Evidence, subject: Subject) -> Found | None:
+    """Dropped units in both passes are right, if some loss has this gradient; in one alone they are a mistake."""
+    field = field_of(subject, observed)
+    if masked.backward and (field is None or field.symmetric is not False):
+        return convention, None, [masked.words, DROPOUT_OFF, *_field_words(field)], "unrecognised"
+    return convention, None, [masked.words, *_field_words(field)], "wrong"
+
+
+def diagnosis_words(diagnosis: Diagnosis) -> list[str]:
+    """What explanations say, without the claim of a mistake."""
+    return [f"it {explanation.words}." for explanation in diagnosis.explanations]
+
+
+MAY_BE_MEANT = "this may be meant: declare activations and loss, and it is judged by them."
+OF_FIRST_STEPS = "each call was judged as a first step; to have it judged as an optimizer, declare optimizer=…."
+
+
+def _first_steps(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+    found = first_step_of(evidence, convention)
+    if found is not None:
+        yield found
+
+
+def _not_declared(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> Convention | None:
+    """A convention that is followed exactly, against what was declared."""
+    if replace(declared, negative=None) == Declared():
+        return None
+    read: list[Convention] = []
+    for part in (
+        replace(declared, reduction=None, negative=None, decay=None),
+        Declared(declared.activations),
+        Declared(),
+    ):
+        found = read_off(observed, part)
+        if found is None:  # single samples show nothing: everything customary is tried
+            online = (False, True) if observed[0][1].updated_weights is not None else (False,)
+            found = list(candidates(observed[0][0].sizes, online=online))
+        read += found
+    others = [c for c in dict.fromkeys(read) if c not in conventions and suits(c, observed)]
+    return next((convention for convention, _ in followed(others, observed)), None)
+
+
+def _bases(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> list[Convention]:
+    """Under which conventions to look for mistakes: what single samples show of them, else the likeliest."""
+    read = [c for c in nearly_read_off(observed, declared) if suits(c, observed) and not c.online]
+    if not read:
+        guessed = [c for c in forward_read_off(observed, declared) if suits(c, observed)]
+        read = [*likely(guessed, observed)[:LIKELY], *guessed]
+    if not read and observed[0][1].updated_weights is not None:
+        read = _by_first_steps(conventions, observed)
+    return list(dict.fromkeys(read))[:BASES] or worth_diagnosing(conventions, observed)[:LIKELY]
+
+
+def _by_first_steps(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
+    """Conventions under which the first probe's step is nearest to an adaptive optimizer's first."""
+    alike = list({(c.activations, c.loss): c for c in reversed(conventions) if not c.online}.values())
+    off = {
+        c: first_step_off(rough_steps(evidence_under(c, observed[:1]), c.rules())) for c in alike if suits(c, observed)
+    }
+    return sorted(off, key=off.__getitem__)[:RANKED]
+
+
+def _field_words(field: FieldCheck | None) -> list[str]:
+    if field is None or field.symmetric is None:
+        return []
+    return [" ".join(str(field).split()) + "."]
+
+
+def unrecognised(
+    conventions: Sequence[Convention],
+    observed: Evidence,
+    subject: Subject,
+    declared: Declared,
+    findings: list[str],
+    strict: bool,
+) -> Report:
+    """Nothing explains the numbers. No loss has this gradient: wrong. Some has: wrong only if all was declared."""
+    convention = _bases(conventions, observed, declared)[0]
+    field = field_of(subject, observed)
+    asymmetric = field is not None and field.symmetric is False
+    if asymmetric:
+        field = field_of(subject, observed, by_layer=True) or field
+    maps = [
+        found for case, o in evidence_under(convention, observed) for found in [located(case, o, convention)] if found
+    ][:1]
+    unknown = f"tried: {tried(declared.loss is None)}; {SHAPE} If yours has another, declare it: activations=[bp.Activation(…)]."  # noqa: E501
+    adaptive = subject.returns == "updated"
+    if asymmetric and not adaptive:
+        said = [
+            *_field_words(field),
+            "no known formula of a single step gives these numbers. Where they are wrong:",
+            *maps,
+        ]
+        verdict = "wrong"
+    elif declared.complete and not adaptive:
+        of_some = (
+            ["it is the gradient of some loss, but not of what was declared.", *_field_words(field)]
+            if field and field.ok
+            else []
+        )
+        said = [
+            *of_some,
+            "no known mistake of a step, factor or format gives these numbers. Where they are wrong:",
+            *maps,
+        ]
+        verdict = "wrong"
+    else:
+        of_some = ["it is the gradient of some loss, but of none that is known."] if field and field.ok else []
+        if adaptive:
+            of_some = [NO_PLAIN_STEP]
+        said = [*of_some, *_field_words(field), unknown]
+        verdict = "unrecognised"
+    return reported(
+        verdict, convention, Diagnosis((), 0), [*said, *peculiar(observed), *findings], observed, subject, strict
+    )
+
+
+NO_PLAIN_STEP = (
+    "it is no plain step along the gradient of a known network and loss. If it is an optimizer's, declare optimizer=…."
+)
+DROPOUT_OFF = "else it is right, as far as single samples show it; with dropout switched off, all of it can be judged."
+SHAPE = "the same activation in all units of a layer."
+
+
+def reported(
+    verdict: str,
+    convention: Convention,
+    diagnosis: Diagnosis | None,
+    said: Sequence[str],
+    observed: Evidence,
+    subject: Subject,
+    strict: bool,
+) -> Report:
+    """The report on numbers that are not right under any convention that they may follow."""
+    words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
+    assumed = f"assumed: {words}; {subject.stored}."
+    judged = judged_under(convention, observed)
+    details: tuple[str, ...] = ()
+    if verdict == "wrong":
+        details = (*steps(judged), *witness(subject, convention, observed[0][0].dtype))
+    names = verdict_of_each(judged) if verdict == "wrong" else ()
+    return Report(verdict, None, (*said, assumed), None, diagnosis, strict, details, names)
