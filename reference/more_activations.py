@@ -27,7 +27,12 @@ FLAT, FLAT_CUBIC = 40, 22  # beyond these, φ(z) and what tanh lacks of 1 there 
 
 def parameter(value: float, fn: Functions) -> Number:
     """As it is where every format holds it, else as the format rounds it."""
-    return value if all(precision.holds(value) for precision in PRECISIONS.values()) else fn.constant(value)
+    return value if _held_everywhere(value) else fn.constant(value)
+
+
+@lru_cache(1024)
+def _held_everywhere(value: float) -> bool:
+    return all(precision.holds(value) for precision in PRECISIONS.values())
 
 
 def _clip(z: Number, low: Number, high: Number, fn: Functions) -> Number:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
+    from .by_steps import wrong_formulas
     from .conventions import BIASES, Convention, candidates, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
     from .dropout import Dropped, dropped_units

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
-from itertools import islice
+from functools import cache, partial
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -26,22 +26,12 @@ from ..case import Case, known_loss, layers_of
 from ..judging import Observation, Place, as_matrix, evidence, observed
 from ..numbers import PROFILES, Matrix
 from .conventions import Convention
+from .delta_formulas import FACTORS, MOST_FACTORS, hidden_errors, output_errors, product_of_powers, slopes
 from .explanation import ARRAYS, Evidence, Explanation, by_rules, reproduces
+from .forward_formulas import forwards
+from .gradient_formulas import bias_gradients, over_samples, weight_gradients
 from .scope import Edit, Scope, done, edited, together
-from .vocabulary import (
-    Entry,
-    Placed,
-    bias_gradients,
-    forwards,
-    hidden_errors,
-    output_errors,
-    over_samples,
-    ratio,
-    slopes,
-    snapped,
-    times,
-    weight_gradients,
-)
+from .vocabulary import Entry, Placed, ratio, snapped, solved, times
 
 Array = NDArray[np.float64]
 Edits = tuple[Edit, ...]
@@ -50,6 +40,7 @@ NEAR = 2.0**12  # roundings of the largest number, within which a step is looked
 BLURRED = 2.0**-5  # formats in which that is as much as this show no formulas
 BRANCHES = 3  # formulas that a step is tried with, where several give its numbers
 SHORT = 2.0**-6  # of that, how near a constant must be to a short number that people write, to be taken for it
+SOLVED_ON = 2  # views that a constant of the forward pass is searched on; it has to hold on all
 PROOFS = 12  # sets of edits that bounds are asked about
 
 
@@ -100,7 +91,7 @@ def wrong_formulas(seen: Evidence, convention: Convention | None) -> Iterator[Ex
 
 
 def views_of(seen: Evidence) -> list[View]:
-    """A view of each answer to a single sample; none in formats that show too little. Cases as a convention has them."""
+    """A view of each answer to a single sample, cases as a convention has them; none in formats of few digits."""
     views = []
     for case, observation in seen:
         if case.batch > 1 or case.online:
@@ -186,24 +177,46 @@ def _forward(views: list[View], k: int, edits: Edits) -> Iterator[tuple[Edits, l
     if k < last and not shows(right, k):
         found = 0
         for entry in forwards(views[0].scope.layers[k].activation):
-            changed = _forward_by(views, k, entry)
+            constant = _solved_by_activations(views, k, entry) if entry.starts else 0.0
+            changed = None if constant is None else _forward_by(views, k, entry, constant)
             if changed and shows(changed, k):
-                yield from _forward(
-                    changed,
-                    k + 1,
-                    (*edits, Edit(entry.step, k, entry.words, partial(_formula, entry, 0.0), (), entry.mistake)),
-                )
+                yield from _forward(changed, k + 1, (*edits, _edit(entry, k, constant)))
                 found += 1
                 if found == BRANCHES:
                     break
     yield from _forward(right, k + 1, edits)
 
 
-def _forward_by(views: Sequence[View], k: int, entry: Entry) -> list[View] | None:
+def _solved_by_activations(views: Sequence[View], k: int, entry: Entry) -> float | None:
+    """The entry's constant that gives the activations which the layer above's gradients show."""
+    views = views[:SOLVED_ON]
+    shown = [_shown_activations(view, k) for view in views]
+    if any(a is None for a in shown):
+        return None
+    wanted = np.concatenate([a.ravel() for a in shown if a is not None])
+
+    def off(constant: float) -> Array | None:
+        changed = _forward_by(views, k, entry, constant)
+        if changed is None:
+            return None
+        return np.concatenate([np.ravel(v.scope.values["activations", k]) for v in changed]) - wanted
+
+    found = solved(off, entry.starts)
+    return None if found is None else snapped(found, views[0].near * SHORT)
+
+
+def _shown_activations(view: View, k: int) -> Array | None:
+    delta, gradient = view.biases[k + 1], view.weights[k + 1]
+    if delta is None or not delta.any():
+        return None
+    return np.asarray(delta @ gradient / float((delta * delta).sum()))
+
+
+def _forward_by(views: Sequence[View], k: int, entry: Entry, constant: float = 0.0) -> list[View] | None:
     changed = [view.copy() for view in views]
     for view in changed:
         for step, quantity in (("preactivation", "pre_activations"), ("activation", "activations")):
-            formula = partial(_formula, entry, 0.0) if step == entry.step else None
+            formula = partial(_formula, entry, constant) if step == entry.step else None
             value = _tried(view.scope, step, k, formula)
             if value is None:
                 return None
@@ -313,7 +326,7 @@ def _edit(entry: Entry, k: int, constant: Any) -> Edit:
     if isinstance(constant, Placed):
         words = entry.words.format(at=f"number {constant.at + 1}", c=shown(constant.factor))
     else:
-        words = entry.words.format(c=shown(constant)) if entry.fit else entry.words
+        words = entry.words.format(c=shown(constant)) if entry.fit or entry.starts else entry.words
     return Edit(entry.step, k, words, partial(_formula, entry, constant), (), entry.mistake)
 
 
@@ -381,8 +394,11 @@ def _edited_deltas(
         if (factor := _factor(views, expected, seen)) is not None:
             yield (_scaled(step, k, factor, what),), list(zip(seen, right, strict=True))
             return
+    found = False
     if last:
-        yield from _by_outputs(views, k, convention, options)
+        for pair in _by_outputs(views, k, convention, options, constants=False):
+            found = True
+            yield pair
     activation = views[0].scope.layers[k].activation
     entries = list(output_errors() if last else hidden_errors())
     errors: list[tuple[Edits, Sequence[Array]]] = [((), right)]
@@ -399,7 +415,16 @@ def _edited_deltas(
                 values = [_delta(view, k, step, error, None) for view, error in zip(views, found, strict=True)]
                 if _all_alike(views, seen, values):
                     yield (_edit(entry, k, constant),), list(zip(seen, found, strict=True))
-        yield from _products(views, k, step, errors, of_slopes, seen)
+        for pair in _products(views, k, step, errors, of_slopes, seen):
+            found = True
+            yield pair
+    if last and not found:
+        for pair in _by_outputs(views, k, convention, options, constants=True):
+            found = True
+            yield pair
+    if activation is not SOFTMAX and not found:
+        for seen in options:
+            yield from _powers(views, k, step, right, seen)
 
 
 def _products(
@@ -409,10 +434,7 @@ def _products(
     """Every ∂E/∂a with every slope, the fewest changes first; without a constant factor, then with one."""
     softmax = views[0].scope.layers[k].activation is SOFTMAX
     found: list[tuple[int, int, int, Edits, Sequence[Array]]] = []
-    wanted = np.concatenate([s.ravel() for s in seen])
-    near = np.concatenate(
-        [np.full(s.size, v.near * max(np.abs(s).max(), 1e-300)) for s, v in zip(seen, views, strict=True)]
-    )
+    wanted, near, _ = _joined(views, seen, errors[0][1])
     ones = [np.ones_like(s) for s in seen]
     vectors = [np.concatenate([e.ravel() for e in error]) for _, error in errors]
     for number, slope in enumerate(of_slopes):
@@ -424,7 +446,7 @@ def _products(
             constant: Any = 0.0
             if slope_vector is not None:
                 with np.errstate(all="ignore"):
-                    product = vector * slope_vector
+                    made = vector * slope_vector
             else:
                 if slope is not None and slope.fit is not None:
                     if own:
@@ -435,14 +457,9 @@ def _products(
                 one_by_one = _slope_vector(views, k, step, slope, error, constant)
                 if one_by_one is None:
                     continue
-                product = one_by_one
-            with np.errstate(all="ignore"):
-                factor = 1.0
-                same = bool((np.abs(product - wanted) <= near).all())
-                if not same:
-                    factor = snapped(ratio(wanted, product), views[0].near * SHORT)
-                    same = bool(factor) and bool((np.abs(factor * product - wanted) <= near).all())
-            if not same:
+                made = one_by_one
+            factor = _same_but_for(made, wanted, near, views[0].near)
+            if factor is None:
                 continue
             own_slope = _slope_edit(slope, k, step, constant, factor)
             found.append(
@@ -450,6 +467,52 @@ def _products(
             )
     for *_, edits, error in sorted(found, key=lambda entry: entry[:3]):
         yield edits, list(zip(seen, error, strict=True))
+
+
+def _same_but_for(made: Array, wanted: Array, near: Array, unit: float) -> float | None:
+    """The constant by which one is the other: 1 where they are the same; None for none."""
+    with np.errstate(all="ignore"):
+        if (np.abs(made - wanted) <= near).all():
+            return 1.0
+        exact = ratio(wanted, made)
+        if not (exact and (np.abs(exact * made - wanted) <= near).all()):
+            return None
+        factor = snapped(exact, unit * SHORT)
+        return factor if (np.abs(factor * made - wanted) <= near).all() else exact
+
+
+def _powers(
+    views: Sequence[View], k: int, step: str, errors: Sequence[Array], seen: Sequence[Array]
+) -> Iterator[tuple[Edits, Deltas]]:
+    """A product of powers in place of the slope, up to a constant."""
+    activation = views[0].scope.layers[k].activation
+    wanted, near, error = _joined(views, seen, errors)
+    z, a = (
+        np.concatenate([np.ravel(v.scope.values[q, k]) for v in views])[None]
+        for q in ("pre_activations", "activations")
+    )
+    with np.errstate(all="ignore"):
+        columns = [np.broadcast_to(f(z, a, activation.derivative, ARRAYS.functions), z.shape)[0] for _, f in FACTORS]
+        for powers in _exponents(len(FACTORS), MOST_FACTORS):
+            slope = error * np.prod([c**n for c, n in zip(columns, powers, strict=True)], axis=0)
+            factor = _same_but_for(slope, wanted, near, views[0].near)
+            if factor is not None:
+                entry = product_of_powers(step, powers, factor, activation)
+                yield (_edit(entry, k, 0.0),), list(zip(seen, errors, strict=True))
+                return
+
+
+@cache
+def _exponents(count: int, most: int) -> tuple[tuple[int, ...], ...]:
+    """Exponents that add up to `most` at most, the smallest sums first."""
+    return tuple(sorted((p for p in product(range(most + 1), repeat=count) if sum(p) <= most), key=sum))
+
+
+def _joined(views: Sequence[View], seen: Sequence[Array], errors: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """All views' δ in a row, how near each number has to be, and ∂E/∂a."""
+    wanted = np.concatenate([s.ravel() for s in seen])
+    near = [np.full(s.size, v.near * max(float(np.abs(s).max()), 1e-300)) for s, v in zip(seen, views, strict=True)]
+    return wanted, np.concatenate(near), np.concatenate([e.ravel() for e in errors])
 
 
 def _slope_edit(slope: Entry | None, k: int, step: str, constant: Any, factor: float) -> Edits:
@@ -480,7 +543,7 @@ def _fitted_slope(
     for view, error, s in zip(views, errors, seen, strict=True):
         scope = replace(view.scope, values={**view.scope.values, ("errors", k): error})
         found.append(_constant(replace(view, scope=scope), k, slope, s))
-    constant: float | None = _agreed(found, False, views[0].near)
+    constant: float | None = _agreed(found, "clips" in slope.words, views[0].near)
     return constant
 
 
@@ -555,22 +618,53 @@ def _errors_by(
 
 
 def _by_outputs(
-    views: Sequence[View], k: int, convention: Convention, options: Sequence[Sequence[Array]]
+    views: Sequence[View], k: int, convention: Convention, options: Sequence[Sequence[Array]], constants: bool
 ) -> Iterator[tuple[Edits, Deltas]]:
-    """Edits of the last layer's forward pass, which shows in its δ alone."""
+    """Edits of the last layer's forward pass, which shows in its δ alone: those with a constant, or the others."""
     for entry in forwards(views[0].scope.layers[k].activation):
-        changed = _forward_by(views, k, entry)
-        if changed is None:
+        if bool(entry.starts) != constants:
             continue
-        errors = [_error(view, k, True, convention, None) for view in changed]
-        deltas = [_delta(view, k, "output_delta", error, None) for view, error in zip(changed, errors, strict=True)]
         for seen in options:
+            constant: float | None = 0.0
+            if entry.starts:
+                constant = _solved_by_deltas(views, k, entry, convention, seen)
+            changed = None if constant is None else _forward_by(views, k, entry, constant)
+            if changed is None:
+                continue
+            errors, deltas = _last_deltas(changed, k, convention)
             if _all_alike(views, seen, deltas):
-                edit = Edit(entry.step, k, entry.words, partial(_formula, entry, 0.0), (), entry.mistake)
+                edit = _edit(entry, k, constant)
                 for view, other in zip(views, changed, strict=True):
                     view.scope.values.update(other.scope.values)
                 yield (edit,), [(s, e) for s, e in zip(seen, errors, strict=True) if e is not None]
                 return
+
+
+def _last_deltas(
+    views: Sequence[View], k: int, convention: Convention
+) -> tuple[list[Array | None], list[Array | None]]:
+    """∂E/∂o and δ of the last layer, from what is in scope."""
+    errors = [_error(view, k, True, convention, None) for view in views]
+    return errors, [_delta(view, k, "output_delta", error, None) for view, error in zip(views, errors, strict=True)]
+
+
+def _solved_by_deltas(
+    views: Sequence[View], k: int, entry: Entry, convention: Convention, seen: Sequence[Array]
+) -> float | None:
+    """The constant of the last layer's forward pass that gives the δ that was seen."""
+    views, seen = views[:SOLVED_ON], seen[:SOLVED_ON]
+    wanted = np.concatenate([s.ravel() for s in seen])
+
+    def off(constant: float) -> Array | None:
+        changed = _forward_by(views, k, entry, constant)
+        if changed is None:
+            return None
+        _, deltas = _last_deltas(changed, k, convention)
+        known = [np.ravel(delta) for delta in deltas if delta is not None]
+        return np.concatenate(known) - wanted if len(known) == len(views) else None
+
+    found = solved(off, entry.starts)
+    return None if found is None else snapped(found, views[0].near * SHORT)
 
 
 # ------------------------------------------------------------------------------------ several samples

@@ -93,6 +93,11 @@ def nearly_read_off(seen: Evidence, declared: Declared) -> list[Convention]:
     return list(islice(_readings(seen, declared, exact=False), READINGS))
 
 
+CUSTOMARY = (
+    "half_squared_error", "softmax_cross_entropy_from_logits", "softmax_cross_entropy", "binary_cross_entropy",
+)  # fmt: skip
+
+
 def forward_read_off(seen: Evidence, declared: Declared) -> list[Convention]:
     """What hidden layers show, with each last layer that it may have: to look for mistakes of the last δ under."""
     views = _views(seen)
@@ -106,7 +111,7 @@ def forward_read_off(seen: Evidence, declared: Declared) -> list[Convention]:
         if declared.activations is not None:
             names = (declared.activations[-1],)
         reductions = (declared.reduction,) if declared.reduction else REDUCTIONS[:3]
-        losses = (declared.loss,) if declared.loss is not None else (*LOSSES,)
+        losses = (declared.loss,) if declared.loss is not None else dict.fromkeys((*CUSTOMARY, *LOSSES))
         for reduction, loss, name in product(reductions, losses, dict.fromkeys(names)):
             known = loss_named(loss)
             if (

@@ -23,12 +23,14 @@ class Subject:
 
     returns: gradients, updated or outputs, or several of them by "any";  stored: how it stores its parameters, in words
     bias: a form that `probes` knows;  observe: to ask it once more, which may raise Unanswered; None if it cannot be
+    learning_rate: that it is asked with
     """
 
     returns: str
     stored: str
     bias: str | Sequence[bool] = "separate"
     observe: Callable[[Case], Observation] | None = None
+    learning_rate: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,9 @@ def list_adapters(
 
 def selftest(
     clean: Annotated[int, typer.Option(min=0, help="So many random correct implementations: none may be accused.")] = 0,
+    edits: Annotated[
+        int, typer.Option(min=0, help="So many random edits of a backpropagation: each refused, and explained?")
+    ] = 0,
     first: Annotated[int, typer.Option(min=0, help="Number of the first; an alarm is reproduced by its number.")] = 0,
     power: Annotated[bool, typer.Option("--power", help="The smallest errors that are seen, by layer.")] = False,
     faults: Annotated[
@@ -60,11 +63,12 @@ def selftest(
 ) -> None:
     """backproof on trial: correct implementations must not be accused, small errors must be seen.
 
-    Exit codes: 0 passed; 1 an implementation was accused, or an error was missed; 3 nobody was accused, but a framework
-    failed, other than as is known of it on some processors (JAX has no float16 without F16C), or none answered.
+    Exit codes: 0 passed; 1 an implementation was accused, or an error was missed or falsely explained; 3 nobody was
+    accused, but a framework failed, other than as is known of it on some processors (JAX has no float16 without F16C),
+    or none answered.
     """
-    if not clean and not power and not faults:
-        raise typer.BadParameter("name a trial: --clean N, --power or --faults")
+    if not clean and not power and not faults and not edits:
+        raise typer.BadParameter("name a trial: --clean N, --edits N, --power or --faults")
     from . import running as trials
 
     failed, campaign = False, "agrees"
@@ -72,6 +76,8 @@ def selftest(
         campaign = trials.clean(clean, first, adapter, processes_for(jobs))
     if faults:
         failed = trials.faults(adapter, processes_for(jobs)) or failed
+    if edits:
+        failed = trials.edits(edits, first, processes_for(jobs)) or failed
     if power:
         from .power import HEADERS, rows
 

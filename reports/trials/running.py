@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..console import processes, progress, say, show_report, table_of
 
 if TYPE_CHECKING:
+    from .edit_trials import EditTrial
     from .selftest import Trial
 
 
@@ -45,6 +46,66 @@ def faults(names: list[str] | None, jobs: int) -> bool:
     )
     # bfloat16's bounds do not see everything: what they cannot see is counted, and no failure
     return any(k == "otherwise" or (k == "undetected" and d != "bfloat16") for _, d, k in outcomes)
+
+
+def edits(count: int, first: int, jobs: int) -> bool:
+    """Plant random edits; whether a visible one was not seen, or was explained by what does not hold elsewhere."""
+    from .edit_trials import trials
+
+    tried: list[EditTrial] = []
+    with progress(count) as done, processes(jobs) as executor:
+        for trial in trials(count, first, executor):
+            tried.append(trial)
+            done(f"{trial.dtype} {trial.outcome}")
+    for trial in sorted(tried, key=lambda trial: (trial.outcome, trial.number)):
+        if trial.missed or trial.outcome == "not described":
+            said = "".join(f"\n        said: {words}" for words in trial.said[:3])
+            say(f"{trial.outcome}: {trial.number} {trial.planted}{said}")
+    rows, headers = table_of_edits(tried)
+    show_report(table_of(rows, headers))
+    for line in figures_of_edits(tried):
+        say(line)
+    return any(trial.missed for trial in tried)
+
+
+def table_of_edits(tried: Sequence[EditTrial]) -> tuple[list[list[str]], list[str]]:
+    """Each kind's outcomes by format, and all kinds' together; single edits before two."""
+    from collections import Counter
+
+    from ...reference.numbers import PRECISIONS
+    from .edit_trials import OUTCOMES
+
+    counts = Counter((kind, t.dtype, t.outcome) for t in tried for kind in (t.kind, "all"))
+    dtypes = [dtype for dtype in PRECISIONS if any(t.dtype == dtype for t in tried)]
+    kinds = [*sorted({t.kind for t in tried}, key=lambda kind: (kind.startswith("two"), kind)), "all"]
+    rows = [[kind, *(" / ".join(str(counts[kind, d, o]) for o in OUTCOMES) for d in dtypes)] for kind in kinds]
+    return rows, [f"edit: {' / '.join(OUTCOMES)}", *dtypes]
+
+
+def figures_of_edits(tried: Sequence[EditTrial]) -> list[str]:
+    """What the goals are about, 16-bit formats apart; and what a diagnosis takes."""
+    from statistics import median, quantiles
+
+    from .edit_trials import SIXTEEN_BITS
+
+    lines = []
+    for name, narrow in (("float64 and float32", False), ("16-bit formats", True)):
+        visible = [
+            t.outcome
+            for t in tried
+            if (t.dtype in SIXTEEN_BITS) is narrow and t.outcome not in ("invisible", "within bounds")
+        ]
+        if visible:
+            refused, described = len(visible) - visible.count("undetected"), visible.count("described")
+            lines.append(
+                f"{name}: {len(visible)} visible edits, {refused / len(visible):.1%} refused, "
+                f"{described / len(visible):.1%} described, {visible.count('false')} explained falsely"
+            )
+    seconds = [t.seconds for t in tried if t.seconds]
+    if len(seconds) > 1:
+        most = quantiles(seconds, n=20, method="inclusive")[-1]
+        lines.append(f"processor time of a diagnosis: median {median(seconds):.2f} s, 95 % under {most:.2f} s")
+    return lines
 
 
 def clean(count: int, first: int, names: list[str] | None, jobs: int) -> str:

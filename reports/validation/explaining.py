@@ -29,6 +29,7 @@ from ...reference.diagnosis import (
     read_off,
     rough_steps,
     tried,
+    wrong_formulas,
 )
 from ...reference.judging import FieldCheck
 from ..documents import Report, Subject
@@ -40,9 +41,10 @@ from .wording import because, peculiar, steps, verdict_of_each
 
 Found = tuple[Convention, Diagnosis | None, list[str], str]  # with what is said of it, and the verdict
 
-BASES = 7  # conventions under which mistakes are looked for
+BASES = 9  # conventions under which mistakes are looked for
+NAMED = 3  # of the conventions under which one formula explains everything, those where it is looked up by name
 LIKELY = 3  # where single samples show none
-RANKED = 2  # of those that an adaptive first step goes with
+RANKED = 4  # of those that an adaptive first step goes with
 
 
 def explained(
@@ -50,26 +52,35 @@ def explained(
 ) -> Found | None:
     """The first explanation that reproduces every number, from the plainest kind on; None for none."""
     if (other := _not_declared(conventions, observed, declared)) is not None:
-        return other, None, [f"it computes {other}, exactly; that is not what was declared."], "wrong"
+        said = [f"it computes {other}, exactly; that is not what was declared."]
+        return max(conventions, key=lambda c: _in_common(c, other)), None, said, "wrong"
     bases = _bases(conventions, observed, declared)
     shows_activations = bool(forward_read_off(observed, declared))
     masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])
     if masked is not None:
         return _of_dropout(masked, bases[0], observed, subject)
     formulas, *others, formats = KINDS
+    known = bool(nearly_read_off(observed, declared))  # then these are the conventions, and not guesses
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
     for base in bases:
-        convention, diagnosis = _by_formulas(base, observed, formulas, declared)
-        if diagnosis.names:
-            return _said(convention, diagnosis, observed, subject, declared)
-        if diagnosis.explanations:
-            (several if diagnosis.explanations[0].several else one).append((convention, diagnosis))
+        convention, diagnosis = _by_formulas(base, observed, declared)
+        if not diagnosis.explanations:
+            continue
+        if diagnosis.explanations[0].several:
+            several.append((convention, diagnosis))
+            continue
+        one.append((convention, diagnosis))
+        named = diagnose(evidence_under(convention, observed), convention, [formulas]) if len(one) <= NAMED else None
+        if named is not None and named.names:
+            return _said(convention, named, observed, subject, declared)
+        if known:
+            break
     if one:
         return _said(*one[0], observed, subject, declared)
-    if (besides := _besides(conventions, observed, subject, declared, formulas)) is not None:
-        return besides
     of_updates: tuple[Kind, ...] = (_first_steps,) if subject.returns == "updated" else ()
     for kind in (*others[:1], *of_updates, *others[1:], formats):
+        if kind is others[1] and (besides := _besides(conventions, observed, subject, declared, formulas)) is not None:
+            return besides
         if kind is formats and several:
             return _said(*several[0], observed, subject, declared)
         convention, diagnosis = diagnosed(bases, observed, [kind])
@@ -94,15 +105,19 @@ def _besides(
     return None
 
 
-def _by_formulas(
-    base: Convention, observed: Evidence, formulas: Kind, declared: Declared
-) -> tuple[Convention, Diagnosis]:
+def _in_common(one: Convention, other: Convention) -> int:
+    """How much two conventions have in common: of those that were declared, the one to show numbers under."""
+    names = ("activations", "loss", "reduction", "negative", "online", "decay")
+    return sum(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def _by_formulas(base: Convention, observed: Evidence, declared: Declared) -> tuple[Convention, Diagnosis]:
     """What formulas explain under a convention; an undeclared reduction is part of that, and no mistake."""
-    diagnosis = diagnose(evidence_under(base, observed), base, [formulas])
+    diagnosis = diagnose(evidence_under(base, observed), base, [wrong_formulas])
     if declared.reduction is None and any(OVER_SAMPLES in e.words for e in diagnosis.explanations):
         for reduction in REDUCTIONS:
             other = replace(base, reduction=reduction)
-            again = diagnose(evidence_under(other, observed), other, [formulas])
+            again = diagnose(evidence_under(other, observed), other, [wrong_formulas])
             if again.explanations and not any(OVER_SAMPLES in e.words for e in again.explanations):
                 return other, again
     return base, diagnosis
@@ -183,21 +198,30 @@ def _not_declared(conventions: Sequence[Convention], observed: Evidence, declare
 def _bases(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> list[Convention]:
     """Under which conventions to look for mistakes: what single samples show of them, else the likeliest."""
     read = [c for c in nearly_read_off(observed, declared) if suits(c, observed) and not c.online]
+    if not read and observed[0][1].updated_weights is not None:  # perhaps the learning rate is left out
+        without = [(replace(case, learning_rate=1.0), o) for case, o in observed]
+        read = [c for c in nearly_read_off(without, declared) if suits(c, observed) and not c.online]
     if not read:
         guessed = [c for c in forward_read_off(observed, declared) if suits(c, observed)]
-        read = [*likely(guessed, observed)[:LIKELY], *guessed]
-    if not read and observed[0][1].updated_weights is not None:
-        read = _by_first_steps(conventions, observed)
+        stepping = observed[0][1].updated_weights is not None
+        first = _by_first_steps(conventions, observed) if stepping else likely(guessed, observed)[:LIKELY]
+        read = [*first, *guessed]
     return list(dict.fromkeys(read))[:BASES] or worth_diagnosing(conventions, observed)[:LIKELY]
 
 
 def _by_first_steps(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
-    """Conventions under which the first probe's step is nearest to an adaptive optimizer's first."""
-    alike = list({(c.activations, c.loss): c for c in reversed(conventions) if not c.online}.values())
-    off = {
-        c: first_step_off(rough_steps(evidence_under(c, observed[:1]), c.rules())) for c in alike if suits(c, observed)
-    }
-    return sorted(off, key=off.__getitem__)[:RANKED]
+    """Conventions under which probes' steps are nearest to an adaptive optimizer's first."""
+    fitting = [c for c in conventions if not c.online and suits(c, observed) and _off(c, observed[:1]) < FITS]
+    return sorted(fitting, key=lambda c: _off(c, observed[:PROBES_RANKED]))[:RANKED]
+
+
+def _off(convention: Convention, observed: Evidence) -> float:
+    """By how many roundings steps are off from a known first step, at most."""
+    return max(first_step_off(rough_steps(evidence_under(convention, [pair]), convention.rules())) for pair in observed)
+
+
+FITS = 50.0  # roundings; it decides nothing but where to look
+PROBES_RANKED = 4
 
 
 def _field_words(field: FieldCheck | None) -> list[str]:

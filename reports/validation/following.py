@@ -58,11 +58,14 @@ def judged_under(convention: Convention, observed: Evidence) -> Judged:
 def partly_followed(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
     """The convention under which the right algorithm gives most answers, one to several samples among them, if any.
 
-    Of single samples alone, all reductions are the same.
+    Of single samples alone, all reductions are the same. Conventions are looked at if they give the first such answer
+    of a network.
     """
+    firsts = {case.sizes: (case, o) for case, o in reversed(observed) if case.batch > 1}
     found: list[tuple[int, Convention]] = []
     for convention in conventions:
+        if not any(reproduces(right(convention), evidence_under(convention, [pair])) for pair in firsts.values()):
+            continue
         followed = [p for p in observed if reproduces(right(convention), evidence_under(convention, [p]))]
-        if any(case.batch > 1 for case, _ in followed):
-            found.append((len(followed), convention))
+        found.append((len(followed), convention))
     return max(found, key=lambda entry: entry[0])[1] if found else None

@@ -280,7 +280,8 @@ def _reported(
     found = ask(call, questions)
     if not found.observed:
         return Report("unanswered", None, tuple(dict.fromkeys(found.failures)), None, strict=strict)
-    subject = Subject(call.returns, _stored(call), call.bias, partial(_once_more, call))
+    rate = next((q.case.learning_rate for q in questions if q.case.learning_rate is not None), 0.5)
+    subject = Subject(call.returns, _stored(call), call.bias, partial(_once_more, call), rate)
     report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats, declared)
     findings = [*report.findings]
     for message in dict.fromkeys(found.not_taken.values()):

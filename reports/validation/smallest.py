@@ -9,21 +9,22 @@ import numpy as np
 
 from ...adapters.adapter import Unanswered
 from ...reference.activations import SOFTMAX
-from ...reference.case import REDUCTIONS, Case, Dense, known_loss, run
-from ...reference.diagnosis import Convention, probes
-from ...reference.judging import Element, Place, UnusableAnswer, computed, judge
+from ...reference.case import REDUCTIONS, Case, Dense, known_loss
+from ...reference.diagnosis import Convention, probes, right
+from ...reference.judging import Observation, Place, UnusableAnswer, as_matrix, judge, observed
 from ...reference.losses import DISTRIBUTION
-from ...reference.numbers import PLAIN
+from ...reference.numbers import PLAIN, PROFILES, BoundedArithmetic
 from ..documents import Subject
 from ..views import INDENT
 
-SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2))  # units per layer and samples, the smallest first
+SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (3, 3))  # units per layer and samples, the smallest first
 
 
 def witness(subject: Subject, convention: Convention, dtype: str) -> list[str]:
     """The smallest network and data, in quarters, on which the implementation is wrong too; empty if there is none.
 
-    Its lines are a program: it prints the number that the reference gives, to be checked by hand.
+    Its lines are a program: it prints the number that the reference gives, to be checked by hand. Beside it stands what
+    the implementation returned, which is outside the bound of that from end to end.
 
     dtype: that the implementation is judged in; quarters are exact in each
     """
@@ -33,20 +34,36 @@ def witness(subject: Subject, convention: Convention, dtype: str) -> list[str]:
     several = convention.activations[-1] == SOFTMAX.name or known_loss("loss", convention.loss).targets == DISTRIBUTION
     for units, batch in SHAPES:
         (probe,) = probes((units,) * layers + (2 if several else 1,), (batch,), subject.bias, dtype, 7)
-        case = _in_quarters(convention.applied(replace(probe, learning_rate=0.5)))
+        case = _in_quarters(convention.applied(replace(probe, learning_rate=subject.learning_rate)))
         try:
-            wrong = judge(case, subject.observe(case), rules=convention.rules()).wrong
+            found = _farthest_out(case, subject.observe(case), convention)
         except (Unanswered, UnusableAnswer):
             return []
-        if wrong:
-            recovered = subject.returns == "updated" and not wrong[0].place.quantity.startswith("updated")
-            yours = "your update makes it" if recovered else "yours is"
-            lines = _program(case, convention, wrong[0].place, wrong[0].worst[0], yours)
+        if found is not None:
+            lines = _program(case, convention, *found)
             return ["smallest network that shows it:", *(INDENT + line for line in lines)]
     return []
 
 
-def _program(case: Case, convention: Convention, place: Place, element: Element, yours: str) -> list[str]:
+def _farthest_out(
+    case: Case, answer: Observation, convention: Convention
+) -> tuple[Place, tuple[int, int], float] | None:
+    """The number that is farthest outside its bound, of the first array that has such; None where all are inside."""
+    judge(case, answer, rules=convention.rules())  # raises where the answer cannot be judged at all
+    bounds = right(convention)(case, BoundedArithmetic(PROFILES[answer.precision]))
+    assert bounds is not None
+    for place, array in observed(answer):
+        got, bound = as_matrix(place, array).astype(np.float64), bounds[place]
+        if bound.holds(got).all():
+            continue
+        with np.errstate(all="ignore"):
+            out = np.nan_to_num(np.abs(got - bound.value) / bound.error, nan=np.inf)
+        row, column = np.unravel_index(int(np.argmax(out)), got.shape)
+        return place, (int(row), int(column)), float(got[row, column])
+    return None
+
+
+def _program(case: Case, convention: Convention, place: Place, index: tuple[int, int], yours: float) -> list[str]:
     weights = [np.array(layer.weights).tolist() for layer in case.layers]
     biases = [None if layer.biases is None else list(layer.biases) for layer in case.layers]
     names = [layer.activation for layer in case.layers]
@@ -60,9 +77,9 @@ def _program(case: Case, convention: Convention, place: Place, element: Element,
             [f"decay={convention.decay!r}", f"decays_biases={convention.decays_biases}"] if convention.decay else []
         )
         rules = [f"rules = bp.Convention({', '.join([*map(repr, declared), *options_of])}).rules()"]
-    row, column = (0, 0, *element.index)[-2:]
-    # By the right algorithm from the first step on; the judge's own starts from what the implementation had before.
-    number = computed(run(case, PLAIN, convention.rules()))[place][row][column]
+    numbers = right(convention)(case, PLAIN)
+    assert numbers is not None
+    number = numbers[place][index[0]][index[1]]
     own = dict.fromkeys(str(name) for name in names if not isinstance(name, str))
     return [
         *(f"# {name}: your own activation, as it was declared" for name in own),
@@ -73,13 +90,13 @@ def _program(case: Case, convention: Convention, place: Place, element: Element,
         f"case = bp.Case('smallest', layers, inputs, targets, {', '.join(options)})",
         *rules,
         f"step = bp.run(case, bp.PLAIN{', rules' if rules else ''})",
-        f"print(step.{_path(place, element.index)})  # {number!r}; {yours} {element.got!r}",
+        f"print(step.{_path(place, index)})  # {number!r}; yours is {yours!r}",
     ]
 
 
-def _path(place: Place, index: tuple[int, ...]) -> str:
+def _path(place: Place, index: tuple[int, int]) -> str:
     """Where a step of the reference has the number; vectors are matrices of one row there."""
-    at = "".join(f"[{i}]" for i in ((0, 0, *index)[-2:]))
+    at = f"[{index[0]}][{index[1]}]"
     match place.quantity:
         case "loss":
             return "backward.loss[0][0]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -13,8 +14,16 @@ pytest.importorskip("flint")
 
 import backproof as bp
 import tutorial
+from backproof.reference.backprop import RULES, Rules
+from backproof.reference.case import Case, Dense, run
+from backproof.reference.diagnosis import ARRAYS, FAULTS, Convention, faulty_rules
+from backproof.reference.judging import Observation
+from backproof.reports.documents import Subject
+from backproof.reports.trials.fault_trials import NETWORKS
+from backproof.reports.validation.smallest import witness
 
-SHOWN = re.compile(r"# (\S+); (?:yours is|your update makes it) (\S+)$")
+CASE = Case("any", (Dense([[0.5]], [0.5], "sigmoid"),) * 2, [[1.0]], [[0.5]])
+SHOWN = re.compile(r"# (\S+); yours is (\S+)$")
 
 
 def gradients(weights: Any, biases: Any, inputs: Any, targets: Any, factor: float = 1.0) -> Any:
@@ -83,12 +92,50 @@ def test_the_witness_is_a_program_that_prints_the_right_number(
     arrays = [[np.array(x) for x in names["weights"]], [np.array(x) for x in names["biases"]]]
     rate = [0.5] if options.get("returns") == "updated" else []
     answer = function(*arrays, np.array(names["inputs"]), np.array(names["targets"]), *rate)
-    if "your update" in program[-1]:  # the gradient that it comes from
-        answer = [
-            [(old - new) / 0.5 for old, new in zip(*pair, strict=True)] for pair in zip(arrays, answer, strict=True)
-        ]
     flat = np.concatenate([np.ravel(x) for part in answer for x in part])
     assert wrong in flat  # to the last bit: it is the very number that the function returned
+
+
+def test_the_witness_has_the_declared_rate() -> None:
+    def twice(weights: Any, biases: Any, inputs: Any, targets: Any, rate: float) -> Any:
+        found = tutorial.gradients(weights, biases, inputs, targets)
+        pairs = zip((weights, biases), found, strict=True)
+        return [[p - 2 * rate * g for p, g in zip(*pair, strict=True)] for pair in pairs]
+
+    report = bp.verify(twice, returns="updated", learning_rate=0.125, activations="sigmoid", loss="half_squared_error")
+    assert report.verdict == "wrong"
+    assert any("learning_rate=0.125" in line for line in report.details)
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=[fault.name for fault in FAULTS])
+def test_every_fault_of_the_catalogue_has_a_witness_that_prints_what_it_says(
+    number: int, capsys: pytest.CaptureFixture[str], sampled: Callable[[int, int], None]
+) -> None:
+    sampled(number, 10)
+    fault = FAULTS[number]
+    changed = [f.name for f in fields(Rules) if getattr(fault.rules(CASE), f.name) is not getattr(RULES, f.name)]
+    of_update = changed == ["update"]
+
+    def observe(case: Case) -> Observation:
+        step = run(case, ARRAYS, faulty_rules(fault, case))
+        assert step.updated is not None
+        if of_update:
+            weights, biases = zip(*((x.weights, np.ravel(x.biases)) for x in step.updated), strict=True)
+            return Observation("planted", "", "cpu", "float64", updated_weights=weights, updated_biases=biases)
+        weights = step.backward.weight_gradients
+        biases = tuple(np.ravel(b) for b in step.backward.bias_gradients)
+        return Observation("planted", "", "cpu", "float64", weight_gradients=weights, bias_gradients=biases)
+
+    subject = Subject("updated" if of_update else "gradients", "", "separate", observe)
+    conventions = (Convention(network.activations, network.loss, "mean") for network in NETWORKS)
+    lines = next(filter(None, (witness(subject, convention, "float64") for convention in conventions)))
+    exec("\n".join(line.strip() for line in lines[1:]), {})  # noqa: S102
+    shown = SHOWN.search(lines[-1])
+    assert shown is not None
+    right, wrong = (float(number) for number in shown.groups())
+    assert float(capsys.readouterr().out) == right
+    assert not abs(wrong - right) <= 1e-12 * abs(right)
+    assert ("step.updated" in lines[-1]) == of_update
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -1,0 +1,227 @@
+"""Random edits: drawn from their number alone, planted in a right network, and tried on data that nobody has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("typer")
+pytest.importorskip("ml_dtypes")
+
+from backproof.reference.backprop import RULES, Rules, weight_gradient
+from backproof.reference.case import Case
+from backproof.reference.diagnosis.explanation import Diagnosis, Explanation, by_rules
+from backproof.reports.trials import edit_trials, running
+from backproof.reports.trials.edit_trials import EditTrial, evidence_of, refused, trials, tried_on_new_probes, try_one
+from backproof.reports.trials.random_edits import MAKERS, OPERANDS, STEPS, Edit, Edited, Network, draw, run
+
+FIRST = 20_000
+GOAL = 0.95  # share of visible edits that are to be described
+
+
+@pytest.fixture(scope="module")
+def tried(request: pytest.FixtureRequest) -> list[EditTrial]:
+    return list(trials(200 if request.config.getoption("--slow") else 24, FIRST))
+
+
+def test_every_visible_edit_is_refused_and_none_is_explained_falsely(tried: list[EditTrial]) -> None:
+    assert [trial for trial in tried if trial.missed] == []
+    assert sum(trial.outcome == "described" for trial in tried) > len(tried) / 3
+
+
+@pytest.mark.usefixtures("slow")
+def test_most_edits_are_described(tried: list[EditTrial]) -> None:
+    visible = [t for t in tried if t.outcome not in ("invisible", "within bounds") and t.dtype.endswith(("32", "64"))]
+    described = [t for t in visible if t.outcome == "described"]
+    assert len(described) >= GOAL * len(visible), [t for t in visible if t not in described]
+
+
+def test_an_edit_is_the_same_each_time() -> None:
+    one, other = draw(77), draw(77)
+    assert (one.network, list(map(str, one.edits))) == (other.network, list(map(str, other.edits)))
+    for (_, first), (_, second) in zip(gradients(one), gradients(other), strict=True):
+        assert np.array_equal(first, second, equal_nan=True)
+    assert str(draw(78).network) != str(one.network)
+
+
+def gradients(edited: Edited) -> Iterator[tuple[int, Any]]:
+    for case in edited.cases:
+        yield from run(edited.network, case, edited.edits).weight_gradients.items()
+
+
+def test_without_edits_the_network_is_right(quick: bool) -> None:
+    """So that what is refused is refused for the edit."""
+    networks = [draw(number) for number in range(FIRST, FIRST + (24 if quick else 300))]
+    wrong = [e.network for e in networks if refused(evidence_of(e.network, e.cases), e.network.convention)]
+    assert wrong == []
+    assert {e.network.fused for e in networks} == {False, True}
+
+
+def test_edits_are_of_many_kinds_and_change_steps_that_there_are(quick: bool) -> None:
+    drawn = [draw(number) for number in range(FIRST, FIRST + (60 if quick else 600))]
+    edits = [edit for edited in drawn for edit in edited.edits]
+    assert {step for edit in edits for step in edit.changes} <= set(STEPS)
+    assert set(OPERANDS.values()) <= set(STEPS)
+    assert len({edit.kind for edit in edits}) > len(MAKERS) / 2
+    assert quick or {edit.kind for edit in edits} == set(MAKERS)
+    for edited in drawn:
+        layers = [edit.layer for edit in edited.edits]
+        assert len(layers) == 1 or (None not in layers and len(set(layers)) == 2)
+
+
+def test_every_step_can_be_edited() -> None:
+    """A change in any step, in any layer that has it, arrives at the gradients."""
+    network = Network((3, 3, 3), ("tanh", "sigmoid"), "half_squared_error", "mean", (True, True), "float64", False)
+    (case,) = network.cases((4,), 0)
+    honest = run(network, case)
+    for step in STEPS:
+        for k in (0, 1):
+            edited = run(network, case, [Edit("", "", {step: lambda right, q, k: right * 1.5 + 0.1}, k)])
+            changed = any(
+                not np.array_equal(one[layer], other[layer])
+                for one, other in (
+                    (honest.weight_gradients, edited.weight_gradients),
+                    (honest.bias_gradients, edited.bias_gradients),
+                )
+                for layer in one
+            )
+            only_below = step in ("delta above", "weights above", "error")
+            only_last = step in ("targets", "output_error", "divisor")
+            assert changed == (k == 0 if only_below else k == 1 if only_last else True), (step, k)
+
+
+# ------------------------------------------------------------------------------------------ the trial can fail
+
+DOUBLED = Edited(
+    network := Network((3, 4, 2), ("tanh", "identity"), "squared_error", "sum", (True, True), "float64", False),
+    network.cases((4, 1, 2, 1), 0),
+    (Edit("doubled", "weight gradient times 2", {"weight_gradient": lambda right, q, k: right * 2}, None),),
+)
+ROUNDED = replace(DOUBLED, edits=(replace(DOUBLED.edits[0], format="bfloat16"),))
+
+
+def scaled(factor: float) -> Explanation:
+    """The explanation that weight gradients are a multiple of the right ones."""
+
+    def rules(_: Case) -> Rules:
+        return replace(
+            RULES,
+            weight_gradient=lambda delta, inputs, ar: ar.elementwise(
+                lambda g, fn: g * factor, weight_gradient(delta, inputs, ar)
+            ),
+        )
+
+    return Explanation((), f"scales by {factor}", "", prediction=by_rules(rules, DOUBLED.network.convention))
+
+
+RIGHT, WRONG = scaled(2.0), scaled(2.0 + 1e-9)
+TF32, BFLOAT16 = (replace(RIGHT, names=(f"forward-in-{name}",)) for name in ("tf32", "bfloat16"))
+
+
+@pytest.mark.parametrize(
+    ("edited", "explanations", "outcome", "others"),
+    [
+        (DOUBLED, [RIGHT], "described", 0),
+        (DOUBLED, [RIGHT, WRONG], "described", 1),
+        (DOUBLED, [WRONG, RIGHT], "false", 0),
+        (DOUBLED, [], "not described", 0),
+        (DOUBLED, [BFLOAT16], "false", 0),
+        (ROUNDED, [BFLOAT16], "described", 0),
+        (ROUNDED, [TF32], "false", 0),
+        (DOUBLED, [replace(RIGHT, prediction=None)], "not described", 0),
+        (DOUBLED, [replace(RIGHT, prediction=lambda case, ar: None)], "not described", 0),
+        (DOUBLED, [replace(RIGHT, prediction=lambda case, ar: {}[case.name])], "not described", 0),
+        (DOUBLED, [RIGHT, replace(RIGHT, prediction=lambda case, ar: {}[case.name])], "described", 0),
+    ],
+    ids=[
+        "holds",
+        "first holds",
+        "fails",
+        "nothing said",
+        "no rounding",
+        "rounding",
+        "another format",
+        "no prediction",
+        "claims nothing",
+        "of the cases seen alone",
+        "one that holds, one of the cases seen alone",
+    ],
+)
+def test_what_is_said_must_hold_on_new_probes(
+    edited: Edited, explanations: list[Explanation], outcome: str, others: int
+) -> None:
+    found = tried_on_new_probes(edited, Diagnosis(tuple(explanations), 1))
+    assert (found["outcome"], found.get("others", 0)) == (outcome, others)
+    assert found.get("off", 0) < 1e-6
+
+
+def raising(*_: object) -> Diagnosis:
+    raise ArithmeticError("too hard")
+
+
+@pytest.mark.parametrize(
+    ("name", "replacement", "outcome"),
+    [
+        ("diagnose", lambda *_: Diagnosis((), 1), "not described"),
+        ("diagnose", lambda *_: Diagnosis((WRONG,), 1), "false"),
+        ("diagnose", raising, "failed"),
+        ("refused", lambda *_: False, "undetected"),
+    ],
+)
+def test_every_failure_is_an_outcome(
+    name: str, replacement: Callable[..., Any], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edit_trials, "draw", lambda number: DOUBLED)
+    monkeypatch.setattr(edit_trials, name, replacement)
+    trial = try_one(0)
+    assert trial.outcome == outcome
+    assert trial.missed == (outcome != "not described")
+    assert trial.change > 1e15
+    assert trial.said == (("ArithmeticError: too hard",) if outcome == "failed" else trial.said)
+
+
+def test_what_changes_nothing_is_invisible(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Edit("", "", {"delta": lambda right, q, k: right * (1 + 2e-15)}, None)
+    monkeypatch.setattr(edit_trials, "draw", lambda number: replace(DOUBLED, edits=(nothing,)))
+    assert try_one(0).outcome == "invisible"
+
+
+def trial(outcome: str, dtype: str = "float64", kind: str = "slope replaced") -> EditTrial:
+    return EditTrial(7, kind, dtype, "layer 0: something · a network", outcome, ("says so",), seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failed"),
+    [
+        ([("described", "float64"), ("not described", "float32"), ("invisible", "float64")], False),
+        ([("described", "float64"), ("undetected", "bfloat16")], False),
+        ([("described", "float64"), ("undetected", "float32")], True),
+        ([("false", "float16")], True),
+        ([("failed", "float64")], True),
+    ],
+)
+def test_what_a_campaign_of_edits_comes_to(
+    outcomes: list[tuple[str, str]], failed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = [trial(*outcome) for outcome in outcomes]
+    monkeypatch.setattr(edit_trials, "trials", lambda count, first, executor: iter(tried))
+    assert running.edits(len(tried), 0, 1) is failed
+    said = "\n" + capsys.readouterr().out
+    for each in tried:
+        line = f"\n{each.outcome}: 7 layer 0: something · a network\n        said: says so"
+        assert (line in said) == (each.missed or each.outcome == "not described")
+
+
+def test_the_table_has_each_kind_by_format_and_all_of_them() -> None:
+    tried = [trial("described"), trial("false", kind="two: a + b"), trial("described", "float32"), trial("invisible")]
+    rows, headers = running.table_of_edits(tried)
+    assert [row[0] for row in rows] == ["slope replaced", "two: a + b", "all"]
+    assert headers == [f"edit: {' / '.join(edit_trials.OUTCOMES)}", "float64", "float32"]
+    assert rows[-1] == ["all", "1 / 0 / 1 / 0 / 0 / 0 / 1", "1 / 0 / 0 / 0 / 0 / 0 / 0"]
+    figures = running.figures_of_edits(tried)
+    assert figures[0] == ("float64 and float32: 3 visible edits, 100.0% refused, 66.7% described, 1 explained falsely")
+    assert figures[1] == "processor time of a diagnosis: median 0.50 s, 95 % under 0.50 s"
