@@ -43,6 +43,7 @@ class Declared:
     """What a user said of the network: None for what is to be found out.
 
     activations: one per layer;  negative: whether minus the gradient is meant;  decay: of a penalty, 0 for none
+    bare: whether a family's bare name, such as "leaky_relu", leaves its constant open
     """
 
     activations: tuple[Name, ...] | None = None
@@ -50,6 +51,7 @@ class Declared:
     reduction: str | None = None
     negative: bool | None = None
     decay: float | None = None
+    bare: bool = False
 
     def missing(self, convention: Convention, returns: str) -> dict[str, object]:
         """What of a convention was found out, by the names of the options that declare it."""
@@ -140,7 +142,8 @@ def _readings(seen: Evidence, declared: Declared, exact: bool) -> Iterator[Conve
 
 
 def _neutral(case: Case) -> Case:
-    return replace(case, layers=tuple(replace(layer, activation="identity") for layer in case.layers))
+    layers = tuple(replace(layer, activation="identity") for layer in case.layers)
+    return replace(case, layers=layers, loss="half_squared_error")
 
 
 # ------------------------------------------------------------------------------------------ hidden layers
@@ -179,7 +182,7 @@ def _candidates(views: Sequence[View], k: int, declared: Declared) -> Iterator[N
     own = None if declared.activations is None else declared.activations[k]
     if own is not None:
         yield own
-        if own not in OPEN:
+        if own not in OPEN or not declared.bare:
             return
     else:
         yield from (*ACTIVATIONS, *MORE_ACTIVATIONS)

@@ -15,6 +15,7 @@ from .following import any_wrong, evidence_under, followed, judged_under, partly
 from .reach import Judged, condition, covered
 from .wording import because, inferred_words, peculiar, steps, verdict_of_each
 
+FEW = 4  # conventions, that are tried before anything is read off
 CONDITIONAL_DIAGNOSED = 4  # probes that are wrong, the smallest
 
 
@@ -70,9 +71,11 @@ def _followed(
 
     Whoever declares a loss declares all of it: a penalty that was not declared is no part of it.
     """
+    if len(conventions) <= FEW:
+        yield from followed(conventions, observed)
     read = read_off(observed, declared)
     if read is None:
-        yield from followed(conventions, observed)
+        yield from followed(conventions if len(conventions) > FEW else (), observed)
         return
     penalty = declared.loss is None or declared.decay is not None
     order = {convention: number for number, convention in enumerate(conventions)}

@@ -178,7 +178,7 @@ def _first_steps(evidence: Evidence, convention: Convention | None) -> Iterator[
 
 def _not_declared(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> Convention | None:
     """A convention that is followed exactly, against what was declared."""
-    if replace(declared, negative=None) == Declared():
+    if replace(declared, negative=None, bare=False) == Declared():
         return None
     read: list[Convention] = []
     for part in (

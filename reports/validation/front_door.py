@@ -149,6 +149,7 @@ def verify(
         reduction,
         SIGNS[sign] if sign is not None else None if returns == "gradients" else False,
         decay,
+        bare=True,
     )
     declared = declared_batch(batch)
     others = others_than(networks, sizes is not None, bias, activations)
