@@ -10,7 +10,7 @@ included, within its bounds (`explanation.reproduces`); constants are fitted on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, partial
@@ -39,6 +39,7 @@ Edits = tuple[Edit, ...]
 NEAR = 2.0**12  # roundings of the largest number, within which a step is looked at closer; it decides nothing
 BLURRED = 2.0**-5  # formats in which that is as much as this show no formulas
 BRANCHES = 3  # formulas that a step is tried with, where several give its numbers
+EVERY = "every gradient"
 SHORT = 2.0**-6  # of that, how near a constant must be to a short number that people write, to be taken for it
 SOLVED_ON = 2  # views that a constant of the forward pass is searched on; it has to hold on all
 PROOFS = 12  # sets of edits that bounds are asked about
@@ -80,10 +81,11 @@ def wrong_formulas(seen: Evidence, convention: Convention | None) -> Iterator[Ex
         if reproduces(prediction, seen):
             names = tuple(name for edit in whole for name in edit.names)
             mistakes = "; ".join(dict.fromkeys(edit.mistake for edit in whole if edit.mistake))
-            alone = whole[0].layer if len(whole) == 1 else None
+            of_loss = all(edit.step == "output_error" or EVERY in edit.words for edit in whole)
+            alone = whole[0].layer if len(whole) == 1 and not of_loss else None
             words = whole[0].words if len(whole) == 1 else together(whole, layers)
             several = len({edit.words for edit in whole}) > 1 or any(", number " in edit.words for edit in whole)
-            yield Explanation(names, words, mistakes, alone, prediction, several)
+            yield Explanation(names, words, mistakes, alone, prediction, several, of_loss)
             return
 
 
@@ -346,8 +348,9 @@ def _fits(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) ->
 
 
 def _constant(view: View, k: int, entry: Entry, seen: Array) -> Any:
-    assert entry.fit is not None
-    return _tried(view.scope, entry.step, k, lambda scope: entry.fit(scope, seen))  # type: ignore[misc]
+    fit = entry.fit
+    assert fit is not None
+    return _tried(view.scope, entry.step, k, lambda scope: fit(scope, seen))
 
 
 def _agreed(found: Sequence[Any], largest: bool, near: float) -> Any:
@@ -374,8 +377,12 @@ def _deltas(views: Sequence[View], k: int, convention: Convention) -> Iterator[t
     """Edits of a layer's δ, none where it is right, with the δ and ∂E/∂a that they come to."""
     last = k == len(views[0].weights) - 1
     step = "output_delta" if last else "hidden_delta"
-    right = [_error(view, k, last, convention, None) for view in views]
-    expected = [_delta(view, k, step, error, None) for view, error in zip(views, right, strict=True)]
+    errors = [_error(view, k, last, convention, None) for view in views]
+    deltas = [_delta(view, k, step, error, None) for view, error in zip(views, errors, strict=True)]
+    right = [error for error in errors if error is not None]
+    expected = [delta for delta in deltas if delta is not None]
+    if len(right) < len(views) or len(expected) < len(views):
+        return
     options = _seen_deltas(views, k, expected)
     for seen in options:
         if _all_alike(views, seen, expected):
@@ -388,43 +395,60 @@ def _edited_deltas(
     views: Sequence[View], k: int, step: str, last: bool, convention: Convention, options: Sequence[Sequence[Array]],
     right: Sequence[Array], expected: Sequence[Array],
 ) -> Iterator[tuple[Edits, Deltas]]:  # fmt: skip
-    """A constant ratio first; then one operand replaced; then ∂E/∂a and the slope; then these and a constant."""
-    what = "every gradient" if last else "δ"
+    """A constant ratio first; then one operand replaced; then ∂E/∂a and the slope; then what is searched for."""
     for seen in options:
         if (factor := _factor(views, expected, seen)) is not None:
-            yield (_scaled(step, k, factor, what),), list(zip(seen, right, strict=True))
+            yield (_scaled(step, k, factor, EVERY if last else "δ"),), list(zip(seen, right, strict=True))
             return
-    found = False
-    if last:
-        for pair in _by_outputs(views, k, convention, options, constants=False):
-            found = True
+    known: list[Callable[[], Iterator[tuple[Edits, Deltas]]]] = [
+        lambda: _by_outputs(views, k, convention, options, constants=False) if last else iter(()),
+        lambda: _by_formulas(views, k, step, last, convention, options, right),
+        lambda: _by_outputs(views, k, convention, options, constants=True) if last else iter(()),
+        lambda: _by_powers(views, k, step, right, options),
+    ]
+    found = 0
+    for number, tries in enumerate(known):
+        if found and number > 1:
+            return
+        for pair in tries():
+            found += 1
             yield pair
-    activation = views[0].scope.layers[k].activation
+
+
+def _by_formulas(
+    views: Sequence[View], k: int, step: str, last: bool, convention: Convention, options: Sequence[Sequence[Array]],
+    right: Sequence[Array],
+) -> Iterator[tuple[Edits, Deltas]]:  # fmt: skip
+    """Every entry of ∂E/∂a, and every one of the slope."""
     entries = list(output_errors() if last else hidden_errors())
     errors: list[tuple[Edits, Sequence[Array]]] = [((), right)]
-    errors += [
-        ((_edit(entry, k, 0.0),), found)
-        for entry in entries
-        if entry.fit is None and (found := _errors_by(views, k, last, convention, entry, 0.0)) is not None
-    ]
-    of_slopes: list[Entry | None] = [None, *slopes(step, activation)]
+    errors += _other_errors(views, k, last, convention, entries)
+    of_slopes: list[Entry | None] = [None, *slopes(step, views[0].scope.layers[k].activation)]
     for seen in options:
-        fitted = [(entry, _fitted_error(views, k, entry, seen, step)) for entry in entries if entry.fit is not None]
-        for entry, constant in fitted:
-            if constant and (found := _errors_by(views, k, last, convention, entry, constant)) is not None:
-                values = [_delta(view, k, step, error, None) for view, error in zip(views, found, strict=True)]
+        for entry in entries:
+            constant = None if entry.fit is None else _fitted_error(views, k, entry, seen, step)
+            other = _errors_by(views, k, last, convention, entry, constant) if constant else None
+            if other is not None:
+                values = [_delta(view, k, step, error, None) for view, error in zip(views, other, strict=True)]
                 if _all_alike(views, seen, values):
-                    yield (_edit(entry, k, constant),), list(zip(seen, found, strict=True))
-        for pair in _products(views, k, step, errors, of_slopes, seen):
-            found = True
-            yield pair
-    if last and not found:
-        for pair in _by_outputs(views, k, convention, options, constants=True):
-            found = True
-            yield pair
-    if activation is not SOFTMAX and not found:
+                    yield (_edit(entry, k, constant),), list(zip(seen, other, strict=True))
+        yield from _products(views, k, step, errors, of_slopes, seen)
+
+
+def _by_powers(
+    views: Sequence[View], k: int, step: str, right: Sequence[Array], options: Sequence[Sequence[Array]]
+) -> Iterator[tuple[Edits, Deltas]]:
+    if views[0].scope.layers[k].activation is not SOFTMAX:
         for seen in options:
             yield from _powers(views, k, step, right, seen)
+
+
+def _other_errors(
+    views: Sequence[View], k: int, last: bool, convention: Convention, entries: Sequence[Entry]
+) -> list[tuple[Edits, Sequence[Array]]]:
+    """∂E/∂a by every entry without a constant."""
+    made = [(entry, _errors_by(views, k, last, convention, entry, 0.0)) for entry in entries if entry.fit is None]
+    return [((_edit(entry, k, 0.0),), errors) for entry, errors in made if errors is not None]
 
 
 def _products(
@@ -597,6 +621,7 @@ def _error(view: View, k: int, last: bool, convention: Convention, formula: Any)
         return None
     rules = convention.rules(replace(RULES, output_error=lambda *_: found))
     scope = view.scope
+    assert scope.objective is not None
     return np.asarray(rules.output_error(scope.objective, scope.outputs, scope.targets, scope.ar))
 
 

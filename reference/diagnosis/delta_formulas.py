@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from ..activations import ACTIVATIONS, SOFTMAX, Activation, softmax_delta
 from ..backprop import RULES, update
-from ..losses import LOSSES
+from ..losses import LOSSES, Loss
 from ..more_activations import MORE_ACTIVATIONS
 from ..numbers import Functions, Matrix, Number
 from .scope import Scope
-from .vocabulary import Array, Elementwise, Entry, clipped_right, ratio, raw_error
+from .vocabulary import FORMATS, Array, Elementwise, Entry, clipped_right, in_format, ratio, raw_error
 from .wrong_rules import square
 
 # What stands where f′(z) belongs; e is ∂E/∂a. Of f itself: see `slopes`.
@@ -115,6 +115,12 @@ def slopes(step: str, activation: Activation) -> Iterator[Entry]:
             )
     for text, formula in IN_PLACE_OF_SLOPE:
         yield entry(f"takes {text} for {own}", formula)
+    yield Entry(
+        step,
+        f"multiplies by {own}, and keeps positive errors alone (guided backpropagation)",
+        elementwise_slope(lambda z, a, e, fn: fn.step(e) * d(z, a, fn)),
+        linear=False,
+    )
     for text, formula in OF_ERROR:
         yield Entry(step, f"takes {text} for {own}", elementwise_slope(formula), None, "", linear=False)
     for offset, where in ((1, "above"), (-1, "below")):
@@ -159,7 +165,7 @@ def output_errors() -> Iterator[Entry]:
     for loss in LOSSES.values():
         yield Entry(
             "output_error", f"has the derivative of {loss.name.replace('_', ' ')} for ∂E/∂o",
-            lambda scope, _, loss=loss: _of_loss(scope, loss),
+            _derivative_of(loss),
         )  # fmt: skip
     for text, formula in IN_PLACE_OF_ERROR:
         yield entry(f"takes {text} for ∂E/∂o", formula)
@@ -177,13 +183,16 @@ def _reduced(scope: Scope, formula: Elementwise) -> Matrix:
     return scope.ar.elementwise(lambda o, t, fn: formula(o, t, fn) / divisor, outputs, targets)
 
 
-def _of_loss(scope: Scope, loss: Any) -> Matrix | None:
-    objective, outputs, targets = scope.arguments
-    if loss is objective.loss:
-        return None
-    batch, _ = scope.ar.shape(outputs)
-    divisor = batch if objective.reduction == "mean" else 1
-    return scope.ar.elementwise(lambda e, fn: e / divisor, loss.derivative(outputs, targets, scope.ar))
+def _derivative_of(loss: Loss) -> Callable[[Scope, float], Matrix | None]:
+    def error(scope: Scope, _: float) -> Matrix | None:
+        objective, outputs, targets = scope.arguments
+        if loss is objective.loss:
+            return None
+        batch, _ = scope.ar.shape(outputs)
+        divisor = batch if objective.reduction == "mean" else 1
+        return scope.ar.elementwise(lambda e, fn: e / divisor, loss.derivative(outputs, targets, scope.ar))
+
+    return error
 
 
 def hidden_errors() -> Iterator[Entry]:
@@ -234,10 +243,13 @@ def hidden_errors() -> Iterator[Entry]:
         "multiplies by a², beside Wᵀδ",
         lambda s: s.ar.elementwise(lambda e, a, fn: e * a * a, s.right(), s.of("activations")),
     )
+    for name in FORMATS:
+        yield entry(f"has the weights in {name} on the way back", partial(_rounded, name=name, weights=True))
+        yield entry(f"has δ of the layer above in {name} on the way back", partial(_rounded, name=name, weights=False))
     for where in (0, -1):
         yield entry(
             f"takes its error from the {'first' if where == 0 else 'last'} unit above alone",
-            lambda s, where=where: _one_unit(s, where),
+            partial(_one_unit, unit=where),
         )
     yield Entry(
         "hidden_error", "uses weights that are updated already, by {c} of their gradient", _updated_above,
@@ -249,6 +261,14 @@ def hidden_errors() -> Iterator[Entry]:
         clipped_right,
         lambda scope, seen: float(np.abs(seen).max()),
     )
+
+
+def _rounded(scope: Scope, name: str, weights: bool) -> Matrix:
+    """∂E/∂a with the weights, or δ, in a narrower format."""
+    layer, delta = scope.arguments
+    if weights:
+        return scope.ar.matmul(delta, in_format(layer.weights, name, scope))
+    return scope.ar.matmul(in_format(delta, name, scope), layer.weights)
 
 
 def _one_unit(scope: Scope, unit: int) -> Matrix | None:

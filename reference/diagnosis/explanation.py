@@ -41,6 +41,7 @@ class Explanation:
     layer: the only one in which it happens; None for wherever it applies
     prediction: what it would give; None where the explanation has left the process that found it
     several: whether it changes more than one step, or a part of an array: then a plainer one is looked for
+    of_loss: whether it changes ∂E/∂o alone, so that another loss would be right with it
     """
 
     names: tuple[str, ...]
@@ -49,6 +50,7 @@ class Explanation:
     layer: int | None = None
     prediction: Prediction | None = None
     several: bool = False
+    of_loss: bool = False
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,7 @@ _ENTRIES: tuple[tuple[str, str, str, Callable[[Case], Rules], str | None], ...] 
     ("biases-not-updated", "does not move the biases", "the loop covers the weights", wrong_step.update_step, "Tinn issue 30 (github.com/glouw); nntrainer pull request 219"),
     ("rate-doubled", "moves by twice the learning rate", "a 2 of the loss in the rate", replacing(update=wrong_step.update_scaled(2.0)), None),
     ("rate-halved", "moves by half the learning rate", "a ½ of the loss in the rate", replacing(update=wrong_step.update_scaled(0.5)), None),
+    ("rate-squared", "moves by the square of the learning rate", "the rate in the velocity, and once more in the step", replacing(update=wrong_step.update_by_squared_rate), None),
     ("rate-left-out", "steps without the learning rate: the learning rate is left out", "w −= g", replacing(update=wrong_step.update_without_rate), None),
     ("step-replaces-weight", "replaces the weight by the step", "= for −=", replacing(update=wrong_step.gradient_becomes_weight), None),
     ("sign-of-gradient", "moves by the sign of the gradient", "Rprop's rule", replacing(update=wrong_step.sign_update), None),

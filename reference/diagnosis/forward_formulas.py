@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from ..activations import ACTIVATIONS, SOFTMAX, Activation
 from ..backprop import RULES, Layer
 from ..more_activations import MORE_ACTIVATIONS
 from ..numbers import Matrix, Number
 from .scope import Scope
-from .vocabulary import Entry, clipped_right, times
+from .vocabulary import FORMATS, Entry, clipped_right, in_format, times
 from .wrong_rules import square
 
 
@@ -53,6 +54,12 @@ def forwards(activation: Activation) -> Iterator[Entry]:
         ),
     )
 
+    for name in FORMATS:
+        yield of_z(f"has the weights in {name} in the forward pass", partial(_rounded, name=name, weights=True))
+        yield of_z(
+            f"has what the layer receives in {name} in the forward pass", partial(_rounded, name=name, weights=False)
+        )
+
     def of_a(words: str, formula: Callable[..., Number], mistake: str = "") -> Entry:
         return Entry("activation", words, lambda s, _: s.ar.elementwise(formula, s.arguments[1]), None, mistake)
 
@@ -80,6 +87,14 @@ def forwards(activation: Activation) -> Iterator[Entry]:
     yield Entry("preactivation", "adds {c} to z", _shifted, starts=(0.0, -1.0, 1.0))
     yield Entry("preactivation", "clamps z to ±{c}", clipped_right, starts=(0.25, 0.5, 1.0, 2.0))
     yield Entry("activation", "multiplies the activations by {c}", lambda s, c: times(s.right(), c, s), starts=starts)
+
+
+def _rounded(s: Scope, name: str, weights: bool) -> Matrix:
+    """z with the weights, or what the layer receives, in a narrower format."""
+    layer, received = s.arguments
+    if weights:
+        return s.ar.weighted_sums(received, in_format(layer.weights, name, s), layer.biases)
+    return s.ar.weighted_sums(in_format(received, name, s), layer.weights, layer.biases)
 
 
 def _shifted(s: Scope, by: float) -> Matrix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..activations import SOFTMAX, Activation, softmax_delta
 from ..backprop import RULES
 from ..numbers import Functions, Matrix, Number
 from .scope import Scope
-from .vocabulary import Array, Entry, Placed, clipped_right, ratio, raw_error
+from .vocabulary import FORMATS, Array, Entry, Placed, clipped_right, in_format, ratio, raw_error
 from .wrong_rules import picked, square, zeros
 
 
@@ -30,6 +31,11 @@ def weight_gradients() -> Iterator[Entry]:
         return s.layers[s.layer - 1].activation
 
     yield entry("leaves the weight gradient at zero", lambda s: zeros(s.right(), s.ar))
+    yield entry("drops the first sample from the weight gradient, be it the only one", _without_first)
+    yield entry("drops the last sample from the weight gradient, be it the only one", _without_last)
+    for name in FORMATS:
+        yield entry(f"has δ in {name} in the weight gradient", partial(_rounded, name=name, operand=0))
+        yield entry(f"has the activations in {name} in the weight gradient", partial(_rounded, name=name, operand=1))
     yield entry(
         "uses z of the layer below for the weight gradient, where its a belongs",
         lambda s: outer(s, s.arguments[0], s.of("pre_activations", -1)),
@@ -116,6 +122,30 @@ def weight_gradients() -> Iterator[Entry]:
     yield Entry(
         "weight_gradient", "multiplies one column of the weight gradient, {at}, by {c}", _one_column, _fitted_column
     )
+
+
+def _without(s: Scope, kept: Callable[[int, int], float]) -> Matrix:
+    """The rule's result with some rows of δ left out."""
+    delta, *rest = s.arguments
+    batch, units = s.ar.shape(delta)
+    rows = s.ar.lift([[kept(i, batch)] * units for i in range(batch)])
+    masked = s.ar.elementwise(lambda d, k, fn: d * k, delta, rows)
+    result: Matrix = getattr(RULES, s.step)(masked, *rest, s.ar)
+    return result
+
+
+def _without_first(s: Scope) -> Matrix:
+    return _without(s, lambda i, batch: float(i > 0))
+
+
+def _without_last(s: Scope) -> Matrix:
+    return _without(s, lambda i, batch: float(i < batch - 1))
+
+
+def _rounded(s: Scope, name: str, operand: int) -> Matrix:
+    """The weight gradient with one operand in a narrower format."""
+    operands = [in_format(m, name, s) if i == operand else m for i, m in enumerate(s.arguments)]
+    return RULES.weight_gradient(*operands, s.ar)
 
 
 def _sloped(s: Scope) -> Matrix:
@@ -206,6 +236,8 @@ def bias_gradients() -> Iterator[Entry]:
         return s.ar.matmul(s.right(), s.ar.ones(units, units))
 
     yield entry("leaves the bias gradient at zero", lambda s: zeros(s.right(), s.ar))
+    yield entry("drops the first sample from the bias gradient, be it the only one", _without_first)
+    yield entry("drops the last sample from the bias gradient, be it the only one", _without_last)
     yield entry(
         "takes the row sums of the weight gradient for the bias gradient", row_sums, "dW.sum(axis=1) for δ.sum(axis=0)"
     )
@@ -310,6 +342,12 @@ def over_samples(step: str) -> Iterator[Entry]:
     def without(which: int) -> Callable[[int], Sequence[float]]:
         return lambda n: [0.0 if n > 1 and i == which % n else 1.0 for i in range(n)]
 
+    def without_one(k: int) -> Callable[[int], Sequence[float]]:
+        return lambda n: [0.0 if i == k else 1.0 for i in range(n)]
+
+    def one_alone(k: int) -> Callable[[int], Sequence[float]]:
+        return lambda n: [float(i == k or n <= k) for i in range(n)]
+
     def divided(by: Callable[[int], float]) -> Callable[[Scope, float], Matrix]:
         def formula(s: Scope, _: float) -> Matrix:
             count = by(s.ar.shape(s.outputs)[0])
@@ -325,8 +363,8 @@ def over_samples(step: str) -> Iterator[Entry]:
     yield entry(f"drops the last sample from {what}", without(-1))
     yield entry(f"drops the first sample from {what}", without(0))
     for k in (1, 2):
-        yield entry(f"drops sample {k + 1} from {what}", lambda n, k=k: [0.0 if i == k else 1.0 for i in range(n)])
-        yield entry(f"uses sample {k + 1} alone for {what}", lambda n, k=k: [float(i == k or n <= k) for i in range(n)])
+        yield entry(f"drops sample {k + 1} from {what}", without_one(k))
+        yield entry(f"uses sample {k + 1} alone for {what}", one_alone(k))
     yield Entry(step, f"divides {what} by the number of samples less one", divided(lambda n: max(n - 1, 1)))
     if step == "weight_gradient":
         yield Entry(step, "pairs each delta with the next sample's activations", _shifted)

@@ -134,7 +134,7 @@ def _readings(seen: Evidence, declared: Declared, exact: bool) -> Iterator[Conve
         return
     online = (False, True) if seen[0][1].updated_weights is not None else (False,)
     for hidden, known in _hidden(views, 0, declared):
-        for names, loss, negative, factor in _outputs(known, declared, exact):
+        for names, loss, negative, factor in _outputs(known, declared, exact, hidden[-1:]):
             decay, biases = _decay(known)
             for reduction in _reductions(declared, factor):
                 for one_by_one in online:
@@ -259,7 +259,7 @@ FAMILIES: Mapping[str, Callable[[Array, Array], tuple[float, ...]]] = {
 
 
 def _outputs(
-    views: Sequence[View], declared: Declared, exact: bool
+    views: Sequence[View], declared: Declared, exact: bool, own: Sequence[Name]
 ) -> Iterator[tuple[Name, str, bool, Mapping[int, float]]]:
     """Activation and loss of the last layer that give its δ up to a factor, the sign, and the factor by outputs."""
     last = len(views[0].weights) - 1
@@ -268,7 +268,7 @@ def _outputs(
     if not alive or any(delta is None for delta in seen):
         return
     views, deltas = alive, [delta for delta in seen if delta is not None]
-    for name, loss in _pairs(last, declared, deltas):
+    for name, loss in _pairs(last, declared, deltas, own):
         expected = [_expected(view, last, name, loss) for view in views]
         factors = _factors(views, deltas, expected)
         if factors is None:
@@ -292,9 +292,12 @@ def _last_delta(view: View, last: int) -> Array | None:
     return None if found is None else found[0]
 
 
-def _pairs(last: int, declared: Declared, deltas: Sequence[Array]) -> Iterator[tuple[Name, str]]:
+def _pairs(
+    last: int, declared: Declared, deltas: Sequence[Array], hidden: Sequence[Name]
+) -> Iterator[tuple[Name, str]]:
+    """Activations and losses to try together. hidden: the activation below, whose constants may be those here, too"""
     own = None if declared.activations is None else declared.activations[last]
-    every = dict.fromkeys(("sigmoid", "identity", SOFTMAX.name, *ACTIVATIONS, *MORE_ACTIVATIONS))
+    every = dict.fromkeys(("sigmoid", "identity", SOFTMAX.name, *hidden, *ACTIVATIONS, *MORE_ACTIVATIONS))
     names: Sequence[Name] = [own] if own is not None else list(every)
     losses = [declared.loss] if declared.loss is not None else [*LOSSES, *(n for n in MORE_LOSSES if n not in UNASKED)]
     if declared.loss is None:

@@ -15,13 +15,25 @@ from functools import partial
 import numpy as np
 
 from ..backprop import RULES, Rules
-from ..case import Case, run
+from ..case import Case, Dense, run
 from ..judging import Observation, Place, Verdict, as_matrix, computed, judge, observed
 from ..numbers import FLOAT64, PROFILES, BoundedArithmetic, narrowed
 from .by_steps import wrong_formulas
 from .conventions import Convention
 from .downcasts import DOWNCASTS, OF_FORMATS
-from .explanation import ROUNDINGS, Diagnosis, Evidence, Explanation, apart, by_rules, distances, reproduces, right
+from .explanation import (
+    ARRAYS,
+    ROUNDINGS,
+    Diagnosis,
+    Evidence,
+    Explanation,
+    Prediction,
+    apart,
+    by_rules,
+    distances,
+    reproduces,
+    right,
+)
 from .faults import FAULTS, Fault, faulty_rules, touched_layers
 from .relations import calls, relations
 
@@ -92,7 +104,18 @@ def single_faults(evidence: Evidence, convention: Convention | None) -> Iterator
 
 def _explanation(fault: Fault, convention: Convention | None, layer: int | None, alone: bool) -> Explanation:
     rules = partial(_rules, fault, layer if alone else None)
-    return Explanation((fault.name,), fault.description, fault.mistake, layer, by_rules(rules, convention))
+    of_loss = OF_LOSS.get(fault.name, False)
+    return Explanation(
+        (fault.name,), fault.description, fault.mistake, layer, by_rules(rules, convention), of_loss=of_loss
+    )
+
+
+def _changed(rules: Rules) -> set[str]:
+    return {field.name for field in fields(Rules) if getattr(rules, field.name) is not getattr(RULES, field.name)}
+
+
+ANY_CASE = Case("any", (Dense([[1.0]], [1.0], "sigmoid"),) * 2, [[1.0]], [[1.0]])
+OF_LOSS = {fault.name: _changed(fault.rules(ANY_CASE)) == {"output_error"} for fault in FAULTS}
 
 
 def _rules(fault: Fault, layer: int | None, case: Case) -> Rules:
@@ -124,6 +147,7 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
                 if (
                     _as_far(off, apart(e.prediction, right(convention), evidence), declared.storage.unit_roundoff)
                     and reproduces(e.prediction, evidence)
+                    and (all_of_it or _correlated(e.prediction, right(convention), evidence) > CORRELATED)
                     and _steps_agree(evidence, convention, fault, layer if alone else None)
                 ):
                     fitting.append((max(distances(e.prediction, evidence).values()), e))
@@ -132,6 +156,24 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
     everything = [e for e in near if e.names[0].startswith("everything")]
     in_one_layer = {e.names for e in near if e.layer is not None}
     yield from everything[:1] or [e for e in near if e.layer is not None or e.names not in in_one_layer]
+
+
+def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float:
+    """How far the reference's errors in a format go along with those observed: 1 for the same, 0 for others."""
+    ours, theirs = [], []
+    for case, observation in evidence:
+        narrow, exact = one(case, ARRAYS) or {}, other(case, ARRAYS) or {}
+        for place, array in observed(observation):
+            scale = max(float(np.abs(exact[place]).max()), np.finfo(float).tiny)
+            ours.append(((narrow[place] - exact[place]) / scale).ravel())
+            theirs.append(((as_matrix(place, array).astype(float) - exact[place]) / scale).ravel())
+    mine, seen = np.concatenate(ours), np.concatenate(theirs)
+    with np.errstate(all="ignore"):
+        return float(np.nan_to_num(mine @ seen / np.sqrt((mine @ mine) * (seen @ seen))))
+
+
+# A tenth of that would be chance among so many numbers; honest code rounds most operands as the reference does.
+CORRELATED = 0.3
 
 
 def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundoff: float) -> bool:
@@ -192,10 +234,6 @@ def _in_format(evidence: Evidence, name: str) -> bool:
 
 Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
 KINDS: tuple[Kind, ...] = (formulas_by_name, single_faults, relations, downcasts)  # the surest first
-
-
-def _changed(rules: Rules) -> set[str]:
-    return {field.name for field in fields(Rules) if getattr(rules, field.name) is not getattr(RULES, field.name)}
 
 
 def _distinct(explanations: Sequence[Explanation], evidence: Evidence) -> tuple[Explanation, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import Matrix, Number
+from ..numbers import PRECISIONS, Matrix, Number
 from .scope import Scope
 
 Array = NDArray[np.float64]
@@ -55,6 +55,14 @@ def raw_error(scope: Scope) -> Matrix:
     batch, _ = scope.ar.shape(scope.outputs)
     divisor = batch if scope.objective.reduction == "mean" else 1
     return scope.ar.elementwise(lambda o, t, fn: (o - t) / divisor, scope.outputs, scope.targets)
+
+
+FORMATS = ("float32", "float16", "bfloat16")  # that one operand of a product may have gone through
+
+
+def in_format(matrix: Matrix, name: str, scope: Scope) -> Matrix:
+    """A matrix rounded to a narrower format."""
+    return scope.ar.narrow(matrix, PRECISIONS[name])
 
 
 def clipped_right(scope: Scope, limit: float) -> Matrix:

@@ -84,6 +84,10 @@ def update_without_rate(old: Matrix, gradient: Matrix, learning_rate: float, ar:
     return ar.elementwise(lambda w, g, fn: w - g, old, gradient)
 
 
+def update_by_squared_rate(old: Matrix, gradient: Matrix, learning_rate: float, ar: Arithmetic) -> Matrix:
+    return RULES.update(old, gradient, learning_rate * learning_rate, ar)
+
+
 def update_plus(old: Matrix, gradient: Matrix, learning_rate: float, ar: Arithmetic) -> Matrix:
     return ar.elementwise(lambda w, g, fn: w + g * learning_rate, old, gradient)
 

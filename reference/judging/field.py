@@ -101,7 +101,7 @@ class FieldCheck:
             return fill(f"undecided: {self.reason} ({how})", 80)
         if self.symmetric:
             said = (
-                f"symmetric: around {len(self.pairs)} loops it adds up to nothing but rounding, as the gradient of a "
+                f"symmetric: around {_loops(len(self.pairs))} it adds up to nothing but rounding, as the gradient of a "
                 f"loss does; {self.power:.1e} of what the sides add up to would have been seen ({how})"
             )
             return "\n".join([fill(said, 80), *([fill(f"not decided: {self.reason}", 80)] if self.reason else [])])
@@ -120,6 +120,10 @@ class FieldCheck:
         wrong = [pair for pair in self.pairs if pair.verdict == ASYMMETRIC]
         single = [pair for pair in wrong if EVERYTHING not in (pair.first, pair.second)]
         return max(single or wrong, key=lambda pair: pair.asymmetry / pair.tolerance if pair.tolerance else np.inf)
+
+
+def _loops(count: int) -> str:
+    return "a loop" if count == 1 else f"{count} loops"
 
 
 def check_field(

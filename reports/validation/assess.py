@@ -16,6 +16,7 @@ from .reach import Judged, condition, covered
 from .wording import because, inferred_words, peculiar, steps, verdict_of_each
 
 FEW = 4  # conventions, that are tried before anything is read off
+CONDITIONAL_NEEDED = 3  # of them, for an explanation to be one: fewer prove little
 CONDITIONAL_DIAGNOSED = 4  # probes that are wrong, the smallest
 
 
@@ -170,8 +171,13 @@ def _wrong_at_times(
     if not findings:
         depth = len(wrong[0][0].layers)  # of one network at a time
         evidence = [(case, o) for case, o, _ in wrong if len(case.layers) == depth][:CONDITIONAL_DIAGNOSED]
-        diagnosis = diagnose(evidence, convention.for_layers(depth))
-        said += [f"there, {line}" for line in because(diagnosis, convention)] if diagnosis.explanations else []
+        if len(evidence) >= CONDITIONAL_NEEDED:
+            diagnosis = diagnose(evidence, convention.for_layers(depth))
+        said += (
+            [f"there, {line}" for line in because(diagnosis, convention)]
+            if diagnosis is not None and diagnosis.explanations
+            else []
+        )
         said += peculiar(evidence)
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"else: {words}; {subject.stored}.")

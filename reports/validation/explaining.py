@@ -144,11 +144,13 @@ def _said(
         adaptive = "Adam" in diagnosis.explanations[0].words
         words = [*diagnosis_words(diagnosis), OF_FIRST_STEPS]
         return convention, diagnosis, words, "unrecognised" if adaptive else "wrong"
-    known_mistake = any(e.names or e.mistake for e in diagnosis.explanations)
+    of_loss = declared.loss is None and all(e.of_loss for e in diagnosis.explanations)
+    known_mistake = not of_loss and any(e.names or e.mistake for e in diagnosis.explanations)
     if undeclared and not known_mistake and subject.returns != "outputs":
         field = field_of(subject, observed)
         if field is None or field.symmetric is not False:
-            return convention, diagnosis, [*said, *_field_words(field), MAY_BE_MEANT], "unrecognised"
+            told = [*diagnosis_words(diagnosis), REPRODUCED.format(diagnosis.numbers)]
+            return convention, diagnosis, [*told, *_field_words(field), MAY_BE_MEANT], "unrecognised"
         said = [*said, *_field_words(field)]
     return convention, diagnosis, said, "wrong"
 
@@ -166,6 +168,7 @@ def diagnosis_words(diagnosis: Diagnosis) -> list[str]:
     return [f"it {explanation.words}." for explanation in diagnosis.explanations]
 
 
+REPRODUCED = "with it, the reference reproduces all {} numbers within its bounds."
 MAY_BE_MEANT = "this may be meant: declare activations and loss, and it is judged by them."
 OF_FIRST_STEPS = "each call was judged as a first step; to have it judged as an optimizer, declare optimizer=…."
 
@@ -206,7 +209,10 @@ def _bases(conventions: Sequence[Convention], observed: Evidence, declared: Decl
         stepping = observed[0][1].updated_weights is not None
         first = _by_first_steps(conventions, observed) if stepping else likely(guessed, observed)[:LIKELY]
         read = [*first, *guessed]
-    return list(dict.fromkeys(read))[:BASES] or worth_diagnosing(conventions, observed)[:LIKELY]
+    found = list(dict.fromkeys(read))[:BASES] or worth_diagnosing(conventions, observed)[:LIKELY]
+    if declared.decay is not None:
+        found = [replace(c, decay=declared.decay) for c in found]
+    return sorted(found, key=lambda c: c.negative)  # minus the gradient is the less likely
 
 
 def _by_first_steps(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
@@ -227,7 +233,9 @@ PROBES_RANKED = 4
 def _field_words(field: FieldCheck | None) -> list[str]:
     if field is None or field.symmetric is None:
         return []
-    return [" ".join(str(field).split()) + "."]
+    sentences = str(field).split("\nwithout")
+    first, *rest = (" ".join(sentence.split()) for sentence in sentences)
+    return [". ".join([first, *(f"Without {part}" for part in rest)]) + "."]
 
 
 def unrecognised(
@@ -248,7 +256,8 @@ def unrecognised(
         found for case, o in evidence_under(convention, observed) for found in [located(case, o, convention)] if found
     ][:1]
     unknown = f"tried: {tried(declared.loss is None)}; {SHAPE} If yours has another, declare it: activations=[bp.Activation(…)]."  # noqa: E501
-    adaptive = subject.returns == "updated"
+    plain = field is not None and field.ok and declared.complete  # a step along the gradient of something
+    adaptive = subject.returns == "updated" and not plain
     if asymmetric and not adaptive:
         said = [
             *_field_words(field),

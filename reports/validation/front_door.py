@@ -260,11 +260,22 @@ def _check_names(
 
 
 def _of_optimizer(
-    function: Callable[..., Any], optimizer: str, returns: str, sizes: Sequence[int] | None,
-    activations: Sequence[str] | str | None, loss: str | None, reduction: str | None, bias: str | Sequence[bool] | None,
-    orientation: str | None, batch: int | None, dtype: str, learning_rate: float | None, timeout: float | None,
-    strict: bool, isolated: bool,
-) -> Report:  # fmt: skip
+    function: Callable[..., Any],
+    optimizer: str,
+    returns: str,
+    sizes: Sequence[int] | None,
+    activations: Sequence[str | Activation] | str | Activation | None,
+    loss: str | None,
+    reduction: str | None,
+    bias: str | Sequence[bool] | None,
+    orientation: str | None,
+    batch: int | None,
+    dtype: str,
+    learning_rate: float | None,
+    timeout: float | None,
+    strict: bool,
+    isolated: bool,
+) -> Report:
     if returns != "updated":
         raise InvalidInput("optimizer: only for returns='updated'; a gradient is the same under every optimizer.")
     with _where(function, isolated, timeout) as asked:
