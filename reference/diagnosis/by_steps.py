@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, partial
-from itertools import islice, product
+from itertools import chain, islice, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import SOFTMAX
+from ..activations import ACTIVATIONS, SOFTMAX, Activation
 from ..backprop import RULES, Layer, Objective
 from ..case import Case, known_loss, layers_of
 from ..judging import Observation, Place, as_matrix, evidence, observed
+from ..more_activations import MORE_ACTIVATIONS
 from ..numbers import PROFILES, Matrix
 from .conventions import Convention
 from .delta_formulas import FACTORS, MOST_FACTORS, hidden_errors, output_errors, product_of_powers, slopes
@@ -38,11 +39,13 @@ Edits = tuple[Edit, ...]
 
 NEAR = 2.0**12  # roundings of the largest number, within which a step is looked at closer; it decides nothing
 BLURRED = 2.0**-5  # formats in which that is as much as this show no formulas
-BRANCHES = 3  # formulas that a step is tried with, where several give its numbers
+BRANCHES = 6  # formulas that a step is tried with, where several give its numbers
 EVERY = "every gradient"
-SHORT = 2.0**-6  # of that, how near a constant must be to a short number that people write, to be taken for it
+TELLING = 3  # numbers, of which fewer do not show a constant ratio
+SHORT = 2.0**-10  # of that, how near a constant must be to a short number that people write, to be taken for it
 SOLVED_ON = 2  # views that a constant of the forward pass is searched on; it has to hold on all
-PROOFS = 12  # sets of edits that bounds are asked about
+CANDIDATES = 96  # sets of edits that are looked at on several samples
+PROOFS = 6  # of them, to which edits are added that show on several samples alone
 
 
 @dataclass
@@ -68,25 +71,34 @@ def wrong_formulas(seen: Evidence, convention: Convention | None) -> Iterator[Ex
     if not views:
         return
     layers = len(views[0].weights)
-    tried: set[tuple[tuple[str, int, str], ...]] = set()
-    for edits in islice(_edits(views, convention), PROOFS):
+    tried: dict[tuple[tuple[str, int, str], ...], Edits] = {}
+    for edits in islice(chain([()], _edits(views, convention)), CANDIDATES):
         known = tuple((edit.step, edit.layer, edit.words) for edit in edits)
-        if known in tried:
-            continue
-        tried.add(known)
-        whole = _with_samples(edits, seen, convention)
-        if whole is None or not whole:
-            continue
-        prediction = by_rules(edited(whole), convention)
-        if reproduces(prediction, seen):
-            names = tuple(name for edit in whole for name in edit.names)
-            mistakes = "; ".join(dict.fromkeys(edit.mistake for edit in whole if edit.mistake))
-            of_loss = all(edit.step == "output_error" or EVERY in edit.words for edit in whole)
-            alone = whole[0].layer if len(whole) == 1 and not of_loss else None
-            words = whole[0].words if len(whole) == 1 else together(whole, layers)
-            several = len({edit.words for edit in whole}) > 1 or any(", number " in edit.words for edit in whole)
-            yield Explanation(names, words, mistakes, alone, prediction, several, of_loss)
+        if edits and known not in tried and (found := _proved(edits, seen, convention, layers)) is not None:
+            yield found
             return
+        tried.setdefault(known, edits)
+    for edits in islice(tried.values(), PROOFS):
+        whole = _with_samples(edits, seen, convention)
+        if whole and whole != edits and (found := _proved(whole, seen, convention, layers)) is not None:
+            yield found
+            return
+
+
+def _proved(whole: Edits, seen: Evidence, convention: Convention, layers: int) -> Explanation | None:
+    """The explanation that these edits are, if the reference with them reproduces every number."""
+    if _wrong_places(whole, seen, convention):
+        return None
+    prediction = by_rules(edited(whole), convention)
+    if not reproduces(prediction, seen):
+        return None
+    names = tuple(name for edit in whole for name in edit.names)
+    mistakes = "; ".join(dict.fromkeys(edit.mistake for edit in whole if edit.mistake))
+    of_loss = all(edit.step == "output_error" or EVERY in edit.words for edit in whole)
+    alone = whole[0].layer if len(whole) == 1 and not of_loss else None
+    words = whole[0].words if len(whole) == 1 else together(whole, layers)
+    several = len({edit.words for edit in whole}) > 1 or any(", number " in edit.words for edit in whole)
+    return Explanation(names, words, mistakes, alone, prediction, several, of_loss)
 
 
 # ------------------------------------------------------------------------------------------- what is seen
@@ -300,7 +312,7 @@ def _factor(views: Sequence[View], right: Sequence[Matrix | None], seen: Sequenc
     one = np.concatenate([s.ravel() for s in seen])
     other = np.concatenate([np.asarray(r).ravel() for r in right])
     factor = snapped(ratio(one, other), views[0].near * SHORT)
-    if factor in (0.0, 1.0):
+    if factor in (0.0, 1.0) or np.count_nonzero(one) < TELLING:
         return None
     fits = all(alike(s, factor * np.asarray(r), v.near) for r, s, v in zip(right, seen, views, strict=True))
     return factor if fits else None
@@ -389,6 +401,8 @@ def _deltas(views: Sequence[View], k: int, convention: Convention) -> Iterator[t
             yield (), list(zip(expected, right, strict=True))
             return
     yield from _edited_deltas(views, k, step, last, convention, options, right, expected)
+    if any(view.biases[k] is None for view in views) or not options:
+        yield (), list(zip(expected, right, strict=True))  # what δ was does not show for sure: it may be right
 
 
 def _edited_deltas(
@@ -403,6 +417,7 @@ def _edited_deltas(
     known: list[Callable[[], Iterator[tuple[Edits, Deltas]]]] = [
         lambda: _by_outputs(views, k, convention, options, constants=False) if last else iter(()),
         lambda: _by_formulas(views, k, step, last, convention, options, right),
+        lambda: _by_another_activation(views, k, convention, options) if last else iter(()),
         lambda: _by_outputs(views, k, convention, options, constants=True) if last else iter(()),
         lambda: _by_powers(views, k, step, right, options),
     ]
@@ -498,7 +513,7 @@ def _same_but_for(made: Array, wanted: Array, near: Array, unit: float) -> float
     with np.errstate(all="ignore"):
         if (np.abs(made - wanted) <= near).all():
             return 1.0
-        exact = ratio(wanted, made)
+        exact = ratio(wanted, made) if np.count_nonzero(wanted) >= TELLING else 0.0
         if not (exact and (np.abs(exact * made - wanted) <= near).all()):
             return None
         factor = snapped(exact, unit * SHORT)
@@ -516,7 +531,7 @@ def _powers(
         for q in ("pre_activations", "activations")
     )
     with np.errstate(all="ignore"):
-        columns = [np.broadcast_to(f(z, a, activation.derivative, ARRAYS.functions), z.shape)[0] for _, f in FACTORS]
+        columns = [np.broadcast_to(f(z, a, activation, ARRAYS.functions), z.shape)[0] for _, f in FACTORS]
         for powers in _exponents(len(FACTORS), MOST_FACTORS):
             slope = error * np.prod([c**n for c, n in zip(columns, powers, strict=True)], axis=0)
             factor = _same_but_for(slope, wanted, near, views[0].near)
@@ -665,6 +680,37 @@ def _by_outputs(
                 return
 
 
+def _by_another_activation(
+    views: Sequence[View], k: int, convention: Convention, options: Sequence[Sequence[Array]]
+) -> Iterator[tuple[Edits, Deltas]]:
+    """Another activation of the last layer, in both passes."""
+    own = views[0].scope.layers[k].activation
+    for other in (*ACTIVATIONS.values(), *MORE_ACTIVATIONS.values()):
+        if other.name == own.name:
+            continue
+        words = f"computes {other.name} and its derivative, where {own.name} belongs"
+        forward = Edit("activation", k, words, lambda s, other=other: s.ar.activate(other, s.arguments[1]))
+        slope = Edit("output_delta", k, words, partial(_through, other))
+        changed = [view.copy() for view in views]
+        for view in changed:
+            view.scope.values["activations", k] = _tried(view.scope, "activation", k, forward.formula)
+        errors = [_error(view, k, True, convention, None) for view in changed]
+        deltas = [_delta(view, k, "output_delta", e, slope.formula) for view, e in zip(changed, errors, strict=True)]
+        for seen in options:
+            if _all_alike(views, seen, deltas):
+                for view, that in zip(views, changed, strict=True):
+                    view.scope.values.update(that.scope.values)
+                yield (forward, slope), [(s, e) for s, e in zip(seen, errors, strict=True) if e is not None]
+                return
+
+
+def _through(activation: Activation, scope: Scope) -> Matrix:
+    """δ by another activation's derivative."""
+    _, z, a, error = scope.arguments
+    d = activation.derivative
+    return scope.ar.elementwise(lambda z, a, e, fn: e * d(z, a, fn), z, a, error)
+
+
 def _last_deltas(
     views: Sequence[View], k: int, convention: Convention
 ) -> tuple[list[Array | None], list[Array | None]]:
@@ -697,7 +743,7 @@ def _solved_by_deltas(
 
 def _with_samples(edits: Edits, seen: Evidence, convention: Convention) -> Edits | None:
     """The edits, and those that show on several samples alone; None where these are not explained."""
-    several = [pair for pair in seen if pair[0].batch > 1]
+    several = seen  # single samples among them: they are dropped, and divided by, as others are
     wrong = _wrong_places(edits, several, convention)
     if not wrong:
         return edits

@@ -195,6 +195,9 @@ def _derivative_of(loss: Loss) -> Callable[[Scope, float], Matrix | None]:
     return error
 
 
+UNITS = 8  # above, of which one alone may be used
+
+
 def hidden_errors() -> Iterator[Entry]:
     """Entries of ∂E/∂a of a hidden layer."""
 
@@ -246,11 +249,8 @@ def hidden_errors() -> Iterator[Entry]:
     for name in FORMATS:
         yield entry(f"has the weights in {name} on the way back", partial(_rounded, name=name, weights=True))
         yield entry(f"has δ of the layer above in {name} on the way back", partial(_rounded, name=name, weights=False))
-    for where in (0, -1):
-        yield entry(
-            f"takes its error from the {'first' if where == 0 else 'last'} unit above alone",
-            partial(_one_unit, unit=where),
-        )
+    for where, name in ((0, "the first unit"), (-1, "the last unit"), *((k, f"unit {k + 1}") for k in range(1, UNITS))):
+        yield entry(f"takes its error from {name} above alone", partial(_one_unit, unit=where))
     yield Entry(
         "hidden_error", "uses weights that are updated already, by {c} of their gradient", _updated_above,
         _fitted_update, "update and delta in one loop",
@@ -274,7 +274,7 @@ def _rounded(scope: Scope, name: str, weights: bool) -> Matrix:
 def _one_unit(scope: Scope, unit: int) -> Matrix | None:
     _, delta = scope.arguments
     batch, units = scope.ar.shape(delta)
-    if units == 1:
+    if units == 1 or unit >= units:
         return None
     kept = scope.ar.lift([[1.0 if j == unit % units else 0.0 for j in range(units)]] * batch)
     return RULES.hidden_error(scope.above(), scope.ar.elementwise(lambda d, k, fn: d * k, delta, kept), scope.ar)
@@ -293,11 +293,12 @@ def _fitted_update(scope: Scope, seen: Array) -> float:
 
 # Of which powers a slope may be made: |z| and 1 ± a among them, as people write derivatives from memory.
 FACTORS: tuple[tuple[str, Elementwise], ...] = (
-    ("a", lambda z, a, d, fn: a),
-    ("(1 − a)", lambda z, a, d, fn: 1 - a),
-    ("(1 + a)", lambda z, a, d, fn: 1 + a),
-    ("z", lambda z, a, d, fn: z),
-    ("f′(z)", lambda z, a, d, fn: d(z, a, fn)),
+    ("a", lambda z, a, f, fn: a),
+    ("(1 − a)", lambda z, a, f, fn: 1 - a),
+    ("(1 + a)", lambda z, a, f, fn: 1 + a),
+    ("z", lambda z, a, f, fn: z),
+    ("f′(z)", lambda z, a, f, fn: f.derivative(z, a, fn)),
+    ("f′(a)", lambda z, a, f, fn: f.derivative(a, f.value(a, fn), fn)),
 )
 MOST_FACTORS = 4  # in one product
 
@@ -306,13 +307,12 @@ def product_of_powers(step: str, powers: Sequence[int], factor: float, activatio
     """δ with c · aⁱ(1 − a)ʲ(1 + a)ᵏzˡf′(z)ᵐ for f′(z)."""
     words = "".join(text + ("" if n == 1 else _power(n)) for (text, _), n in zip(FACTORS, powers, strict=True) if n)
     own = f"{activation.name}'s derivative{FORMULAS.get(activation.name, '')}"
-    d = activation.derivative
 
     def slope(z: Number, a: Number, _: Number, fn: Functions) -> Number:
         product: Number = fn.constant(factor) if factor != 1 else 1
         for (_text, formula), n in zip(FACTORS, powers, strict=True):
             for _ in range(n):
-                product = product * formula(z, a, d, fn)
+                product = product * formula(z, a, activation, fn)
         return product
 
     return Entry(

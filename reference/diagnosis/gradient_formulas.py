@@ -148,6 +148,10 @@ def _rounded(s: Scope, name: str, operand: int) -> Matrix:
     return RULES.weight_gradient(*operands, s.ar)
 
 
+def _rounded_sum(s: Scope, name: str) -> Matrix:
+    return RULES.bias_gradient(in_format(s.arguments[0], name, s), s.ar)
+
+
 def _sloped(s: Scope) -> Matrix:
     activation = s.layers[s.layer].activation
     if activation is SOFTMAX:
@@ -236,6 +240,8 @@ def bias_gradients() -> Iterator[Entry]:
         return s.ar.matmul(s.right(), s.ar.ones(units, units))
 
     yield entry("leaves the bias gradient at zero", lambda s: zeros(s.right(), s.ar))
+    for name in FORMATS:
+        yield entry(f"has δ in {name} in the bias gradient", partial(_rounded_sum, name=name))
     yield entry("drops the first sample from the bias gradient, be it the only one", _without_first)
     yield entry("drops the last sample from the bias gradient, be it the only one", _without_last)
     yield entry(
@@ -356,18 +362,52 @@ def over_samples(step: str) -> Iterator[Entry]:
         return formula
 
     yield Entry(step, f"divides {what} by the number of samples once too often", divided(lambda n: n))
+    yield Entry(step, f"divides {what} by the number of samples plus one", divided(lambda n: (n + 1) / n))
+    yield Entry(
+        step, f"divides {what} by n − 1, the number of samples less one, or by 1", divided(lambda n: max(n - 1, 1) / n)
+    )
+    yield Entry(step, f"divides {what} by the number of samples plus one, once too often", divided(lambda n: n + 1))
     yield Entry(step, f"does not divide {what} by the number of samples", divided(lambda n: 1 / n))
     yield Entry(step, f"divides {what} by the number of samples twice too often", divided(lambda n: n * n))
     yield entry(f"uses the last sample alone for {what}", only(-1))
     yield entry(f"uses the first sample alone for {what}", only(0))
     yield entry(f"drops the last sample from {what}", without(-1))
     yield entry(f"drops the first sample from {what}", without(0))
+    yield entry(f"drops the first sample from {what}, be it the only one", lambda n: [float(i > 0) for i in range(n)])
+    yield entry(
+        f"drops the last sample from {what}, be it the only one", lambda n: [float(i < n - 1) for i in range(n)]
+    )
+    yield entry(f"drops the middle sample from {what}", lambda n: [float(i != n // 2) for i in range(n)])
+    for by, whose in ((1, "next"), (-1, "previous")):
+        yield Entry(step, f"takes the {whose} sample's {SHIFTED[step]}", partial(_rolled, by=by))
     for k in (1, 2):
         yield entry(f"drops sample {k + 1} from {what}", without_one(k))
         yield entry(f"uses sample {k + 1} alone for {what}", one_alone(k))
     yield Entry(step, f"divides {what} by the number of samples less one", divided(lambda n: max(n - 1, 1)))
     if step == "weight_gradient":
         yield Entry(step, "pairs each delta with the next sample's activations", _shifted)
+
+
+SHIFTED = {
+    "weight_gradient": "δ in the weight gradient",
+    "bias_gradient": "δ in the bias gradient",
+    "output_error": "∂E/∂o",
+    "output_delta": "δ",
+    "hidden_delta": "δ",
+}
+
+
+def _rolled(s: Scope, _: float, by: int) -> Matrix:
+    """The rule on δ, or its result, with the samples in a cycle."""
+    if s.step == "weight_gradient":
+        delta, received = s.arguments
+        return RULES.weight_gradient(_cycle(s, delta, by), received, s.ar)
+    return s.right() if s.step == "bias_gradient" else _cycle(s, s.right(), by)
+
+
+def _cycle(s: Scope, matrix: Matrix, by: int) -> Matrix:
+    batch, _ = s.ar.shape(matrix)
+    return picked([(i + by) % batch for i in range(batch)], matrix, s.ar)
 
 
 def _shifted(s: Scope, _: float) -> Matrix:

@@ -135,7 +135,8 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
     for name, kinds in DOWNCASTS.items():
         if PROFILES[name].multiply.digits >= declared.multiply.digits:
             continue
-        all_of_it = _in_format(evidence, name)
+        narrower = PROFILES[name].storage.digits < declared.storage.digits
+        all_of_it = narrower and _in_format(evidence, name)
         for fault in kinds:
             touched = touched_layers(fault, case)
             layers = [k for k in touched if _may_show(evidence, fault, k, name)]
@@ -173,7 +174,7 @@ def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float
 
 
 # A tenth of that would be chance among so many numbers; honest code rounds most operands as the reference does.
-CORRELATED = 0.3
+CORRELATED = 0.5
 
 
 def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundoff: float) -> bool:

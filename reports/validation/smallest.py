@@ -52,7 +52,8 @@ def _farthest_out(
     judge(case, answer, rules=convention.rules())  # raises where the answer cannot be judged at all
     bounds = right(convention)(case, BoundedArithmetic(PROFILES[answer.precision]))
     assert bounds is not None
-    for place, array in observed(answer):
+    backwards = sorted(observed(answer), key=lambda entry: (-(entry[0].layer or 0), "bias" not in entry[0].quantity))
+    for place, array in backwards:  # in the order of computing: the first that is wrong
         got, bound = as_matrix(place, array).astype(np.float64), bounds[place]
         if bound.holds(got).all():
             continue

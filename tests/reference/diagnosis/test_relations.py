@@ -100,7 +100,7 @@ def test_one_sample_in_the_middle_for_all() -> None:
         scale = case.batch  # the mean is taken over all
         evidence.append((case, shown(([w / scale for w in weights], [b / scale for b in biases]))))
     evidence = [pair for pair in evidence if pair[0].batch != 2]
-    assert said(evidence) == ["uses sample 3 alone"]
+    assert said(evidence) == ["uses sample 3 alone for ∂E/∂o"]
 
 
 def test_gradients_of_the_call_before_and_their_sum() -> None:
