@@ -106,7 +106,7 @@ def _verified(
 
 NOT_TAKEN = {
     "MODULE:FUNCTION": ("once", "hello", "jobs"),
-    "--command": ("returns", "orientation", "sign", "decay", "optimizer"),
+    "--command": ("returns", "orientation", "sign", "decay", "optimizer", "targets"),
 }
 
 

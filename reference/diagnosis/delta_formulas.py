@@ -31,6 +31,7 @@ IN_PLACE_OF_SLOPE: tuple[tuple[str, Elementwise], ...] = (
     ("z(1 − z)", lambda z, a, e, fn: z * (1 - z)),
     ("a(1 + a)", lambda z, a, e, fn: a * (1 + a)),
     ("|a|", lambda z, a, e, fn: fn.absolute(a)),
+    ("1 above zero and a below", lambda z, a, e, fn: fn.step(z) + (1 - fn.step(z)) * a),
     ("1 where z is negative", lambda z, a, e, fn: fn.step(-z)),
 )
 OF_ERROR: tuple[tuple[str, Elementwise], ...] = (

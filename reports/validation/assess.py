@@ -6,14 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...reference.diagnosis import Convention, Declared, Evidence, diagnose, of_calls, read_off
+from ...reference.diagnosis import (
+    Convention,
+    Declared,
+    Diagnosis,
+    Evidence,
+    Explanation,
+    diagnose,
+    of_calls,
+    read_off,
+    reproduces,
+)
 from ...reference.judging import SEVERITY, Place, Verdict
+from ...reference.judging import observed as shown_by
 from ..documents import Report, Subject
 from .asking import Repeat
 from .explaining import explained, reported, unrecognised
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suits
 from .reach import Judged, condition, covered
-from .wording import because, inferred_words, peculiar, steps, verdict_of_each
+from .wording import because, clipped, inferred_words, peculiar, steps, verdict_of_each
 
 FEW = 4  # conventions, that are tried before anything is read off
 CONDITIONAL_NEEDED = 3  # of them, for an explanation to be one: fewer prove little
@@ -172,18 +183,32 @@ def _wrong_at_times(
         depth = len(wrong[0][0].layers)  # of one network at a time
         evidence = [(case, o) for case, o, _ in wrong if len(case.layers) == depth][:CONDITIONAL_DIAGNOSED]
         if len(evidence) >= CONDITIONAL_NEEDED:
-            diagnosis = diagnose(evidence, convention.for_layers(depth))
+            diagnosis = _of_all(diagnose(evidence, convention.for_layers(depth)), wrong, depth)
         said += (
             [f"there, {line}" for line in because(diagnosis, convention)]
             if diagnosis is not None and diagnosis.explanations
             else []
         )
-        said += peculiar(evidence)
+        said += [*clipped(wrong), *peculiar(evidence)]
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"else: {words}; {subject.stored}.")
     kind = [f"kind of data: {wrong[0][0].note}"] if wrong[0][0].note else []
     details = (*kind, *steps(wrong))
     return Report("wrong", None, (*findings, *said), None, diagnosis, strict, details, verdict_of_each(judged))
+
+
+def _of_all(diagnosis: Diagnosis, wrong: Judged, depth: int) -> Diagnosis:
+    """The explanations of a few wrong answers that explain all of them of that depth."""
+    every = [(case, o) for case, o, _ in wrong if len(case.layers) == depth]
+
+    def explains(explanation: Explanation) -> bool:
+        try:
+            return explanation.prediction is not None and reproduces(explanation.prediction, every)
+        except KeyError:  # it was read off other networks, and says nothing of this one
+            return False
+
+    kept = [explanation for explanation in diagnosis.explanations if explains(explanation)]
+    return Diagnosis(tuple(kept), sum(array.size for _, o in every for _, array in shown_by(o)))
 
 
 def _wrong(

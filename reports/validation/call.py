@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,7 +30,10 @@ ORIENTATIONS = ("units_by_inputs", "inputs_by_units")
 
 @dataclass(frozen=True)
 class Call:
-    """How a function is to be called: what it returns, how it stores weights, in what arrays it wants its numbers."""
+    """How a function is to be called: what it returns, how it stores weights, in what arrays it wants its numbers.
+
+    classes: whether targets are the numbers of classes, one per sample, instead of rows
+    """
 
     function: Callable[..., Any] | Elsewhere
     returns: str
@@ -37,6 +41,7 @@ class Call:
     bias: str | Sequence[bool]
     arrays: str
     timeout: float | None
+    classes: bool = False
 
     @property
     def column(self) -> int | None:
@@ -75,6 +80,8 @@ class Call:
         weights = [_given(matrix, case.dtype, self, transpose=True) for matrix in matrices]
         biases = [None if vector is None else _given(vector, case.dtype, self) for vector in vectors]
         inputs, targets = (_given(np.array(rows), case.dtype, self) for rows in (case.inputs, case.targets))
+        if self.classes:
+            targets = _classes(np.array(case.targets), self)
         arguments = [weights, biases, inputs, targets]
         if self.returns == "updated":
             arguments.append(case.learning_rate)
@@ -106,27 +113,30 @@ def how_to_call(
     orientation: str | None,
     dtype: str,
     timeout: float | None,
+    classes: Sequence[bool] = (False, True),
 ) -> tuple[Call | None, str]:
     """The first way of calling that gives an answer of the right shapes; else what was wrong with the first answer.
 
     A function that takes biases in the first column of its weights takes them in the last: see `alternatives`.
     """
     problems: list[Unanswered] = []
-    for arrays in ("numpy", "list", "torch"):
-        for where in (orientation,) if orientation else ORIENTATIONS:
-            for form in (bias,) if bias is not None else INFERRED_BIASES:
-                call = Call(function, returns, where, form, arrays, timeout)
-                (case, *_) = probes(networks[0], (4,), form, dtype, 0)
-                try:
-                    call.observe(case)
-                except ModifiedInputs:
-                    return call, ""
-                except Unanswered as error:
-                    problems.append(error)
-                    if isinstance(error.__cause__, TimeUp):
-                        return None, str(problems[0])
-                    continue
-                return call, ""
+    wheres = (orientation,) if orientation else ORIENTATIONS
+    forms = (bias,) if bias is not None else INFERRED_BIASES
+    for of_classes, arrays, where, form in product(classes, ("numpy", "list", "torch"), wheres, forms):
+        if of_classes and networks[0][-1] == 1:
+            continue
+        call = Call(function, returns, where, form, arrays, timeout, of_classes)
+        (case, *_) = probes(networks[0], (4,), form, dtype, 0)
+        try:
+            call.observe(case)
+        except ModifiedInputs:
+            return call, ""
+        except Unanswered as error:
+            problems.append(error)
+            if isinstance(error.__cause__, TimeUp):
+                return None, str(problems[0])
+            continue
+        return call, ""
     return None, str(next((p for p in problems if isinstance(p, Misshapen)), problems[0]))
 
 
@@ -154,6 +164,18 @@ def _given(array: Array, dtype: str, call: Call, transpose: bool = False) -> Any
             raise Unanswered("it wants neither NumPy arrays nor lists, and torch is not installed") from None
         return torch.from_numpy(array)
     return array
+
+
+def _classes(targets: Array, call: Call) -> Any:
+    """The class of each row: where its largest target is."""
+    found = targets.argmax(axis=1)
+    if call.arrays == "list":
+        return found.tolist()
+    if call.arrays == "torch":
+        import torch
+
+        return torch.from_numpy(found)
+    return found
 
 
 def _called(function: Callable[..., Any], arguments: list[Any]) -> Any:

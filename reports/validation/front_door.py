@@ -14,6 +14,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ...adapters.adapter import Unanswered
 from ...adapters.protocol import printable
 from ...reference.activations import Activation
@@ -24,6 +26,7 @@ from ...reference.diagnosis import (
     NETWORKS,
     Convention,
     Declared,
+    Diagnosis,
     candidates,
     diagnose,
     probes,
@@ -45,6 +48,8 @@ from .wording import because, steps
 __all__ = ["Report", "WrongGradients", "assert_gradients", "verify"]
 
 RETURNS = ("gradients", "updated", "outputs")
+TARGETS = {"rows": False, "classes": True}
+TAKES_CLASSES = "it takes the largest target of each row, so that it was asked with one-hot targets alone."
 SIGNS = {"positive": False, "negative": True}
 UPDATES = {"batch": False, "online": True}
 CASES = ("standard", "few", "many")
@@ -73,6 +78,7 @@ def verify(
     sign: str | None = None,
     decay: float | None = None,
     optimizer: str | None = None,
+    targets: str | None = None,
 ) -> Report:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
@@ -85,6 +91,7 @@ def verify(
     sizes: units per layer, the inputs first; 3-4-2 and 3-3-3 if None
     activations, loss, reduction, bias, orientation: declared conventions. What is None is found out, and said
         activations: names, with constants ("leaky_relu(0.2)"), or a `bp.Activation` of one's own
+    targets: "rows", or "classes" for the number of each sample's class; found out if None
     sign: "positive", or "negative" where minus the gradient is meant, which is never taken for granted
     decay: of a penalty decay/2 · Σw² in the loss; 0 for none
     optimizer: of returns="updated": steps are taken one after the other, with the function's own state, and judged as
@@ -98,6 +105,7 @@ def verify(
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
     """
     _check_names(returns, dtype, cases, orientation, bias, updates)
+    _check_of_loss(targets, sign, decay)
     declared_timeout(timeout)
     rate = declared_learning_rate(learning_rate)
     if learning_rate is not None and returns != "updated":
@@ -123,7 +131,6 @@ def verify(
     networks = [network_sizes(sizes)] if sizes is not None else [(3, 4, 2), (3, 3, 3)]
     signs = (False, True) if returns == "gradients" else (False,)
     if sign is not None:
-        one_of("sign", sign, SIGNS)
         signs = (SIGNS[sign],)
     online = tuple(UPDATES[name] for name in ([updates] if updates else UPDATES)) if returns == "updated" else (False,)
     if returns == "outputs":
@@ -134,14 +141,7 @@ def verify(
         raise InvalidInput(
             f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
         )
-    if decay is not None:
-        if not (isinstance(decay, (int, float)) and math.isfinite(decay)):
-            raise InvalidInput(f"decay: expected a finite number, 0 for none; got {decay!r}.")
-        conventions = [
-            replace(c, decay=float(decay), decays_biases=b)
-            for c in conventions
-            for b in (False, True)[: 1 + bool(decay)]
-        ]
+    conventions = _with_decay(conventions, decay)
     common = in_common(conventions)
     said = Declared(
         common.activations if activations is not None else None,
@@ -156,7 +156,8 @@ def verify(
     if all(known_loss("loss", convention.loss).targets == DISTRIBUTION for convention in conventions):
         others = tuple(network for network in others if network[-1] > 1)
     with _where(function, isolated, timeout) as asked:
-        call, problem = how_to_call(asked, returns, networks, bias, orientation, dtype, timeout)
+        of_classes = TARGETS.values() if targets is None else (TARGETS[targets],)
+        call, problem = how_to_call(asked, returns, networks, bias, orientation, dtype, timeout, tuple(of_classes))
         if call is None:
             return Report("unanswered", None, (problem,), None, strict=strict)
         # of several rates, a step that leaves the rate out is told from one that has a factor
@@ -165,13 +166,37 @@ def verify(
             replace(q, case=replace(q.case, learning_rate=rates[k % len(rates)] if returns == "updated" else None))
             for k, q in enumerate(questions_for(networks, others, declared, call.bias, dtype, cases))
         ]
+        if call.classes:
+            questions = [replace(q, case=one_hot(q.case)) for q in questions]
         reports = []
         for way in alternatives(call, bias):
             report = _reported(way, questions, conventions, strict, said)
             if report.ok:
                 return report
             reports.append(report)
+        if targets is None and not call.classes and _may_take_classes(reports[0], conventions):
+            hot = [replace(q, case=one_hot(q.case)) for q in questions]
+            report = _reported(call, hot, conventions, strict, said)
+            if report.ok:
+                return replace(report, findings=(TAKES_CLASSES, *report.findings))
     return min(reports, key=lambda report: not (report.diagnosis and report.diagnosis.explanations))
+
+
+def one_hot(case: Case) -> Case:
+    """The case with 1 for the largest target of each row, and 0 for the others; of one output as it is."""
+    rows = np.array(case.targets)
+    if rows.shape[1] == 1:
+        return case
+    hot = np.zeros_like(rows)
+    hot[np.arange(len(rows)), rows.astype(float).argmax(axis=1)] = 1
+    return replace(case, targets=hot)
+
+
+def _may_take_classes(report: Report, conventions: Sequence[Convention]) -> bool:
+    """Whether numbers that nothing explains may be those of a function that takes classes."""
+    unexplained = report.diagnosis is not None and report.diagnosis == Diagnosis((), 0)
+    classes = any(known_loss("loss", c.loss).targets == DISTRIBUTION for c in conventions)
+    return report.verdict in ("wrong", "unrecognised") and unexplained and classes
 
 
 def others_than(
@@ -234,6 +259,22 @@ def questions_for(
         return "batches of 1" if case.batch == 1 != batch and batch is not None else None
 
     return [Question(case, scope(case)) for case in asked]
+
+
+def _with_decay(conventions: Sequence[Convention], decay: float | None) -> list[Convention]:
+    """The conventions with a declared penalty, on the weights alone and on all parameters."""
+    if not decay:
+        return list(conventions)
+    return [replace(c, decay=float(decay), decays_biases=biases) for c in conventions for biases in (False, True)]
+
+
+def _check_of_loss(targets: str | None, sign: str | None, decay: float | None) -> None:
+    if targets is not None:
+        one_of("targets", targets, TARGETS)
+    if sign is not None:
+        one_of("sign", sign, SIGNS)
+    if decay is not None and not (isinstance(decay, (int, float)) and math.isfinite(decay)):
+        raise InvalidInput(f"decay: expected a finite number, 0 for none; got {decay!r}.")
 
 
 def _check_names(

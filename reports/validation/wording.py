@@ -59,6 +59,14 @@ def steps(judged: Judged) -> list[str]:
     return []
 
 
+def clipped(wrong: Judged) -> list[str]:
+    """What is said where every wrong number has one size."""
+    sizes = {abs(e.got) for *_, judgement in wrong for c in judgement.wrong for e in c.worst}
+    if len(sizes) != 1 or not np.isfinite(size := sizes.pop()) or not size:
+        return []
+    return [f"every wrong number is {size:.6g} or −{size:.6g}: gradients are clipped there."]
+
+
 def peculiar(observed: Evidence) -> list[str]:
     """What can be said of numbers that nothing explains."""
     numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
