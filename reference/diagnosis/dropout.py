@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ..activations import SOFTMAX
 from ..backprop import RULES
-from .by_steps import SHORT, View, alike, views_of
 from .conventions import Convention
 from .explanation import ARRAYS, Evidence
 from .scope import done
+from .single_samples import SHORT, View, alike, views_of
 from .vocabulary import ratio, snapped
 
 Array = NDArray[np.float64]

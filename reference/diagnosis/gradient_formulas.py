@@ -144,8 +144,8 @@ def _without_last(s: Scope) -> Matrix:
 
 def _rounded(s: Scope, name: str, operand: int) -> Matrix:
     """The weight gradient with one operand in a narrower format."""
-    operands = [in_format(m, name, s) if i == operand else m for i, m in enumerate(s.arguments)]
-    return RULES.weight_gradient(*operands, s.ar)
+    delta, received = (in_format(m, name, s) if i == operand else m for i, m in enumerate(s.arguments))
+    return RULES.weight_gradient(delta, received, s.ar)
 
 
 def _rounded_sum(s: Scope, name: str) -> Matrix:

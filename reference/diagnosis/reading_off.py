@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from ..activations import ACTIVATIONS, SOFTMAX, Activation, softmax_delta
 from ..backprop import RULES, Objective
-from ..case import Case, InvalidInput
+from ..case import Case
 from ..losses import DISTRIBUTION, LOSSES
 from ..more_activations import MORE_ACTIVATIONS, activation_named
 from ..more_losses import MORE_LOSSES, loss_named
 from ..numbers import Matrix
-from .by_steps import SHORT, View, alike, left_factor, shows, views_of
 from .conventions import REDUCTIONS, Convention
 from .explanation import ARRAYS, Evidence
 from .scope import done
+from .single_samples import SHORT, View, alike, left_factor, shown_activations, shows, views_of
 from .vocabulary import ratio, snapped
 
 Array = NDArray[np.float64]
@@ -187,7 +187,7 @@ def _candidates(views: Sequence[View], k: int, declared: Declared) -> Iterator[N
     else:
         yield from (*ACTIVATIONS, *MORE_ACTIVATIONS)
     z = np.concatenate([view.scope.values["pre_activations", k].ravel() for view in views])
-    a = [_shown(view, k) for view in views]
+    a = [shown_activations(view, k) for view in views]
     if any(part is None for part in a):
         return
     values = np.concatenate([part.ravel() for part in a if part is not None])
@@ -198,15 +198,6 @@ def _candidates(views: Sequence[View], k: int, declared: Declared) -> Iterator[N
                 constants = solve(z, values)
             if constants and all(np.isfinite(c) and c != 0 for c in constants):
                 yield f"{family}({', '.join(repr(snapped(c, near)) for c in constants)})"
-
-
-def _shown(view: View, k: int) -> Array | None:
-    """The activations that the layer above's gradients show, by the biases' δ; None where there is none."""
-    delta, gradient = view.biases[k + 1], view.weights[k + 1]
-    if delta is None or not delta.any():
-        return None
-    size = float((delta * delta).sum())
-    return np.asarray(delta @ gradient / size)
 
 
 def _leaky(z: Array, a: Array) -> tuple[float, ...]:
@@ -384,6 +375,3 @@ def tried(loss: bool) -> str:
         if loss
         else ""
     )
-
-
-__all__ = ["Declared", "InvalidInput", "nearly_read_off", "read_off", "tried"]

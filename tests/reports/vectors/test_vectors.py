@@ -90,10 +90,10 @@ def test_a_kink_in_them_is_in_the_exact_numbers_too() -> None:
     """lo and hi enclose every slope only where the exact z is 0: none may be 0 just within rounding."""
     for number, test in numbered(FOLDER).items():
         case = case_of(test.request, f"test {number}")
-        if any("relu" in layer.activation for layer in case.layers):
+        if any("relu" in str(layer.activation) for layer in case.layers):
             bounds, exact = run(case, BoundedArithmetic(PRECISIONS[case.dtype])).forward, certified(case).forward
             for layer, z, balls in zip(case.layers, bounds.pre_activations, exact.pre_activations, strict=True):
-                for i, j in np.argwhere(np.abs(z.value) <= z.error) if "relu" in layer.activation else ():
+                for i, j in np.argwhere(np.abs(z.value) <= z.error) if "relu" in str(layer.activation) else ():
                     assert balls[int(i), int(j)] == 0, number
 
 

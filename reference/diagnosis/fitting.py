@@ -1,0 +1,123 @@
+"""Entries of the vocabulary, tried on what single samples show: with their constants fitted, as edits, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..numbers import Matrix
+from .scope import Edit, Scope, done
+from .single_samples import SHORT, Array, View, alike
+from .vocabulary import Entry, Placed, ratio, snapped, times
+
+EVERY = "every gradient"
+TELLING = 3  # numbers, of which fewer do not show a constant ratio
+
+
+def formula_of(entry: Entry, constant: Any, scope: Scope) -> Matrix:
+    """The entry's formula, its constant in front so that `partial` fills it in."""
+    return entry.formula(scope, constant)
+
+
+def tried(scope: Scope, step: str, k: int, formula: Any = None) -> Matrix | None:
+    """A step by a formula, or the right one if None; None where something that it needs is not there."""
+    with np.errstate(all="ignore"):
+        try:
+            return done(scope, step, k, formula)
+        except KeyError:
+            return None
+
+
+def factor_of(views: Sequence[View], right: Sequence[Matrix | None], seen: Sequence[Array]) -> float | None:
+    """One constant factor between what was seen and what should have been, in all views; not 1."""
+    if any(r is None or r.shape != s.shape for r, s in zip(right, seen, strict=True)):
+        return None
+    one = np.concatenate([s.ravel() for s in seen])
+    other = np.concatenate([np.asarray(r).ravel() for r in right])
+    factor = snapped(ratio(one, other), views[0].near * SHORT)
+    if factor in (0.0, 1.0) or np.count_nonzero(one) < TELLING:
+        return None
+    fits = all(alike(s, factor * np.asarray(r), v.near) for r, s, v in zip(right, seen, views, strict=True))
+    return factor if fits else None
+
+
+def scaled_step(step: str, k: int, factor: float, what: str) -> Edit:
+    """The right rule times a constant."""
+    return Edit(step, k, f"multiplies {what} by {as_fraction(factor)}", lambda s: times(s.right(), factor, s))
+
+
+def as_fraction(factor: float) -> str:
+    """A factor as a simple fraction, where it is one, else in digits."""
+    simple = Fraction(factor).limit_denominator(SIMPLE)
+    return str(simple).replace("-", "−") if float(simple) == factor else shown(factor)
+
+
+SIMPLE = 64  # denominators of fractions that people read
+
+
+def shown(constant: float) -> str:
+    """A constant in few digits."""
+    return f"{constant:.9g}".replace("-", "−")
+
+
+def edit_of(entry: Entry, k: int, constant: Any) -> Edit:
+    """An entry with its constant, in a layer."""
+    if isinstance(constant, Placed):
+        words = entry.words.format(at=f"number {constant.at + 1}", c=shown(constant.factor))
+    else:
+        words = entry.words.format(c=shown(constant)) if entry.fit or entry.starts else entry.words
+    return Edit(entry.step, k, words, partial(formula_of, entry, constant), (), entry.mistake)
+
+
+def fits(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -> Any:
+    """The entry's constant (0 for none) under which it gives what was seen in all views; None if it does not."""
+    constant: Any = 0.0
+    if entry.fit is not None:
+        found = [constant_of(view, k, entry, s) for view, s in zip(views, seen, strict=True)]
+        constant = agreed(found, "clips" in entry.words, views[0].near)
+        if constant is None:
+            return None
+    for view, s in zip(views, seen, strict=True):
+        value = tried(view.scope, entry.step, k, partial(formula_of, entry, constant))
+        if value is None or not alike(s, np.asarray(value), view.near):
+            return None
+    return constant
+
+
+def constant_of(view: View, k: int, entry: Entry, seen: Array) -> Any:
+    """The constant that the entry fits to what was seen in one view."""
+    fit = entry.fit
+    assert fit is not None
+    return tried(view.scope, entry.step, k, lambda scope: fit(scope, seen))
+
+
+def agreed(found: Sequence[Any], largest: bool, near: float) -> Any:
+    """One constant of those that each view gives."""
+    if any(f is None for f in found):
+        return None
+    if isinstance(found[0], Placed):
+        places = {f.at for f in found}
+        return (
+            Placed(places.pop(), snapped(float(np.median([f.factor for f in found])), near * SHORT))
+            if len(places) == 1
+            else None
+        )
+    numbers = [f for f in found if np.isfinite(f) and f != 0] or [0.0]
+    return snapped(float(max(numbers) if largest else np.median(numbers)), near * SHORT)
+
+
+def forward_by(views: Sequence[View], k: int, entry: Entry, constant: float = 0.0) -> list[View] | None:
+    """z and a of a layer with the entry in one of both; None where it has no meaning."""
+    changed = [view.copy() for view in views]
+    for view in changed:
+        for step, quantity in (("preactivation", "pre_activations"), ("activation", "activations")):
+            formula = partial(formula_of, entry, constant) if step == entry.step else None
+            value = tried(view.scope, step, k, formula)
+            if value is None:
+                return None
+            view.scope.values[quantity, k] = value
+    return changed
