@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -38,7 +39,10 @@ from flint import arb, ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import needs
+
+def needs(package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+
 
 WITH_PARAMETERS = [family.example for family in FAMILIES.values()] + ["leaky_relu(-0.5)", "leaky_relu(1.5)", "elu(2.5)"]
 NAMES = [*MORE_ACTIVATIONS, *WITH_PARAMETERS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -26,7 +27,10 @@ from flint import arb, arb_mat, ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import needs
+
+def needs(package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+
 
 NAMES = [*MORE_LOSSES, "huber(0.3)", "huber(4)"]
 DTYPES = ("float64", "float32", "bfloat16", "float16")

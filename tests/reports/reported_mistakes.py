@@ -905,7 +905,7 @@ OPEN = {
     "elu-prime-without-alpha": "wrong, and mapped, but not named",
     "huber-clipped-to-nothing": "right on some probes: told so, and not named",
 }
-OPEN_BARE = {}
+OPEN_BARE: dict[str, str] = {}
 
 HELD_OUT = tuple(replace(case, held_out=True) for case in HELD_OUT_RIGHT + HELD_OUT_WRONG)
 REPORTED = tuple(

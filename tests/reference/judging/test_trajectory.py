@@ -41,7 +41,8 @@ def walked(
     first, then = (
         replace(convention.applied(c), learning_rate=0.125) for c in probes((3, 4, 2), (4, 4), "separate", dtype, 5)
     )
-    ar, layers, memories = ArrayArithmetic(dtype), first.layers, {}
+    ar, layers = ArrayArithmetic(dtype), first.layers
+    memories: dict[tuple[str, int], Any] = {}
     evidence = []
     for number in range(1, steps + 1):
         case = replace(first if number < 4 else then, layers=layers)
@@ -50,7 +51,7 @@ def walked(
         for k, layer in enumerate(layers):
             for kind, old, g in (
                 ("w", layer.weights, found.weight_gradients[k]),
-                ("b", [layer.biases], found.bias_gradients[k]),
+                ("b", [layer.biases or ()], found.bias_gradients[k]),
             ):
                 lifted = ar.lift(old)
                 memory = memories.get((kind, k), (np.zeros_like(lifted),) * rule.remembers)

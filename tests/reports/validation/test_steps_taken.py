@@ -22,7 +22,8 @@ def gradients(weights: Any, biases: Any, inputs: Any, targets: Any) -> list[Any]
     for w, b in zip(weights, biases, strict=True):
         a.append(1 / (1 + np.exp(-(a[-1] @ w.T + b))))
     delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
-    dw, db = [], []
+    dw: list[Any] = []
+    db: list[Any] = []
     for k in reversed(range(len(weights))):
         dw.insert(0, delta.T @ a[k])
         db.insert(0, delta.sum(axis=0))
