@@ -104,8 +104,8 @@ def test_with_gradients_alone_a_wrong_delta_is_located_in_its_layer(dtype: str, 
     calls = iter(range(5))
     right = numpy_adapter._derivative
 
-    def forgets(name: Any, z: Any, a: Any) -> Any:
-        return np.ones_like(z) if 4 - next(calls) == layer else right(name, z, a)  # called from the last layer down
+    def forgets(activation: Any, z: Any, a: Any) -> Any:
+        return np.ones_like(z) if 4 - next(calls) == layer else right(activation, z, a)  # called from the last layer down
 
     numpy_adapter._derivative = forgets
     try:
