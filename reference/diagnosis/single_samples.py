@@ -18,9 +18,9 @@ from .vocabulary import snapped
 
 Array = NDArray[np.float64]
 
-NEAR = 2.0**12  # roundings of the largest number, within which a step is looked at closer; it decides nothing
+NEAR = 2.0**9  # roundings of the largest number, within which a step is looked at closer; it decides nothing
 BLURRED = 2.0**-5  # formats in which that is as much as this show no formulas
-SHORT = 2.0**-10  # of that, how near a constant must be to a short number that people write, to be taken for it
+SHORT = 2.0**-7  # of that, how near a constant must be to a short number that people write, to be taken for it
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,16 +90,18 @@ def _followed(
         yield from followed(conventions if len(conventions) > FEW else (), observed)
         return
     penalty = declared.loss is None or declared.decay is not None
+    online = {convention.online for convention in conventions}
     order = {convention: number for number, convention in enumerate(conventions)}
-    allowed = [c for c in read if c in order or _beyond(c, declared, penalty)]
+    allowed = [c for c in read if c in order or _beyond(c, declared, penalty, online)]
     allowed.sort(key=lambda c: order.get(c, len(order)))
     yield from followed([c for c in allowed if suits(c, observed)], observed)
 
 
-def _beyond(convention: Convention, declared: Declared, penalty: bool) -> bool:
+def _beyond(convention: Convention, declared: Declared, penalty: bool, online: Collection[bool]) -> bool:
     """Whether a convention that is no customary one may be followed."""
     return (
         (penalty or not convention.decay)
+        and convention.online in online
         and declared.decay in (None, convention.decay)
         and declared.reduction in (None, convention.reduction)
         and declared.loss in (None, convention.loss)
@@ -189,7 +191,7 @@ def _wrong_at_times(
             if diagnosis is not None and diagnosis.explanations
             else []
         )
-        said += [*clipped(wrong), *peculiar(evidence)]
+        said += clipped(wrong) or peculiar(evidence)
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     said.append(f"else: {words}; {subject.stored}.")
     kind = [f"kind of data: {wrong[0][0].note}"] if wrong[0][0].note else []
@@ -233,7 +235,8 @@ def _wrong(
             said = [*because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
         return reported("wrong", convention, diagnosis, said, observed, subject, strict)
     found = explained(conventions, observed, subject, declared)
-    if found is not None:
+    partly = found is not None and found[3] == "unrecognised" and subject.returns == "gradients"
+    if found is not None and not (partly and partly_followed(conventions, observed) is not None):
         convention, diagnosis, said, verdict = found
         return reported(verdict, convention, diagnosis, [*said, *findings], observed, subject, strict)
     if (at_times := partly_followed(conventions, observed)) is not None:

@@ -115,6 +115,10 @@ def _by_formulas(base: Convention, observed: Evidence, declared: Declared) -> tu
     """What formulas explain under a convention; an undeclared reduction is part of that, and no mistake."""
     diagnosis = diagnose(evidence_under(base, observed), base, [wrong_formulas])
     if declared.reduction is None and any(OVER_SAMPLES in e.words for e in diagnosis.explanations):
+        averaged = replace(base, reduction=REDUCTIONS[0])
+        named = diagnose(evidence_under(averaged, observed), averaged, [KINDS[0]])
+        if named.names:
+            return averaged, named
         for reduction in REDUCTIONS:
             other = replace(base, reduction=reduction)
             again = diagnose(evidence_under(other, observed), other, [wrong_formulas])
@@ -148,7 +152,11 @@ def _said(
     known_mistake = not of_loss and any(e.names or e.mistake for e in diagnosis.explanations)
     if undeclared and not known_mistake and subject.returns != "outputs":
         field = field_of(subject, observed)
-        if field is None or field.symmetric is not False:
+        undecided = field is None or field.symmetric is None
+        sharp = (
+            field is not None and field.symmetric is True and field.precision == "float64"
+        )  # else it sees too little
+        if sharp or (of_loss and (undecided or (field is not None and field.symmetric is True))):
             told = [*diagnosis_words(diagnosis), REPRODUCED.format(diagnosis.numbers)]
             return convention, diagnosis, [*told, *_field_words(field), MAY_BE_MEANT], "unrecognised"
         said = [*said, *_field_words(field)]
@@ -181,7 +189,9 @@ def _first_steps(evidence: Evidence, convention: Convention | None) -> Iterator[
 
 def _not_declared(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> Convention | None:
     """A convention that is followed exactly, against what was declared."""
-    if replace(declared, negative=None, bare=False) == Declared():
+    updates = observed[0][1].updated_weights is not None
+    declared_updates = updates and len({convention.online for convention in conventions}) == 1
+    if replace(declared, negative=None, bare=False) == Declared() and not declared_updates:
         return None
     read: list[Convention] = []
     for part in (
@@ -209,7 +219,12 @@ def _bases(conventions: Sequence[Convention], observed: Evidence, declared: Decl
         stepping = observed[0][1].updated_weights is not None
         first = _by_first_steps(conventions, observed) if stepping else likely(guessed, observed)[:LIKELY]
         read = [*first, *guessed]
-    found = list(dict.fromkeys(read))[:BASES] or worth_diagnosing(conventions, observed)[:LIKELY]
+    one_by_one = [c for c in conventions if c.online]
+    if all(c.online for c in conventions):
+        read = []
+    elif one_by_one:
+        read = [*read[:BASES], *worth_diagnosing(one_by_one, observed)[:LIKELY]]
+    found = list(dict.fromkeys(read))[: BASES + LIKELY] or worth_diagnosing(conventions, observed)[:LIKELY]
     if declared.decay is not None:
         found = [replace(c, decay=declared.decay) for c in found]
     return sorted(found, key=lambda c: c.negative)  # minus the gradient is the less likely

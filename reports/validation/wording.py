@@ -72,7 +72,7 @@ def peculiar(observed: Evidence) -> list[str]:
     numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
     if not np.isfinite(numbers).all():
         return [f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite."]
-    if (numbers == np.rint(numbers)).all() and np.abs(numbers).max() > 1:  # 0 and ±1 come of clipping and signs, too
+    if (numbers == np.rint(numbers)).all():
         return ["all numbers are whole: integer division, or an integer array, is on the way."]
     return []
 

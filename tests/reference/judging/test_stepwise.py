@@ -105,7 +105,9 @@ def test_with_gradients_alone_a_wrong_delta_is_located_in_its_layer(dtype: str, 
     right = numpy_adapter._derivative
 
     def forgets(activation: Any, z: Any, a: Any) -> Any:
-        return np.ones_like(z) if 4 - next(calls) == layer else right(activation, z, a)  # called from the last layer down
+        return (
+            np.ones_like(z) if 4 - next(calls) == layer else right(activation, z, a)
+        )  # called from the last layer down
 
     numpy_adapter._derivative = forgets
     try:

@@ -32,7 +32,7 @@ def tried(request: pytest.FixtureRequest) -> list[EditTrial]:
 
 
 def test_every_visible_edit_is_refused_and_hardly_one_is_explained_falsely(tried: list[EditTrial]) -> None:
-    assert [trial for trial in tried if trial.outcome in ("undetected", "failed")] == []
+    assert [trial for trial in tried if trial.missed and trial.outcome != "false"] == []
     assert sum(trial.outcome == "false" for trial in tried) <= FALSELY * len(tried)
     assert sum(trial.outcome == "described" for trial in tried) > len(tried) / 3
 
