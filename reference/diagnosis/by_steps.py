@@ -28,8 +28,8 @@ from .scope import Edit, done, edited, together
 from .single_samples import NEAR, SHORT, Array, View, alike, gradients_of, shown_activations, shows, views_of
 from .vocabulary import Entry, snapped, solved
 
-BRANCHES = 6  # formulas that a step is tried with, where several give its numbers
-CANDIDATES = 96  # sets of edits that are looked at on several samples
+BRANCHES = 4  # formulas that a step is tried with, where several give its numbers
+CANDIDATES = 24  # sets of edits that are looked at on several samples
 PROOFS = 6  # of them, to which edits are added that show on several samples alone
 
 
@@ -58,7 +58,7 @@ def wrong_formulas(seen: Evidence, convention: Convention | None) -> Iterator[Ex
 
 def _proved(whole: Edits, seen: Evidence, convention: Convention, layers: int) -> Explanation | None:
     """The explanation that these edits are, if the reference with them reproduces every number."""
-    if _wrong_places(whole, seen, convention):
+    if _wrong_places(whole, seen, convention, any_one=True):
         return None
     prediction = by_rules(edited(whole), convention)
     if not reproduces(prediction, seen):
@@ -178,7 +178,7 @@ def _with_samples(edits: Edits, seen: Evidence, convention: Convention) -> Edits
             continue
         for entry in over_samples(step):
             more = (*edits, Edit(step, k, entry.words, partial(formula_of, entry, 0.0), (), entry.mistake))
-            if not _wrong_places(more, several, convention):
+            if not _wrong_places(more, several, convention, any_one=True):
                 return more
     for place in sorted(wrong, key=lambda p: (-(p.layer or 0), p.quantity)):
         step = place.quantity.removesuffix("s")
@@ -194,11 +194,13 @@ def _with_samples(edits: Edits, seen: Evidence, convention: Convention) -> Edits
     return None if _wrong_places(edits, several, convention) else edits
 
 
-def _wrong_places(edits: Edits, several: Evidence, convention: Convention) -> set[Place]:
-    """The gradients that these edits do not give."""
+def _wrong_places(edits: Edits, several: Evidence, convention: Convention, any_one: bool = False) -> set[Place]:
+    """The gradients that these edits do not give; if `any_one`, those of the first answer that has such."""
     prediction = by_rules(edited(edits), convention)
     wrong: set[Place] = set()
     for case, observation in several:
+        if any_one and wrong:
+            break
         places = prediction(case, ARRAYS) or {}
         near = NEAR * PROFILES[observation.precision].storage.unit_roundoff
         for place, array in gradients_of(case, observation).items():
