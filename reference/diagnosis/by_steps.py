@@ -135,9 +135,9 @@ def _backward(views: Sequence[View], k: int, convention: Convention, edits: Edit
         for edit in of_weights:
             for view in known:
                 view.scope.values["weight_gradients", k] = view.weights[k]
-            of_biases: list[Edits] = [()]
-            if all(view.biases[k] is not None for view in known):
-                of_biases = _gradient_edits(known, k, "bias_gradient", [view.biases[k] for view in known])  # type: ignore[misc]
+            biases = [bias for view in known if (bias := view.biases[k]) is not None]
+            shown = len(biases) == len(known)
+            of_biases: list[Edits] = _gradient_edits(known, k, "bias_gradient", biases) if shown else [()]
             for other in of_biases:
                 yield from _backward(known, k - 1, convention, (*edits, *own, *edit, *other))
 

@@ -117,14 +117,14 @@ def edited(edits: Iterable[Edit]) -> Callable[[Case], Rules]:
 
 
 def _watched(case: Case, formulas: Mapping[tuple[str, int], Formula]) -> Rules:
-    scopes: list[Scope] = []
+    scopes: dict[str, Scope] = {}  # one, made when the first rule says in which arithmetic it runs
 
     def watched(step: str) -> Callable[..., Matrix]:
         layers = iter(layers_called(case, step))
 
         def rule(*arguments: Any) -> Matrix:
             *own, ar = arguments
-            scope = scopes[0] if scopes else scopes.append(Scope(ar)) or scopes[0]  # type: ignore[func-returns-value]
+            scope = scopes.setdefault("run", Scope(ar))
             k = next(layers)
             if step == "preactivation":
                 scope.layers[k] = own[0]

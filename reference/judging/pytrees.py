@@ -147,7 +147,8 @@ def _rebuilt(tree: Any, leaves: Iterator[Any]) -> Any:
     if isinstance(tree, Mapping):
         parts = {key: _rebuilt(part, leaves) for key, part in tree.items()}
         if not isinstance(tree, dict):
-            return type(tree)(parts)  # type: ignore[call-arg] # as all mappings that are pytrees do
+            make: Callable[[dict[Any, Any]], Any] = type(tree)  # mappings that are pytrees take a dict
+            return make(parts)
         new = copy(tree)  # a defaultdict, an OrderedDict …
         new.update(parts)
         return new

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-pytest.importorskip("numpy")
+np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.adapter import known_adapters
@@ -59,7 +59,8 @@ def test_pytorch_s_float64_hardsigmoid_has_a_slope_in_float32(dtype: str, verdic
     if judgement.wrong:
         assert judgement.wrong[0].place == Place("deltas", 0)
         element = judgement.wrong[0].worst[0]
-        assert element.got / element.expected == pytest.approx(1 + 2.98e-8, rel=1e-10)
+        sixth = float(np.float32(1) / np.float32(6))
+        assert abs(element.got - 6 * sixth * element.expected) <= element.tolerance  # the judge's own, of this number
 
 
 @as_recorded("jax")

@@ -250,13 +250,19 @@ def test_a_planted_mistake_is_seen_along_a_path_and_in_float32(fault: Any, misfi
     assert max(map(len, str(path).splitlines())) <= 80
 
 
+def uncertainty(path: PathCheck) -> float:
+    """By how much the factor of the path that knows it best may be off."""
+    return max(p.tolerance / abs(p.integral) for p in path.paths)
+
+
 def test_a_factor_of_one_ten_billionth_in_one_layer_is_seen_by_both() -> None:
     net = Net(3, "tanh", "gelu", fault=("factor", 1, 1 + 1e-10))
     field, path = net.field(blocks=LAYERS), net.path(blocks=PATH_LAYERS)
     assert field.misfits == (("layer 2",),)
     assert [p.name for p in path.paths if p.verdict == "wrong" and p.name != "everything"] == ["layer 2"]
     (layer,) = (p for p in path.paths if p.name == "layer 2")
-    assert layer.ratio == pytest.approx(1 - 1e-10, abs=1e-12)
+    assert layer.ratio is not None
+    assert abs(layer.ratio - (1 - 1e-10)) <= layer.tolerance / abs(layer.integral)  # as exactly as the path knows it
     assert path.factor is None  # no one factor makes all of it right
 
 
@@ -265,7 +271,8 @@ def test_a_factor_on_all_of_it_is_a_gradient_and_not_that_loss_s() -> None:
     assert net.field().ok
     path = net.path()
     assert path.agrees is False
-    assert path.factor == pytest.approx(1 / 1.01, abs=1e-10)
+    assert path.factor is not None
+    assert abs(path.factor - 1 / 1.01) <= uncertainty(path)
     assert "along all paths the loss changes 0.99009901 times as much" in str(path)
 
 
@@ -375,7 +382,9 @@ def test_a_format_is_found_in_the_numbers_whatever_they_are_stored_as() -> None:
 def test_one_number_is_always_a_gradient_and_the_path_still_checks_it() -> None:
     assert "single number" in bp.check_field(lambda w: 3 * w, 0.5).reason
     assert bp.check_path(lambda w: (1.5 * w * w, 3 * w), 0.5).ok
-    assert bp.check_path(lambda w: (1.5 * w * w, 2 * w), 0.5).factor == pytest.approx(1.5)
+    path = bp.check_path(lambda w: (1.5 * w * w, 2 * w), 0.5)
+    assert path.factor is not None
+    assert abs(path.factor - 1.5) <= uncertainty(path)
 
 
 def test_a_gradient_of_zeros_fits() -> None:
@@ -421,7 +430,7 @@ def test_a_flat_array_and_a_list_of_numbers_and_a_path_to_somewhere() -> None:
     path = bp.check_path(loss, np.zeros(3), np.ones(3))
     assert path.ok
     assert path.calls == 4 + 5 + 4 * 15
-    assert path.paths[0].change == pytest.approx(3 * math.e - 3 + 1)
+    assert abs(path.paths[0].change - (3 * math.e - 3 + 1)) <= path.paths[0].tolerance
     assert path.power < 1e-12
     assert bp.check_path(lambda w: (loss(w)[0], loss(w)[1] * 1.001), np.zeros(3), np.ones(3)).agrees is False
 
@@ -586,8 +595,10 @@ def test_the_deviations_allowed_are_student_s_for_a_budget_of_one_in_a_billion()
 
 def test_the_noise_is_measured_by_what_the_fit_leaves() -> None:
     rng = np.random.default_rng(0)
+    samples, noise = 500, 1e-6
     found = [
-        integral(np.sin(NODES) + 1e-6 * rng.standard_normal(len(NODES)), np.ones(len(NODES)), 1.0, 0.0).residual ** 2
-        for _ in range(500)
+        integral(np.sin(NODES) + noise * rng.standard_normal(len(NODES)), np.ones(len(NODES)), 1.0, 0.0).residual ** 2
+        for _ in range(samples)
     ]
-    assert math.sqrt(np.mean(found) / FREEDOM) == pytest.approx(1e-6, rel=0.05)
+    # a root mean square of n normal numbers is off by 1/√(2n) of itself, as a standard deviation: five of these
+    assert abs(math.sqrt(np.mean(found) / FREEDOM) / noise - 1) < 5 / math.sqrt(2 * samples * FREEDOM)
