@@ -30,7 +30,7 @@ from .vocabulary import Entry, snapped, solved
 
 BRANCHES = 4  # formulas that a step is tried with, where several give its numbers
 CANDIDATES = 24  # sets of edits that are looked at on several samples
-PROOFS = 6  # of them, to which edits are added that show on several samples alone
+PROOFS = 4  # of them, to which edits are added that show on several samples alone
 
 
 def wrong_formulas(seen: Evidence, convention: Convention | None) -> Iterator[Explanation]:
@@ -42,6 +42,7 @@ def wrong_formulas(seen: Evidence, convention: Convention | None) -> Iterator[Ex
     if not views:
         return
     layers = len(views[0].weights)
+    seen = sorted(seen, key=lambda pair: pair[0].batch)  # the smallest first: most sets of edits fail there
     tried: dict[tuple[tuple[str, int, str], ...], Edits] = {}
     for edits in islice(chain([()], _edits(views, convention)), CANDIDATES):
         known = tuple((edit.step, edit.layer, edit.words) for edit in edits)

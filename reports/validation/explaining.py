@@ -73,7 +73,7 @@ def explained(
         named = diagnose(evidence_under(convention, observed), convention, [formulas]) if len(one) <= NAMED else None
         if named is not None and named.names:
             return _said(convention, named, observed, subject, declared)
-        if known:
+        if known or declared.complete:
             break
     if one:
         return _said(*one[0], observed, subject, declared)
