@@ -40,6 +40,7 @@ SEVERAL_ROUNDINGS = 64  # of an array's largest number; a change that small is n
 
 # invisible: the edit changes no number by more than that;  within bounds: it does, but any right implementation may
 # give these numbers;  false: what is said of it fails on new probes;  failed: something was raised
+UNSEEN = ("invisible", "within bounds")  # outcomes of edits that change nothing that can be seen
 OUTCOMES = ("described", "not described", "false", "undetected", "failed", "within bounds", "invisible")
 SIXTEEN_BITS = ("float16", "bfloat16")
 

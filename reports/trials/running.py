@@ -69,32 +69,32 @@ def edits(count: int, first: int, jobs: int) -> bool:
 
 
 def table_of_edits(tried: Sequence[EditTrial]) -> tuple[list[list[str]], list[str]]:
-    """Each kind's outcomes by format, and all kinds' together; single edits before two."""
+    """How many of each kind's visible edits are described, by format, and of all kinds together; single ones first."""
     from collections import Counter
 
     from ...reference.numbers import PRECISIONS
-    from .edit_trials import OUTCOMES
+    from .edit_trials import UNSEEN
 
     counts = Counter((kind, t.dtype, t.outcome) for t in tried for kind in (t.kind, "all"))
     dtypes = [dtype for dtype in PRECISIONS if any(t.dtype == dtype for t in tried)]
     kinds = [*sorted({t.kind for t in tried}, key=lambda kind: (kind.startswith("two"), kind)), "all"]
-    rows = [[kind, *(" / ".join(str(counts[kind, d, o]) for o in OUTCOMES) for d in dtypes)] for kind in kinds]
-    return rows, [f"edit: {' / '.join(OUTCOMES)}", *dtypes]
+
+    def described(kind: str, dtype: str) -> str:
+        visible = sum(n for (k, d, o), n in counts.items() if (k, d) == (kind, dtype) and o not in UNSEEN)
+        return f"{counts[kind, dtype, 'described']} of {visible}" if visible else ""
+
+    return [[kind, *(described(kind, d) for d in dtypes)] for kind in kinds], ["described of", *dtypes]
 
 
 def figures_of_edits(tried: Sequence[EditTrial]) -> list[str]:
     """What the goals are about, 16-bit formats apart; and what a diagnosis takes."""
     from statistics import median, quantiles
 
-    from .edit_trials import SIXTEEN_BITS
+    from .edit_trials import SIXTEEN_BITS, UNSEEN
 
     lines = []
     for name, narrow in (("float64 and float32", False), ("16-bit formats", True)):
-        visible = [
-            t.outcome
-            for t in tried
-            if (t.dtype in SIXTEEN_BITS) is narrow and t.outcome not in ("invisible", "within bounds")
-        ]
+        visible = [t.outcome for t in tried if (t.dtype in SIXTEEN_BITS) is narrow and t.outcome not in UNSEEN]
         if visible:
             refused, described = len(visible) - visible.count("undetected"), visible.count("described")
             lines.append(
