@@ -1,0 +1,1 @@
+"""JAX's forward and backward, captured as a program."""

@@ -1,0 +1,30 @@
+"""Any network: a program of operations on arrays, and the chain rule over it.
+
+First to read: `program.py`, then `chain_rule.py`; operations stand in `elementwise.py`, `sums.py` and `movement.py`.
+The adapters write programs, `rule_check.py` compares their gradients with the chain rule's, `flow.py` explains.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..doors import door
+
+if TYPE_CHECKING:
+    from .chain_rule import Edge, depending, pullback
+    from .movement import (
+        broadcast,
+        chosen,
+        concatenated,
+        joined,
+        numbered,
+        permuted,
+        rearranged,
+        reshaped,
+        scattered,
+        zeros,
+    )
+    from .ndarrays import FLOATS, Balls, Floats
+    from .program import Origin, Program, Value
+    from .running import run
+    from .sums import contracted, matmul, mean, products, total
+else:
+    __getattr__ = door(__name__)

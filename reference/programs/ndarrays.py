@@ -1,0 +1,144 @@
+"""The kinds of numbers that a program runs in: float64 arrays, and arrays of certified balls.
+
+Operations (`elementwise.py`, `sums.py`, `movement.py`) ask them for what differs; that elements move, NumPy does for
+both. Balls: Johansson, Arb, IEEE Transactions on Computers 66 (2017), through python-flint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from flint import arb, arb_mat, ctx
+from numpy.typing import NDArray
+
+from .program import Positions, Shape
+
+Array = NDArray[Any]
+
+
+class Numbers(Protocol):
+    """What a program needs of a kind of numbers. Arrays are NumPy's; what their elements are is the kind's affair."""
+
+    def array(self, values: Array) -> Array: ...
+
+    def missing(self, shape: Shape) -> Array: ...
+
+    def apply(self, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
+        """An elementwise function: `floats` works on whole float64 arrays, `balls` on single balls."""
+        ...
+
+    def total(self, array: Array, axes: tuple[int, ...]) -> Array: ...
+
+    def products(self, left: Array, right: Array) -> Array:
+        """Batched matrix product: batch × rows × inner, batch × inner × columns → batch × rows × columns."""
+        ...
+
+    def taken(self, array: Array, positions: Positions) -> Array: ...
+
+    def added_at(self, array: Array, positions: Positions, size: int) -> Array: ...
+
+
+class Floats:
+    """float64, in NumPy."""
+
+    def array(self, values: Array) -> Array:
+        return values
+
+    def missing(self, shape: Shape) -> Array:
+        raise ValueError(f"an input of shape {shape} was not given")
+
+    def apply(self, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(floats(*arrays), dtype=np.float64)
+
+    def total(self, array: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(array.sum(axis=axes))
+
+    def products(self, left: Array, right: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(np.matmul(left, right))
+
+    def taken(self, array: Array, positions: Positions) -> Array:
+        if not array.size:
+            return np.zeros(positions.shape)
+        return np.where(positions < 0, 0.0, array.reshape(-1)[positions])
+
+    def added_at(self, array: Array, positions: Positions, size: int) -> Array:
+        result = np.zeros(size + 1)  # the last one takes what goes nowhere
+        np.add.at(result, positions.reshape(-1), array.reshape(-1))
+        return result[:size]
+
+
+@dataclass(frozen=True)
+class Balls:
+    """Balls, computed with so many bits. An array's elements are `arb`s."""
+
+    bits: int = 128
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Sets the working precision, which python-flint keeps in one place, and puts it back."""
+        before = ctx.prec
+        ctx.prec = self.bits
+        try:
+            yield
+        finally:
+            ctx.prec = before
+
+    def array(self, values: Array) -> Array:
+        if values.dtype == object:
+            return values
+        if values.size and not any(values.strides):  # one number for all elements
+            return _filled(values.shape, arb(float(values.flat[0])))
+        return _array([arb(float(x)) for x in values.reshape(-1)], values.shape)
+
+    def missing(self, shape: Shape) -> Array:
+        raise ValueError(f"an input of shape {shape} was not given")
+
+    def apply(self, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
+        flat = (array.reshape(-1) for array in arrays)
+        return _array([balls(*elements) for elements in zip(*flat, strict=True)], arrays[0].shape)
+
+    def total(self, array: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.add.reduce(array, axis=axes, initial=arb(0), dtype=object), dtype=object)
+
+    def products(self, left: Array, right: Array) -> Array:
+        batch, rows, inner = left.shape
+        columns = right.shape[2]
+        result = _filled((batch, rows, columns), arb(0))
+        if inner and rows and columns:
+            for k in range(batch):
+                product = arb_mat(rows, inner, left[k].reshape(-1).tolist()) * arb_mat(
+                    inner, columns, right[k].reshape(-1).tolist()
+                )
+                result[k] = _array(product.entries(), (rows, columns))
+        return result
+
+    def taken(self, array: Array, positions: Positions) -> Array:
+        zero = _filled((1,), arb(0))
+        return np.asarray(np.concatenate([array.reshape(-1), zero])[positions], dtype=object)
+
+    def added_at(self, array: Array, positions: Positions, size: int) -> Array:
+        result = [arb(0)] * (size + 1)
+        for position, element in zip(positions.reshape(-1).tolist(), array.reshape(-1), strict=True):
+            result[position] = result[position] + element
+        return _array(result[:size], (size,))
+
+
+FLOATS = Floats()
+
+
+def _array(elements: Sequence[Any], shape: Shape) -> Array:
+    result = np.empty(len(elements), dtype=object)
+    result[:] = elements
+    return result.reshape(shape)
+
+
+def _filled(shape: Shape, element: Any) -> Array:
+    result = np.empty(shape, dtype=object)
+    result.fill(element)
+    return result

@@ -1,0 +1,61 @@
+"""Runs a program: line by line, in a kind of numbers, keeping a result only as long as a line below needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .ndarrays import Balls, Numbers
+from .program import Value
+
+Array = NDArray[Any]
+
+
+def run(wanted: Sequence[Value], given: Mapping[int, Array], numbers: Numbers) -> list[Array]:
+    """The values of `wanted`. given: an array (float64, or of this kind) for lines by number; inputs need one.
+
+    ValueError: an input is needed and was not given, or has another shape.
+    """
+    if not wanted:
+        return []
+    nodes = wanted[0].program.nodes
+    with numbers.at_work() if isinstance(numbers, Balls) else nullcontext():
+        results: dict[int, Array] = {}
+        uses, order = _needed(wanted, given)
+        for line in order:
+            node = nodes[line]
+            if line in given:
+                if given[line].shape != node.shape:
+                    raise ValueError(f"line {line}: an array of shape {node.shape} expected, got {given[line].shape}")
+                results[line] = numbers.array(given[line])
+                continue
+            operands = [results[k] for k in node.operands]
+            results[line] = node.operation.value(numbers, *operands, **node.parameters)
+            for k in node.operands:
+                uses[k] -= 1
+                if not uses[k]:
+                    results.pop(k, None)
+        return [results[value.index] for value in wanted]
+
+
+def _needed(wanted: Sequence[Value], given: Mapping[int, Array]) -> tuple[dict[int, int], list[int]]:
+    """How often each line's result is used, and the lines in order; what is wanted is used once more."""
+    nodes = wanted[0].program.nodes
+    uses: dict[int, int] = {}
+    waiting, seen = [value.index for value in wanted], set()
+    for line in waiting:
+        uses[line] = uses.get(line, 0) + 1
+    while waiting:
+        line = waiting.pop()
+        if line in seen:
+            continue
+        seen.add(line)
+        if line in given:
+            continue
+        for k in nodes[line].operands:
+            uses[k] = uses.get(k, 0) + 1
+            waiting.append(k)
+    return uses, sorted(seen)
