@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
-    from .chain_rule import Edge, depending, pullback
+    from .captured import Border, Captured, Unsupported
+    from .chain_rule import Edge, depending, pullback, pushforward
+    from .flow import Explanation, explained
     from .movement import (
         broadcast,
         chosen,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     )
     from .ndarrays import FLOATS, Balls, Floats
     from .program import Origin, Program, Value
+    from .rule_check import Agreement, Outcome, Witness, agreements, check, ran_as_captured
     from .running import run
     from .sums import contracted, matmul, mean, products, total
 else:

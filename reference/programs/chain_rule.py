@@ -28,6 +28,7 @@ class Edge:
 
 
 Passed = Callable[[Edge, Value], Value | None]
+SeenAs = Callable[[int, Value], Value]
 
 
 def pullback(
@@ -35,14 +36,16 @@ def pullback(
     cotangents: Sequence[Value],
     inputs: Sequence[Value],
     passed: Passed = lambda edge, share: share,
+    seen_as: SeenAs = lambda line, value: value,
 ) -> list[Value | None]:
     """∂E/∂input for each input, where ∂E/∂output is given for each output. None: the outputs do not depend on it.
 
     cotangents: in the outputs' shapes. The gradients have the inputs' shapes and are added to the same program.
-    passed(edge, share): what of a share goes through; for trying what a gradient would be without it.
+    passed(edge, share): what of a share goes through;  seen_as(line, value): what that line's pullback takes a result
+        or an operand for. Both are for trying what a wrong gradient would be.
     """
     nodes = outputs[0].program.nodes
-    between = depending(outputs, inputs)
+    between, given = depending(outputs, inputs), {value.index for value in inputs}
     shares: dict[int, list[Value]] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         shares.setdefault(output.index, []).append(cotangent)
@@ -52,9 +55,9 @@ def pullback(
         if line not in shares:
             continue
         gradients[line] = _added_up(shares[line])
-        node, result = nodes[line], outputs[0].program.value(line)
-        operands = [outputs[0].program.value(k) for k in node.operands]
-        if not between.intersection(node.operands):
+        node, result = nodes[line], seen_as(line, outputs[0].program.value(line))
+        operands = [seen_as(line, outputs[0].program.value(k)) for k in node.operands]
+        if line in given or not between.intersection(node.operands):
             continue
         for k, share in enumerate(node.operation.pullback(gradients[line], result, *operands, **node.parameters)):
             if share is None or node.operands[k] not in between:
@@ -63,6 +66,23 @@ def pullback(
             if through is not None:
                 shares.setdefault(node.operands[k], []).append(through)
     return [gradients.get(value.index) for value in inputs]
+
+
+def pushforward(
+    outputs: Sequence[Value], inputs: Sequence[Value], tangents: Sequence[Value]
+) -> list[Value | None]:
+    """How each output changes where the inputs move along their tangents: the pullback, transposed.
+
+    The pullback is linear in its cotangents; pulled back itself, it carries tangents the other way.
+    Source: the "double-vjp" of Townsend, A new trick for calculating Jacobian vector products (2017).
+    """
+    program = outputs[0].program
+    cotangents = [program.input(output.shape) for output in outputs]
+    gradients = pullback(outputs, cotangents, inputs)
+    there = [(g, t) for g, t in zip(gradients, tangents, strict=True) if g is not None]
+    if not there:
+        return [None] * len(outputs)
+    return pullback([g for g, _ in there], [t for _, t in there], cotangents)
 
 
 def depending(outputs: Iterable[Value], inputs: Iterable[Value]) -> set[int]:
@@ -76,7 +96,8 @@ def depending(outputs: Iterable[Value], inputs: Iterable[Value]) -> set[int]:
         line = waiting.pop()
         if line not in needed:
             needed.add(line)
-            waiting += nodes[line].operands
+            if line not in given:
+                waiting += nodes[line].operands
     between: set[int] = set()
     for line in sorted(needed):
         if line in given or not between.isdisjoint(nodes[line].operands):

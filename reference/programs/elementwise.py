@@ -40,9 +40,9 @@ def entry(
 
     def value(numbers: Any, *operands: NDArray[Any], **parameters: Any) -> NDArray[Any]:
         if not parameters:
-            return cast(NDArray[Any], numbers.apply(floats, balls, *operands))
+            return cast("NDArray[Any]", numbers.apply(floats, balls, *operands))
         return cast(
-            NDArray[Any],
+            "NDArray[Any]",
             numbers.apply(
                 lambda *x: floats(*x, **parameters),
                 lambda *x: balls(*x, **parameters),
@@ -247,4 +247,11 @@ polygamma = entry(
     _ball_polygamma,
     lambda g, out, x, order: (g * polygamma(x, order=order + 1),),
     "DLMF 5.15",
+)
+bessel_i = entry(
+    "bessel_i",
+    lambda x, order: _by_ball(lambda ball: ball.bessel_i(order))(x),
+    lambda x, order: x.bessel_i(order),
+    lambda g, out, x, order: (g * (bessel_i(x, order=abs(order - 1)) + bessel_i(x, order=order + 1)) / 2,),
+    "DLMF 10.29.1; I₋ₙ = Iₙ, 10.27.1",
 )

@@ -6,6 +6,7 @@ both. Balls: Johansson, Arb, IEEE Transactions on Computers 66 (2017), through p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 from .program import Positions, Shape
 
 Array = NDArray[Any]
+SHORT = 2.0**16  # a number of so many bits stands for itself
 
 
 class Numbers(Protocol):
     """What a program needs of a kind of numbers. Arrays are NumPy's; what their elements are is the kind's affair."""
 
     def array(self, values: Array) -> Array: ...
+
+    def literal(self, values: Array) -> Array:
+        """A constant that stands in the program."""
+        ...
 
     def missing(self, shape: Shape) -> Array: ...
 
@@ -46,6 +52,9 @@ class Floats:
     """float64, in NumPy."""
 
     def array(self, values: Array) -> Array:
+        return values
+
+    def literal(self, values: Array) -> Array:
         return values
 
     def missing(self, shape: Shape) -> Array:
@@ -75,9 +84,13 @@ class Floats:
 
 @dataclass(frozen=True)
 class Balls:
-    """Balls, computed with so many bits. An array's elements are `arb`s."""
+    """Balls, computed with so many bits. An array's elements are `arb`s.
+
+    rounded_literals: a number that stands in the program is any that rounds to it: 0.7978845608 may mean √(2/π).
+    """
 
     bits: int = 128
+    rounded_literals: bool = False
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -95,6 +108,12 @@ class Balls:
         if values.size and not any(values.strides):  # one number for all elements
             return _filled(values.shape, arb(float(values.flat[0])))
         return _array([arb(float(x)) for x in values.reshape(-1)], values.shape)
+
+    def literal(self, values: Array) -> Array:
+        if not self.rounded_literals or any(values.strides) or not values.size:
+            return self.array(values)
+        number = float(values.flat[0])
+        return _filled(values.shape, arb(number, half_unit(number)))
 
     def missing(self, shape: Shape) -> Array:
         raise ValueError(f"an input of shape {shape} was not given")
@@ -130,6 +149,20 @@ class Balls:
 
 
 FLOATS = Floats()
+
+
+def half_unit(literal: float) -> float:
+    """How far a literal may be from the number that was meant: half a unit of its last place. 0: it stands for itself.
+
+    Its last place: binary, of float64 or (if it is one) float32; decimal, where it was written with 7 to 15 digits.
+    """
+    if not math.isfinite(literal) or math.frexp(literal)[0] * SHORT % 1 == 0:
+        return 0.0
+    digits = f"{literal:.15e}".partition("e")[0].lstrip("-").replace(".", "").rstrip("0")
+    if float(f"{literal:.15g}") == literal and len(digits) <= 15:
+        places = len(digits) - 1 - math.floor(math.log10(abs(literal)))
+        return 0.5 * 10.0**-places if len(digits) >= 7 else 0.0
+    return abs(literal) * (2.0**-24 if float(np.float32(literal)) == literal else 2.0**-53)
 
 
 def _array(elements: Sequence[Any], shape: Shape) -> Array:

@@ -163,7 +163,7 @@ INPUT = Operation(
 )
 CONSTANT = Operation(
     "constant",
-    value=lambda numbers, array: numbers.array(array),
+    value=lambda numbers, array: numbers.literal(array),
     shape=lambda array: array.shape,
     pullback=_no_operands,
 )

@@ -41,6 +41,11 @@ def run(wanted: Sequence[Value], given: Mapping[int, Array], numbers: Numbers) -
         return [results[value.index] for value in wanted]
 
 
+def lines_needed(wanted: Sequence[Value]) -> list[int]:
+    """The lines that these values depend on, themselves included, in order."""
+    return _needed(wanted, {})[1]
+
+
 def _needed(wanted: Sequence[Value], given: Mapping[int, Array]) -> tuple[dict[int, int], list[int]]:
     """How often each line's result is used, and the lines in order; what is wanted is used once more."""
     nodes = wanted[0].program.nodes

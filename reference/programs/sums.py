@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .movement import broadcast, permuted, reshaped
 from .program import Operation, Shape, Value

@@ -1,0 +1,90 @@
+"""A PyTorch function or module, as the rule check runs it: at other points, captured, or as it really is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...reference.programs import Captured
+from .capture import array, capture, real
+
+Array = NDArray[Any]
+Tensor = torch.Tensor
+
+
+class TorchSubject:
+    """`function(*inputs)`, differentiated by its inputs that require a gradient and by a module's parameters.
+
+    The module is copied, so that trials leave it as it was. Random numbers are drawn from the same seed every time.
+    """
+
+    def __init__(self, function: Callable[..., Any], inputs: Sequence[Any], keywords: Mapping[str, Any] | None = None) -> None:
+        module = function if isinstance(function, torch.nn.Module) else None
+        self.function = copy.deepcopy(module) if module is not None else function
+        self.inputs, self.keywords = tuple(inputs), dict(keywords or {})
+        self.parameters: dict[str, Tensor] = (
+            {name: p for name, p in self.function.named_parameters() if p.requires_grad} if module is not None else {}
+        )
+        self.places = [k for k, x in enumerate(self.inputs) if real(x) and x.requires_grad]
+        leaves = [self.inputs[k] for k in self.places] + list(self.parameters.values())
+        self.name = getattr(function, "__name__", None) or type(function).__name__
+        self.names = [f"input {k}" for k in self.places] + list(self.parameters)
+        self.start = [array(x) for x in leaves]
+        self.moved = len(self.places)
+        formats = [x.dtype for x in leaves]
+        self.roundoff = max((torch.finfo(d).eps / 2 for d in formats), default=2.0**-53)
+        self.seed = 0
+
+    def capture(self, values: Sequence[Array], seed: int) -> Captured:
+        """See `capture.capture`. values: of the differentiated inputs, then of the parameters."""
+        with self._at(values) as inputs:
+            return capture(self._called, inputs, seed, list(self.parameters.values()))
+
+    def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
+        """Σ c · output with fixed random c, and its gradient, without being captured."""
+        with self._at(values) as inputs:
+            outputs = [x for x in torch.utils._pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
+            generator = np.random.default_rng(7)
+            weights = [torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype) for x in outputs]
+            leaves = [*(inputs[k] for k in self.places), *self.parameters.values()]
+            gradients = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
+            total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
+            zeros = [np.zeros(tuple(x.shape)) for x in leaves]
+            return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
+
+    def _called(self, *inputs: Any) -> Any:
+        return self.function(*inputs, **self.keywords)
+
+    @contextmanager
+    def _at(self, values: Sequence[Array]) -> Iterator[tuple[Any, ...]]:
+        """The inputs with these numbers, and the parameters set to theirs; buffers are put back, the seed is set."""
+        inputs = [x.detach().clone() if isinstance(x, Tensor) else copy.copy(x) for x in self.inputs]
+        buffers = {}
+        if isinstance(self.function, torch.nn.Module):
+            buffers = {name: b.detach().clone() for name, b in self.function.named_buffers()}
+        numbers = iter(values)
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(self.seed)
+            for k in self.places:
+                inputs[k] = _set(self.inputs[k], next(numbers)).requires_grad_()
+            for parameter in self.parameters.values():
+                with torch.no_grad():
+                    parameter.copy_(torch.from_numpy(np.ascontiguousarray(next(numbers))))
+            try:
+                yield tuple(inputs)
+            finally:
+                with torch.no_grad():
+                    for name, b in buffers.items():
+                        self.function.get_buffer(name).copy_(b)
+
+
+def _set(like: Tensor, values: Array) -> Tensor:
+    """A tensor of this format and these strides, with these numbers; expanded ones get memory of their own."""
+    result = torch.empty_like(like.detach(), memory_format=torch.preserve_format)
+    return result.copy_(torch.from_numpy(np.ascontiguousarray(values)))

@@ -1,0 +1,55 @@
+"""What an adapter hands over: somebody's forward and backward at one point, in one program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .program import Origin, Program, Value
+
+
+class Unsupported(Exception):
+    """An operation that we have no rule for. The message says which one, where it stands, and what to do."""
+
+
+@dataclass(frozen=True)
+class Border:
+    """One call of a custom function (PyTorch's autograd.Function, JAX's custom_vjp): what went in and out, both ways.
+
+    arrived: the cotangents of its outputs, None where none came
+    gradients: what its backward returned for each input, None where it returned none;  seen: whether it ran
+    again: the outputs as its rule's own forward pass computes them, where that is another function (JAX)
+    """
+
+    name: str
+    origin: Origin
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    arrived: tuple[Value | None, ...] = ()
+    gradients: tuple[Value | None, ...] = ()
+    seen: bool = False
+    again: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Forward and backward of one call.
+
+    inputs, outputs: values;  cotangents: one for each output;  gradients: for each input, None where there is none
+    given: the numbers of the inputs and cotangents, by line
+    ran: the numbers that the framework computed for the outputs and then the gradients
+    borders: its custom functions;  notes: what a reader has to know, such as where a number left the graph
+    """
+
+    program: Program
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    cotangents: tuple[Value, ...]
+    gradients: tuple[Value | None, ...]
+    given: Mapping[int, NDArray[Any]]
+    ran: tuple[NDArray[Any] | None, ...]
+    borders: tuple[Border, ...] = ()
+    notes: tuple[str, ...] = ()

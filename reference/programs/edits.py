@@ -1,0 +1,358 @@
+"""The edits of a gradient that mistakes in backward code amount to, the plainest first.
+
+`flow.py` tries them one after the other. Edges, factors and sums come from the forward program itself, so an operation
+that is new needs no entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .chain_rule import Edge, pullback
+from .elementwise import absolute
+from .flow import Edit, Segment, Trial, alike
+from .movement import broadcast, numbered, permuted, rearranged
+from .ndarrays import Array
+from .program import Node, Origin, Value
+from .sums import total
+
+KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
+
+
+def edits(trial: Trial) -> Iterator[Edit]:
+    """Every edit that may explain the trial's wrong gradients, the plainest first."""
+    for family in (of_one_gradient, of_the_cotangent, of_an_edge, of_a_value, of_a_factor, of_two_edges):
+        for edit in family(trial):
+            if trial.exhausted:
+                return
+            yield edit
+
+
+# ------------------------------------------------------------------------------------------------ one gradient as a whole
+
+
+def of_one_gradient(trial: Trial) -> Iterator[Edit]:
+    """Never computed; a multiple; transposed; another input's; summed over an axis too many."""
+    for k in trial.wrong:
+        right, seen = trial.right[k], trial.seen[k]
+        name = f"the gradient of input {k}"
+        if not seen.any():
+            yield Edit(f"{name} is never computed: it is zero", lambda s: [None] * len(s.inputs))
+            continue
+        factor = constant_ratio(seen, right)
+        if factor is not None:
+            yield _scaled(name, factor)
+        for j in range(len(trial.right)):
+            if j != k and trial.right[j].shape == seen.shape and alike(trial.right[j], seen):
+                yield Edit(f"{name} is that of input {j}", lambda s, j=j: [s.right()[j]] * len(s.inputs))
+        yield from _of_axes(name, k, right, seen)
+
+
+def _scaled(name: str, factor: float) -> Edit:
+    exact, words = in_words(factor)
+    return Edit(
+        f"{name} is {words}",
+        lambda s: [None if g is None else g * exact for g in s.right()],
+        fitted=exact == factor and factor not in KNOWN_FACTORS,
+    )
+
+
+def _of_axes(name: str, k: int, right: Array, seen: Array) -> Iterator[Edit]:
+    if right.ndim >= 2 and right.shape[-1] == right.shape[-2]:
+        axes = (*range(right.ndim - 2), right.ndim - 1, right.ndim - 2)
+
+        def transposed(s: Segment) -> list[Value | None]:
+            gradient = s.right()[k]
+            return [gradient and permuted(gradient, axes)] * len(s.inputs)
+
+        yield Edit(f"{name} is transposed", transposed)
+    for axis in range(right.ndim):
+        if right.shape[axis] < 2:
+            continue
+
+        def summed(s: Segment, axis: int = axis) -> list[Value | None]:
+            gradient = s.right()[k]
+            if gradient is None:
+                return [None] * len(s.inputs)
+            return [broadcast(total(gradient, [axis], keep=True), gradient.shape)] * len(s.inputs)
+
+        yield Edit(f"{name} is summed over one axis too many: axis {axis}", summed)
+
+        def averaged(s: Segment, axis: int = axis) -> list[Value | None]:
+            return [g and g / g.shape[axis] for g in summed(s, axis)]
+
+        yield Edit(f"{name} is averaged over axis {axis}", averaged)
+
+        def reversed_(s: Segment, axis: int = axis) -> list[Value | None]:
+            gradient = s.right()[k]
+            return [gradient and rearranged(gradient, np.flip(numbered(gradient.shape), axis))] * len(s.inputs)
+
+        yield Edit(f"{name} is reversed along axis {axis}", reversed_)
+
+
+# ------------------------------------------------------------------------------------------------ what arrives
+
+
+def of_the_cotangent(trial: Trial) -> Iterator[Edit]:
+    """Dropped: ones in its place; its absolute value; only one sample of it, or all but one."""
+    arrived = trial.segment.arrived
+
+    def with_cotangents(change: object) -> object:
+        def gradients(s: Segment) -> list[Value | None]:
+            changed = [None if c is None else change(c) for c in s.arrived]  # type: ignore[operator]
+            there = [(o, c) for o, c in zip(s.outputs, changed, strict=True) if c is not None]
+            return pullback([o for o, _ in there], [c for _, c in there], s.inputs)
+
+        return gradients
+
+    def edit(text: str, change: object) -> Edit:
+        return Edit(text, with_cotangents(change))  # type: ignore[arg-type]
+
+    yield edit("the incoming gradient is dropped: ones in its place", lambda c: c.program.constant(1.0, c.shape))
+    yield edit("the incoming gradient's sign is dropped", absolute)
+    ranks = [len(c.shape) for c in arrived if c is not None]
+    for axis in range(max(ranks, default=0)):
+        for which, words in ((0, "only the first"), (-1, "only the last")):
+            yield edit(
+                f"{words} element along axis {axis} of the incoming gradient is used",
+                lambda c, axis=axis, which=which: _only(c, axis, which),
+            )
+        yield edit(
+            f"the last element along axis {axis} of the incoming gradient is left out",
+            lambda c, axis=axis: c - _only(c, axis, -1),
+        )
+
+
+def _only(cotangent: Value, axis: int, which: int) -> Value:
+    if axis >= len(cotangent.shape) or not cotangent.size:
+        return cotangent
+    positions = np.full(cotangent.shape, -1)
+    place = [slice(None)] * len(cotangent.shape)
+    chosen = which % cotangent.shape[axis]
+    place[axis] = slice(chosen, chosen + 1)
+    positions[tuple(place)] = numbered(cotangent.shape)[tuple(place)]
+    return rearranged(cotangent, positions)
+
+
+# ------------------------------------------------------------------------------------------------ an edge
+
+
+def of_an_edge(trial: Trial) -> Iterator[Edit]:
+    """What goes back along one edge is missing, negated, or a multiple: whole calls first, then their single lines."""
+    for edges, text, origin in _edge_sets(trial):
+        factor = _factor_of(trial, edges)
+        if factor is None:
+            continue
+        exact, words = in_words(factor, _sizes(trial))
+        yield Edit(
+            f"{text} is {words}",
+            lambda s, edges=edges, exact=exact: _with_factor(s, edges, exact),
+            origin,
+            fitted=exact == factor and factor not in KNOWN_FACTORS,
+        )
+
+
+def _edge_sets(trial: Trial) -> Iterator[tuple[frozenset[Edge], str, Origin]]:
+    nodes = trial.segment.captured.program.nodes
+    between = trial.between()
+    inner = sorted(between - {v.index for v in trial.segment.inputs})
+    by_call: dict[tuple[int, int], list[Edge]] = {}
+    by_user: dict[int, list[Edge]] = {}
+    single: list[Edge] = []
+    for line in inner:
+        for position, used in enumerate(nodes[line].operands):
+            if used not in between:
+                continue
+            edge = Edge(used, line, position)
+            single.append(edge)
+            if nodes[used].origin.call != nodes[line].origin.call or used in {v.index for v in trial.segment.inputs}:
+                by_call.setdefault((used, nodes[line].origin.call), []).append(edge)
+                by_user.setdefault(nodes[line].origin.call, []).append(edge)
+    told: set[frozenset[Edge]] = set()
+    for group in (*by_user.values(), *by_call.values(), *([edge] for edge in single)):
+        edges = frozenset(group)
+        if edges not in told:
+            told.add(edges)
+            user = nodes[group[0].user].origin
+            used = nodes[group[0].used].origin
+            whole = edges == frozenset(by_user.get(user.call, ()))
+            source = "" if whole else f", as it depends on {_named(used, nodes[group[0].used])},"
+            yield edges, f"the gradient through {user}{source}", user
+
+
+def _named(origin: Origin, node: Node) -> str:
+    return str(origin) if origin.name else ("an input" if node.operation.name == "input" else node.operation.name)
+
+
+def _factor_of(trial: Trial, edges: frozenset[Edge]) -> float | None:
+    """c in seen = right + (c − 1) · what goes through these edges, if there is one for all wrong inputs."""
+    without = trial.numbers(_with_factor(trial.segment, edges, 0.0))
+    trial.work += trial.lines
+    factors = []
+    for k in trial.wrong:
+        share = trial.right[k] - without[k]
+        ratio = constant_ratio(trial.seen[k] - trial.right[k], share)
+        if ratio is None:
+            continue
+        factors.append(ratio + 1.0)
+    return factors[0] if factors else None
+
+
+def _with_factor(segment: Segment, edges: frozenset[Edge], factor: float) -> list[Value | None]:
+    def passed(edge: Edge, share: Value) -> Value | None:
+        if edge not in edges:
+            return share
+        return None if factor == 0.0 else share * factor
+
+    there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
+    return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, passed)
+
+
+def of_two_edges(trial: Trial) -> Iterator[Edit]:
+    """Two edges that carry nothing, of different calls."""
+    sets = list(_edge_sets(trial))
+    calls = {}
+    for edges, text, origin in sets:
+        calls.setdefault(edges, (text, origin))
+    whole = [(edges, text, origin) for edges, (text, origin) in calls.items()][:40]
+    for i, (first, text, origin) in enumerate(whole):
+        for second, other, _ in whole[i + 1 :]:
+            if first & second or trial.exhausted:
+                continue
+            both = first | second
+            yield Edit(f"{text} and {other} are missing", lambda s, both=both: _with_factor(s, both, 0.0), origin)
+
+
+# ------------------------------------------------------------------------------------------------ a factor
+
+
+def of_a_factor(trial: Trial) -> Iterator[Edit]:
+    """A factor of a local derivative is left out, taken twice, or another value of its shape stands in its place."""
+    segment = trial.segment
+    program = segment.captured.program
+    nodes = program.nodes
+    between = trial.between()
+    others = [line for line in sorted(trial.known) if line < trial.lines and _of_forward(trial, line)]
+    for line in sorted(between):
+        node = nodes[line]
+        if node.operation.name in MOVING or not node.operands:
+            continue
+        shapes = {program.value(k).shape for k in (*node.operands, line)}
+        for name in ("operand", "result"):
+            stands = [line] if name == "result" else list(dict.fromkeys(node.operands))
+            for used in stands:
+                for other in (*[k for k in others if nodes[k].shape == nodes[used].shape and k != used], None):
+                    what = "1" if other is None else _named(nodes[other].origin, nodes[other])
+                    yield Edit(
+                        f"on the way back through {node.origin}, {what} stands where "
+                        f"{_named(nodes[used].origin, nodes[used])} belongs",
+                        lambda s, line=line, used=used, other=other: _with_other(s, line, used, other),
+                        node.origin,
+                    )
+        del shapes
+
+
+MOVING = {"rearrange", "scatter", "reshape", "join", "sum", "input", "constant", "add", "subtract", "negate"}
+
+
+def _of_forward(trial: Trial, line: int) -> bool:
+    return line in trial.forward_lines
+
+
+def _with_other(segment: Segment, line: int, used: int, other: int | None) -> list[Value | None]:
+    """The gradient where the pullback of one line is given another value for one that it uses."""
+    program = segment.captured.program
+
+    def seen_as(at: int, value: Value) -> Value:
+        if at != line or value.index != used:
+            return value
+        return program.constant(1.0, value.shape) if other is None else program.value(other)
+
+    there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
+    return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, seen_as=seen_as)
+
+
+# ------------------------------------------------------------------------------------------------ a value of the forward
+
+
+def of_a_value(trial: Trial) -> Iterator[Edit]:
+    """The gradient is a multiple of the right one, by a value of the forward or by one in place of another."""
+    nodes = trial.segment.captured.program.nodes
+    for k in trial.wrong:
+        right, seen = trial.right[k], trial.seen[k]
+        if not right.size or not np.all(right) or not np.all(np.isfinite(seen)):
+            continue
+        ratio = seen / right
+        values = {
+            line: np.broadcast_to(trial.known[line], right.shape)
+            for line in sorted(trial.forward_lines)
+            if line in trial.known and _broadcasts(nodes[line].shape, right.shape) and np.all(trial.known[line])
+        }
+        names = {line: _named(nodes[line].origin, nodes[line]) for line in values}
+        for v, value in values.items():
+            if alike(ratio, value):
+                yield _by_values(f"the gradient of input {k} has a factor too many: {names[v]}", v, None)
+            if alike(ratio, 1 / value):
+                yield _by_values(f"the gradient of input {k} lacks a factor: {names[v]}", None, v)
+        first = {line: float(value.reshape(-1)[0]) for line, value in values.items()}
+        for v, value in values.items():
+            for w, other in values.items():
+                near = abs(ratio.reshape(-1)[0] * first[w] - first[v]) <= 1e-9 * abs(first[v])
+                if v != w and near and alike(ratio * other, value):
+                    yield _by_values(f"in the gradient of input {k}, {names[v]} stands where {names[w]} belongs", v, w)
+
+
+def _broadcasts(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, into) == into
+    except ValueError:
+        return False
+
+
+def _by_values(text: str, times: int | None, over: int | None) -> Edit:
+    def gradients(s: Segment) -> list[Value | None]:
+        program = s.captured.program
+        result = []
+        for g in s.right():
+            if g is None or any(k is not None and not _broadcasts(program.value(k).shape, g.shape) for k in (times, over)):
+                result.append(g)
+                continue
+            changed = g if times is None else g * program.value(times)
+            result.append(changed if over is None else changed / program.value(over))
+        return result
+
+    return Edit(text, gradients)
+
+
+# ------------------------------------------------------------------------------------------------ constants
+
+
+def constant_ratio(x: Array, y: Array) -> float | None:
+    """c with x = c · y for all elements, up to rounding; None where there is none, or y is zero."""
+    size = np.abs(y).max(initial=0.0)
+    if not size or not np.all(np.isfinite(x)) or not np.all(np.isfinite(y)):
+        return None
+    largest = np.unravel_index(np.abs(y).argmax(), y.shape)
+    factor = float(x[largest] / y[largest])
+    return factor if alike(x, factor * y) or np.abs(x - factor * y).max() <= 1e-9 * size else None
+
+
+def in_words(factor: float, sizes: Sequence[int] = ()) -> tuple[float, str]:
+    """The number that is meant, and how to say it: missing, negated, doubled, divided by n, multiplied by …"""
+    for known, word in KNOWN_FACTORS.items():
+        if abs(factor - known) < 1e-7:
+            return known, word
+    for n in sizes:
+        for value, word in ((1 / n, f"divided by {n}"), (float(n), f"multiplied by {n}")):
+            if n > 2 and abs(factor - value) < 1e-7 * value:
+                return value, word
+    short = float(f"{factor:.6g}")
+    return (short if abs(factor - short) < 1e-9 * abs(factor) else factor), f"multiplied by {factor:.7g}"
+
+
+def _sizes(trial: Trial) -> list[int]:
+    """The lengths of axes, and of whole arrays, that a sum may have been divided by."""
+    values = (*trial.segment.inputs, *trial.segment.outputs)
+    return sorted({n for v in values for n in (*v.shape, v.size)})

@@ -1,0 +1,181 @@
+"""Why a gradient is not the chain rule's: which of the flows that add up to it is missing, doubled, or taken elsewhere.
+
+The right gradient is a sum over the edges of the forward program. A mistake in somebody's backward is an *edit* of it:
+an edge that carries nothing, the negative, a multiple; a factor taken from another value; a cotangent that is dropped, or
+summed over too little. Each is tried in floats at one point and proved in balls at another, on numbers that it was not
+found with. `rule_check.py` says that there is something to explain; `edits.py` has the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .captured import Border, Captured
+from .chain_rule import depending, pullback
+from .ndarrays import FLOATS, Array
+from .program import Origin, Value
+from .rule_check import Outcome, agreements
+from .running import lines_needed, run
+
+ALIKE = 1e-7  # relative: floats that an edit is looked for with; what decides is the proof in balls
+AS_FITTED = 7  # digits to which an edit with a fitted constant has to agree at another point
+WORK = 3_000_000  # lines that may be run while looking
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of what was captured whose backward is judged by itself: one custom function, or everything.
+
+    arrived: the cotangents of the outputs;  seen: the gradients given back, None for none
+    """
+
+    captured: Captured
+    border: Border | None
+    outputs: tuple[Value, ...]
+    arrived: tuple[Value | None, ...]
+    inputs: tuple[Value, ...]
+    seen: tuple[Value | None, ...]
+
+    def right(self) -> list[Value | None]:
+        """The chain rule's gradients of the inputs, for the cotangents that arrived."""
+        there = [(o, c) for o, c in zip(self.outputs, self.arrived, strict=True) if c is not None]
+        if not there:
+            return [None] * len(self.inputs)
+        return pullback([o for o, _ in there], [c for _, c in there], self.inputs)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A wrong gradient, as an edit of the right one.
+
+    text: what is wrong, in words;  origin: of the operation it concerns
+    gradients(segment): what the inputs' gradients would be
+    """
+
+    text: str
+    gradients: Callable[[Segment], Sequence[Value | None]]
+    origin: Origin | None = None
+    fitted: bool = False
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """inputs: the numbers of those it explains;  border: the custom function at fault, None for the whole."""
+
+    text: str
+    border: Border | None
+    inputs: tuple[int, ...]
+    origin: Origin | None
+
+
+def segments(captured: Captured) -> list[Segment]:
+    """The custom functions, the last one first, as the backward meets them; then the whole."""
+    parts = [
+        Segment(captured, b, b.outputs, b.arrived, b.inputs, b.gradients)
+        for b in reversed(captured.borders)
+        if b.seen and b.inputs
+    ]
+    whole = Segment(captured, None, captured.outputs, captured.cotangents, captured.inputs, captured.gradients)
+    return [*parts, whole]
+
+
+def first_wrong(captured: Captured) -> list[tuple[Segment, tuple[int, ...]]]:
+    """The custom functions whose own backward is wrong, with the numbers of the inputs; where none is, the whole."""
+    found = []
+    for segment in segments(captured):
+        if segment.border is None and found:
+            break
+        results = agreements(captured, segment.right(), segment.seen, segment.inputs)
+        wrong = tuple(k for k, a in enumerate(results) if a.outcome is Outcome.DIFFERENT)
+        if wrong:
+            found.append((segment, wrong))
+    return found
+
+
+def explained(captured: Captured, elsewhere: Captured) -> list[Explanation]:
+    """One explanation for each custom function that is wrong, or several where its inputs are wrong in different ways.
+
+    elsewhere: the same calls at another point, to prove it on. An input that nothing explains is in none of them.
+    """
+    from .edits import edits
+
+    found: list[Explanation] = []
+    counterparts = {id(s.border): t for s, t in zip(segments(captured), segments(elsewhere), strict=False)}
+    for segment, wrong in first_wrong(captured):
+        other = counterparts.get(id(segment.border))
+        if other is None or len(other.inputs) != len(segment.inputs):
+            continue
+        trial = Trial(segment, wrong)
+        left = set(wrong)
+        for edit in edits(trial):
+            meets = trial.met(edit)
+            new = tuple(sorted(left.intersection(meets)))
+            if new and _proved(edit, other, new):
+                found.append(Explanation(edit.text, segment.border, new, edit.origin))
+                left -= set(new)
+            if not left:
+                break
+    return found
+
+
+class Trial:
+    """A segment in floats: what is needed to try one edit after another without running the forward again."""
+
+    def __init__(self, segment: Segment, wrong: Sequence[int]) -> None:
+        self.segment, self.wrong = segment, tuple(wrong)
+        program = segment.captured.program
+        self.lines = len(program.nodes)
+        right = segment.right()
+        self.forward_lines = set(lines_needed(segment.outputs))
+        forward = [program.value(k) for k in self._needed(right)]
+        self.known: dict[int, Array] = dict(segment.captured.given)
+        self.known |= dict(zip((v.index for v in forward), run(forward, segment.captured.given, FLOATS), strict=True))
+        self.right = self.numbers(right)
+        self.seen = self.numbers(segment.seen)
+        self.work = 0
+
+    def _needed(self, right: Sequence[Value | None]) -> list[int]:
+        roots = [v for v in (*right, *self.segment.seen, *self.segment.outputs) if v is not None]
+        return [k for k in lines_needed(roots) if k < self.lines or k in {v.index for v in roots}]
+
+    def numbers(self, gradients: Sequence[Value | None]) -> list[Array]:
+        """The gradients in floats, zeros for None."""
+        there = [g for g in gradients if g is not None]
+        results = iter(run(there, self.known, FLOATS)) if there else iter(())
+        return [
+            np.zeros(x.shape) if g is None else next(results)
+            for g, x in zip(gradients, self.segment.inputs, strict=True)
+        ]
+
+    def met(self, edit: Edit) -> set[int]:
+        """The wrong inputs whose gradients the edit gives."""
+        before = len(self.segment.captured.program.nodes)
+        numbers = self.numbers(edit.gradients(self.segment))
+        self.work += len(self.segment.captured.program.nodes) - before
+        return {k for k in self.wrong if alike(numbers[k], self.seen[k])}
+
+    @property
+    def exhausted(self) -> bool:
+        return self.work > WORK
+
+    def between(self) -> set[int]:
+        """The lines of the forward that carry a gradient."""
+        return depending(self.segment.outputs, self.segment.inputs)
+
+
+def alike(x: Array, y: Array) -> bool:
+    """Whether two gradients are the same up to float64's rounding, by the size of their largest element."""
+    size = max(np.abs(x).max(initial=0.0), np.abs(y).max(initial=0.0))
+    return bool(np.all(np.isfinite(x) & np.isfinite(y)) and np.abs(x - y).max(initial=0.0) <= ALIKE * size)
+
+
+def _proved(edit: Edit, elsewhere: Segment, inputs: Sequence[int]) -> bool:
+    """Whether the edit gives the gradients seen at another point as well, in balls."""
+    gradients = edit.gradients(elsewhere)
+    pairs = [(gradients[k], elsewhere.seen[k], elsewhere.inputs[k]) for k in inputs]
+    results = agreements(elsewhere.captured, [p[0] for p in pairs], [p[1] for p in pairs], [p[2] for p in pairs])
+    good = {Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK}
+    return all(a.outcome in good or (edit.fitted and a.digits >= AS_FITTED) for a in results)

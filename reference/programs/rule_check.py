@@ -1,0 +1,167 @@
+"""The rule check: is the gradient that was seen the chain rule's? Without a tolerance, a format, or rounding.
+
+Both are lines of one program. It runs in balls, with more bits until every element is decided: the two differ, surely,
+or are equal to 30 digits. Where the function has a kink the chain rule's own ball holds every gradient that may be
+taken there. The doors in `reports/` ask; `flow.py` explains what differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from flint import arb
+from numpy.typing import NDArray
+
+from .captured import Captured
+from .chain_rule import pullback
+from .movement import zeros
+from .ndarrays import FLOATS, Balls
+from .program import Value
+from .running import run
+
+BITS = (128, 256, 512, 1024)  # tried in this order
+DIGITS = 30
+TO_SIX = 6  # digits: what agrees less is no matter of a literal's last place
+NARROW = 2.0**-20  # a ball wider than this, and as wide with more bits, is one of a kink's
+
+
+class Outcome(StrEnum):
+    """Of one gradient. KINK: one of those that may be taken there;  LITERALS: equal but for how a literal was rounded"""
+
+    EQUAL = "equal"
+    LITERALS = "equal up to the rounding of literals"
+    KINK = "one of those that a kink admits"
+    DIFFERENT = "different"
+    UNDECIDED = "not decided"
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The element that is furthest off. index: of the input;  right, seen: its gradient by the chain rule, and seen."""
+
+    index: tuple[int, ...]
+    right: float
+    seen: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What was found for one input.
+
+    digits: to how many both are known to agree, relative to the gradient's largest element
+    wrong: of so many elements;  witness: the worst of them;  reason: why nothing was decided
+    """
+
+    outcome: Outcome
+    digits: float = 0.0
+    wrong: int = 0
+    elements: int = 0
+    witness: Witness | None = None
+    reason: str = ""
+
+
+def check(captured: Captured) -> list[Agreement]:
+    """One agreement for each input: the gradient seen against the pullback of the forward seen."""
+    ours = pullback(captured.outputs, captured.cotangents, captured.inputs) if captured.outputs else []
+    return agreements(captured, ours or [None] * len(captured.inputs), captured.gradients, captured.inputs)
+
+
+def agreements(
+    captured: Captured, ours: Sequence[Value | None], seen: Sequence[Value | None], inputs: Sequence[Value]
+) -> list[Agreement]:
+    """Compares pairs of values of one program, None being zeros; with more bits for as long as one is undecided."""
+    program = captured.program
+    pairs = [
+        (a or zeros(program, x.shape), b or zeros(program, x.shape)) for a, b, x in zip(ours, seen, inputs, strict=True)
+    ]
+    found: list[Agreement] = [Agreement(Outcome.UNDECIDED)] * len(pairs)
+    for bits in BITS:
+        open_ = [k for k, a in enumerate(found) if a.outcome is Outcome.UNDECIDED and not a.reason]
+        if not open_:
+            break
+        wanted = [value for k in open_ for value in pairs[k]]
+        with Balls(bits).at_work():
+            results = run(wanted, captured.given, Balls(bits))
+            for place, k in enumerate(open_):
+                found[k] = compared(results[2 * place], results[2 * place + 1], last=bits == BITS[-1])
+    different = [k for k, a in enumerate(found) if a.outcome is Outcome.DIFFERENT]
+    return _but_for_literals(captured, pairs, found, different)
+
+
+def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:
+    """Two arrays of balls of one shape. Undecided without a reason: more bits may decide it, unless these are the last."""
+    elements = ours.size
+    if not all(x.is_finite() for x in (*ours.flat, *seen.flat)):
+        if not last:
+            return Agreement(Outcome.UNDECIDED)
+        return Agreement(Outcome.UNDECIDED, reason="not a number, or infinite, at this point")
+    size = max((abs(x).abs_upper() for x in (*ours.flat, *seen.flat)), default=arb(0))
+    allowed = max(size, arb(0)) * arb(10) ** -DIGITS
+    gaps = [abs(a - b) for a, b in zip(ours.flat, seen.flat, strict=True)]
+    wrong = [k for k, gap in enumerate(gaps) if gap.abs_lower() > allowed]
+    if wrong:
+        worst = max(wrong, key=lambda k: float(gaps[k].abs_lower()))
+        place = tuple(int(i) for i in np.unravel_index(worst, ours.shape))
+        witness = Witness(place, float(ours.flat[worst].mid()), float(seen.flat[worst].mid()))
+        return Agreement(Outcome.DIFFERENT, _digits(gaps, size), len(wrong), elements, witness)
+    if all(gap.abs_upper() <= max(allowed, arb(10) ** (-2 * DIGITS)) for gap in gaps):
+        return Agreement(Outcome.EQUAL, _digits(gaps, size), 0, elements)
+    if not last:
+        return Agreement(Outcome.UNDECIDED)
+    wide = [k for k, gap in enumerate(gaps) if gap.abs_upper() > allowed]
+    if all(float(ours.flat[k].rad()) > NARROW * float(size) for k in wide):
+        return Agreement(Outcome.KINK, 0.0, 0, elements)
+    return Agreement(Outcome.UNDECIDED, reason=f"cancellation beyond {BITS[-1]} bits")
+
+
+def _digits(gaps: Sequence[arb], size: arb) -> float:
+    """To how many digits all agree, by what is certain."""
+    largest = max((gap.abs_upper() for gap in gaps), default=arb(0))
+    if largest == 0 or size == 0:
+        return float("inf")
+    return max(0.0, float(-(largest / size).log() / arb(10).log()))
+
+
+def _but_for_literals(
+    captured: Captured, pairs: Sequence[tuple[Value, Value]], found: list[Agreement], different: Sequence[int]
+) -> list[Agreement]:
+    """What differs by less than a literal's own rounding is not told as different.
+
+    A program holds 0.7978845608 where √(2/π) is meant, and its derivative another rounding of it. With every such
+    literal anywhere within half a unit of its last place, do the two sides still exclude each other?
+    """
+    close = [k for k in different if found[k].digits > TO_SIX]
+    if not close:
+        return found
+    numbers = Balls(BITS[0], rounded_literals=True)
+    with numbers.at_work():
+        results = run([value for k in close for value in pairs[k]], captured.given, numbers)
+        for place, k in enumerate(close):
+            ours, seen = results[2 * place], results[2 * place + 1]
+            if all(a.overlaps(b) for a, b in zip(ours.flat, seen.flat, strict=True)):
+                found[k] = Agreement(Outcome.LITERALS, found[k].digits, 0, found[k].elements)
+    return found
+
+
+def ran_as_captured(captured: Captured) -> float:
+    """To how many digits the numbers that ran are those of the program, relative to each array's largest element.
+
+    Rounding decides it in a framework that does what its operations are called; a kernel that does something else, or
+    numbers that took another way, show here.
+    """
+    there = [(v, x) for v, x in zip((*captured.outputs, *captured.gradients), captured.ran, strict=True) if v is not None]
+    results = run([v for v, _ in there], captured.given, FLOATS)
+    digits = math.inf
+    for result, (_, ran) in zip(results, there, strict=True):
+        if ran is None or not ran.size:
+            continue
+        size, gap = np.abs(ran).max(), np.abs(result - ran).max()
+        if not np.isfinite(gap):
+            return 0.0
+        digits = min(digits, -math.log10(gap / size)) if gap and size else digits
+    return max(0.0, digits)

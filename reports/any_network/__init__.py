@@ -1,0 +1,13 @@
+"""Any network: is somebody's gradient the chain rule's? Captured by an adapter, decided without a tolerance.
+
+First to read: `rule.py`; then the doors, `torch_doors.py` and `jax_doors.py`.
+"""
+
+from typing import TYPE_CHECKING
+
+from ...reference.doors import door
+
+if TYPE_CHECKING:
+    from .rule import NotDecided, RuleReport, Subject, WrongRule, check_rule
+else:
+    __getattr__ = door(__name__)

@@ -1,0 +1,96 @@
+"""What a rule check says, in words: the verdict first, then what differs, why, and where it stands in the user's file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import fill
+
+from ...reference.programs import Agreement, Explanation, Outcome
+from .rule import RuleReport, place, source_line
+
+WIDTH = 100
+
+
+def told(report: RuleReport) -> str:
+    """The report as text, its verdict first."""
+    return "\n".join([*_headline(report), *_differences(report), *_because(report), *_remarks(report)])
+
+
+def _headline(report: RuleReport) -> Iterator[str]:
+    if report.verdict == "agrees":
+        outcomes = {a.outcome for s in report.seen for a in s.agreements}
+        digits = "to 30 digits" + (", but for the rounding of literals" if Outcome.LITERALS in outcomes else "")
+        first = f"agrees: {report.name}'s gradient is the chain rule's {digits}"
+    elif report.verdict == "wrong":
+        first = f"wrong: {report.name}'s gradient is not that of what it computes"
+    else:
+        first = f"undecided: {report.name}: {report.reason}"
+    yield _filled(first)
+    if report.seen:
+        lines = report.seen[0].captured
+        generic = sum(not s.point.special for s in report.seen)
+        special = len(report.seen) - generic
+        yield _filled(
+            f"{_counted(len(report.names), 'input')}, {_counted(generic, 'generic point')} and "
+            f"{special} special; {_counted(len(lines.program.nodes), 'operation')} forward and backward",
+            "  ",
+        )
+
+
+def _differences(report: RuleReport) -> Iterator[str]:
+    wrong = next((s for s in report.seen if s.wrong()), None)
+    if wrong is None:
+        return
+    where = wrong.point.name
+    for k in wrong.wrong():
+        agreement = wrong.agreements[k]
+        yield ""
+        yield _filled(
+            f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  "
+        )
+        yield from _witness(agreement)
+    right = [report.names[k] for k in range(len(report.names)) if k not in wrong.wrong()]
+    if right:
+        yield _filled(f"right there: {', '.join(right)}", "  ")
+
+
+def _witness(agreement: Agreement) -> Iterator[str]:
+    witness = agreement.witness
+    if witness is not None:
+        yield f"      {list(witness.index)}  by the chain rule {witness.right!r}"
+        yield f"      {' ' * len(str(list(witness.index)))}  seen              {witness.seen!r}"
+
+
+def _because(report: RuleReport) -> Iterator[str]:
+    if report.verdict != "wrong":
+        return
+    for explanation in report.explanations:
+        yield ""
+        yield from _explanation(report, explanation)
+    if not report.explanations:
+        yield ""
+        yield _filled("no single edit of its flow explains it on new numbers", "  ")
+
+
+def _explanation(report: RuleReport, explanation: Explanation) -> Iterator[str]:
+    border = explanation.border
+    within = f"in the backward of {border.name} ({place(border.origin)}), " if border else ""
+    yield _filled(f"because {within}{explanation.text}", "  ")
+    if explanation.origin is not None and source_line(explanation.origin):
+        yield f"      {place(explanation.origin)}    {source_line(explanation.origin)}"
+    yield _filled("proved at another point, on numbers that it was not found with", "  ")
+
+
+def _remarks(report: RuleReport) -> Iterator[str]:
+    for note in (*report.kinks, *report.notes):
+        yield _filled(f"note: {note}", "  ")
+
+
+def _filled(text: str, indent: str = "") -> str:
+    return fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
