@@ -22,11 +22,12 @@ if TYPE_CHECKING:
         rearranged,
         reshaped,
         scattered,
+        stopped,
         zeros,
     )
     from .ndarrays import FLOATS, Balls, Floats
     from .program import Origin, Program, Value
-    from .rule_check import Agreement, Outcome, Witness, agreements, check, ran_as_captured
+    from .rule_check import Agreement, Outcome, Witness, agreements, check, ran_as_captured, right_as_stopped
     from .running import run
     from .sums import contracted, matmul, mean, products, total
 else:

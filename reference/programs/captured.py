@@ -41,7 +41,9 @@ class Captured:
     inputs, outputs: values;  cotangents: one for each output;  gradients: for each input, None where there is none
     given: the numbers of the inputs and cotangents, by line
     ran: the numbers that the framework computed for the outputs and then the gradients
-    borders: its custom functions;  notes: what a reader has to know, such as where a number left the graph
+    borders: its custom functions;  notes: what a reader has to know
+    left: where numbers left the graph (to NumPy, to Python), so that what they do there was not seen
+    stops: where the code itself stops a gradient (detach, stop_gradient), which the chain rule does not
     """
 
     program: Program
@@ -53,3 +55,5 @@ class Captured:
     ran: tuple[NDArray[Any] | None, ...]
     borders: tuple[Border, ...] = ()
     notes: tuple[str, ...] = ()
+    left: tuple[Origin, ...] = ()
+    stops: tuple[Origin, ...] = ()

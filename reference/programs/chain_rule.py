@@ -68,9 +68,7 @@ def pullback(
     return [gradients.get(value.index) for value in inputs]
 
 
-def pushforward(
-    outputs: Sequence[Value], inputs: Sequence[Value], tangents: Sequence[Value]
-) -> list[Value | None]:
+def pushforward(outputs: Sequence[Value], inputs: Sequence[Value], tangents: Sequence[Value]) -> list[Value | None]:
     """How each output changes where the inputs move along their tangents: the pullback, transposed.
 
     The pullback is linear in its cotangents; pulled back itself, it carries tangents the other way.

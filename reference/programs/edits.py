@@ -6,7 +6,8 @@ that is new needs no entry here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .elementwise import absolute
 from .flow import Edit, Segment, Trial, alike
 from .movement import broadcast, numbered, permuted, rearranged
 from .ndarrays import Array
-from .program import Node, Origin, Value
+from .program import Origin, Value
 from .sums import total
 
 KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
@@ -23,14 +24,14 @@ KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
 
 def edits(trial: Trial) -> Iterator[Edit]:
     """Every edit that may explain the trial's wrong gradients, the plainest first."""
-    for family in (of_one_gradient, of_the_cotangent, of_an_edge, of_a_value, of_a_factor, of_two_edges):
+    for family in FAMILIES:
         for edit in family(trial):
             if trial.exhausted:
                 return
             yield edit
 
 
-# ------------------------------------------------------------------------------------------------ one gradient as a whole
+# ---------------------------------------------------------------------------------------- one gradient as a whole
 
 
 def of_one_gradient(trial: Trial) -> Iterator[Edit]:
@@ -47,7 +48,7 @@ def of_one_gradient(trial: Trial) -> Iterator[Edit]:
         for j in range(len(trial.right)):
             if j != k and trial.right[j].shape == seen.shape and alike(trial.right[j], seen):
                 yield Edit(f"{name} is that of input {j}", lambda s, j=j: [s.right()[j]] * len(s.inputs))
-        yield from _of_axes(name, k, right, seen)
+        yield from _of_axes(name, k, right)
 
 
 def _scaled(name: str, factor: float) -> Edit:
@@ -59,37 +60,30 @@ def _scaled(name: str, factor: float) -> Edit:
     )
 
 
-def _of_axes(name: str, k: int, right: Array, seen: Array) -> Iterator[Edit]:
+def _of_axes(name: str, k: int, right: Array) -> Iterator[Edit]:
     if right.ndim >= 2 and right.shape[-1] == right.shape[-2]:
         axes = (*range(right.ndim - 2), right.ndim - 1, right.ndim - 2)
+        yield _changed(f"{name} is transposed", k, lambda g: permuted(g, axes))
+    for axis in (axis for axis in range(right.ndim) if right.shape[axis] > 1):
+        summed = partial(_summed, axis=axis)
+        yield _changed(f"{name} is summed over one axis too many: axis {axis}", k, summed)
+        yield _changed(f"{name} is averaged over axis {axis}", k, lambda g, axis=axis: _summed(g, axis) / g.shape[axis])
+        flipped = np.flip(numbered(right.shape), axis)
+        yield _changed(f"{name} is reversed along axis {axis}", k, partial(rearranged, positions=flipped))
 
-        def transposed(s: Segment) -> list[Value | None]:
-            gradient = s.right()[k]
-            return [gradient and permuted(gradient, axes)] * len(s.inputs)
 
-        yield Edit(f"{name} is transposed", transposed)
-    for axis in range(right.ndim):
-        if right.shape[axis] < 2:
-            continue
+def _summed(gradient: Value, axis: int) -> Value:
+    return broadcast(total(gradient, [axis], keep=True), gradient.shape)
 
-        def summed(s: Segment, axis: int = axis) -> list[Value | None]:
-            gradient = s.right()[k]
-            if gradient is None:
-                return [None] * len(s.inputs)
-            return [broadcast(total(gradient, [axis], keep=True), gradient.shape)] * len(s.inputs)
 
-        yield Edit(f"{name} is summed over one axis too many: axis {axis}", summed)
+def _changed(text: str, k: int, change: Callable[[Value], Value]) -> Edit:
+    """The right gradient of input k, changed."""
 
-        def averaged(s: Segment, axis: int = axis) -> list[Value | None]:
-            return [g and g / g.shape[axis] for g in summed(s, axis)]
+    def gradients(s: Segment) -> list[Value | None]:
+        right = s.right()
+        return [None if g is None or j != k else change(g) for j, g in enumerate(right)]
 
-        yield Edit(f"{name} is averaged over axis {axis}", averaged)
-
-        def reversed_(s: Segment, axis: int = axis) -> list[Value | None]:
-            gradient = s.right()[k]
-            return [gradient and rearranged(gradient, np.flip(numbered(gradient.shape), axis))] * len(s.inputs)
-
-        yield Edit(f"{name} is reversed along axis {axis}", reversed_)
+    return Edit(text, gradients)
 
 
 # ------------------------------------------------------------------------------------------------ what arrives
@@ -97,32 +91,31 @@ def _of_axes(name: str, k: int, right: Array, seen: Array) -> Iterator[Edit]:
 
 def of_the_cotangent(trial: Trial) -> Iterator[Edit]:
     """Dropped: ones in its place; its absolute value; only one sample of it, or all but one."""
-    arrived = trial.segment.arrived
-
-    def with_cotangents(change: object) -> object:
-        def gradients(s: Segment) -> list[Value | None]:
-            changed = [None if c is None else change(c) for c in s.arrived]  # type: ignore[operator]
-            there = [(o, c) for o, c in zip(s.outputs, changed, strict=True) if c is not None]
-            return pullback([o for o, _ in there], [c for _, c in there], s.inputs)
-
-        return gradients
-
-    def edit(text: str, change: object) -> Edit:
-        return Edit(text, with_cotangents(change))  # type: ignore[arg-type]
-
-    yield edit("the incoming gradient is dropped: ones in its place", lambda c: c.program.constant(1.0, c.shape))
-    yield edit("the incoming gradient's sign is dropped", absolute)
-    ranks = [len(c.shape) for c in arrived if c is not None]
+    yield _with_cotangents("the incoming gradient is dropped: ones in its place", _ones)
+    yield _with_cotangents("the incoming gradient's sign is dropped", absolute)
+    ranks = [len(c.shape) for c in trial.segment.arrived if c is not None]
     for axis in range(max(ranks, default=0)):
         for which, words in ((0, "only the first"), (-1, "only the last")):
-            yield edit(
-                f"{words} element along axis {axis} of the incoming gradient is used",
-                lambda c, axis=axis, which=which: _only(c, axis, which),
-            )
-        yield edit(
-            f"the last element along axis {axis} of the incoming gradient is left out",
-            lambda c, axis=axis: c - _only(c, axis, -1),
-        )
+            text = f"{words} element along axis {axis} of the incoming gradient is used"
+            yield _with_cotangents(text, partial(_only, axis=axis, which=which))
+        text = f"the last element along axis {axis} of the incoming gradient is left out"
+        yield _with_cotangents(text, partial(_all_but_the_last, axis=axis))
+
+
+def _with_cotangents(text: str, change: Callable[[Value], Value]) -> Edit:
+    def gradients(s: Segment) -> list[Value | None]:
+        there = [(o, change(c)) for o, c in zip(s.outputs, s.arrived, strict=True) if c is not None]
+        return pullback([o for o, _ in there], [c for _, c in there], s.inputs)
+
+    return Edit(text, gradients)
+
+
+def _ones(cotangent: Value) -> Value:
+    return cotangent.program.constant(1.0, cotangent.shape)
+
+
+def _all_but_the_last(cotangent: Value, axis: int) -> Value:
+    return cotangent - _only(cotangent, axis, -1)
 
 
 def _only(cotangent: Value, axis: int, which: int) -> Value:
@@ -176,20 +169,28 @@ def _edge_sets(trial: Trial) -> Iterator[tuple[frozenset[Edge], str, Origin]]:
         if edges not in told:
             told.add(edges)
             user = nodes[group[0].user].origin
-            used = nodes[group[0].used].origin
             whole = edges == frozenset(by_user.get(user.call, ()))
-            source = "" if whole else f", as it depends on {_named(used, nodes[group[0].used])},"
+            source = "" if whole else f", as it depends on {_named(trial, group[0].used)},"
             yield edges, f"the gradient through {user}{source}", user
 
 
-def _named(origin: Origin, node: Node) -> str:
-    return str(origin) if origin.name else ("an input" if node.operation.name == "input" else node.operation.name)
+def _named(trial: Trial, line: int) -> str:
+    """What a reader knows a value by: the input, or the operation that computed it, seen through movements."""
+    nodes = trial.segment.captured.program.nodes
+    inputs = {v.index: k for k, v in enumerate(trial.segment.inputs)}
+    while line not in inputs and nodes[line].operation.name in {"rearrange", "reshape", "stop"}:
+        line = nodes[line].operands[0]
+    if line in inputs:
+        return f"input {inputs[line]}"
+    node = nodes[line]
+    if node.operation.name == "constant":
+        return "a constant" if node.parameters["array"].size != 1 else f"{float(node.parameters['array'].flat[0]):g}"
+    return str(node.origin) if node.origin.name else node.operation.name
 
 
 def _factor_of(trial: Trial, edges: frozenset[Edge]) -> float | None:
     """c in seen = right + (c − 1) · what goes through these edges, if there is one for all wrong inputs."""
-    without = trial.numbers(_with_factor(trial.segment, edges, 0.0))
-    trial.work += trial.lines
+    without = trial.tried(lambda s: _with_factor(s, edges, 0.0))
     factors = []
     for k in trial.wrong:
         share = trial.right[k] - without[k]
@@ -231,34 +232,26 @@ def of_two_edges(trial: Trial) -> Iterator[Edit]:
 def of_a_factor(trial: Trial) -> Iterator[Edit]:
     """A factor of a local derivative is left out, taken twice, or another value of its shape stands in its place."""
     segment = trial.segment
-    program = segment.captured.program
-    nodes = program.nodes
+    nodes = segment.captured.program.nodes
     between = trial.between()
-    others = [line for line in sorted(trial.known) if line < trial.lines and _of_forward(trial, line)]
+    others = [line for line in sorted(trial.known) if line in trial.forward_lines]
     for line in sorted(between):
         node = nodes[line]
         if node.operation.name in MOVING or not node.operands:
             continue
-        shapes = {program.value(k).shape for k in (*node.operands, line)}
         for name in ("operand", "result"):
             stands = [line] if name == "result" else list(dict.fromkeys(node.operands))
             for used in stands:
                 for other in (*[k for k in others if nodes[k].shape == nodes[used].shape and k != used], None):
-                    what = "1" if other is None else _named(nodes[other].origin, nodes[other])
+                    what = "1" if other is None else _named(trial, other)
                     yield Edit(
-                        f"on the way back through {node.origin}, {what} stands where "
-                        f"{_named(nodes[used].origin, nodes[used])} belongs",
+                        f"on the way back through {node.origin}, {what} stands where {_named(trial, used)} belongs",
                         lambda s, line=line, used=used, other=other: _with_other(s, line, used, other),
                         node.origin,
                     )
-        del shapes
 
 
 MOVING = {"rearrange", "scatter", "reshape", "join", "sum", "input", "constant", "add", "subtract", "negate"}
-
-
-def _of_forward(trial: Trial, line: int) -> bool:
-    return line in trial.forward_lines
 
 
 def _with_other(segment: Segment, line: int, used: int, other: int | None) -> list[Value | None]:
@@ -274,7 +267,7 @@ def _with_other(segment: Segment, line: int, used: int, other: int | None) -> li
     return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, seen_as=seen_as)
 
 
-# ------------------------------------------------------------------------------------------------ a value of the forward
+# ---------------------------------------------------------------------------------------- a value of the forward
 
 
 def of_a_value(trial: Trial) -> Iterator[Edit]:
@@ -290,7 +283,7 @@ def of_a_value(trial: Trial) -> Iterator[Edit]:
             for line in sorted(trial.forward_lines)
             if line in trial.known and _broadcasts(nodes[line].shape, right.shape) and np.all(trial.known[line])
         }
-        names = {line: _named(nodes[line].origin, nodes[line]) for line in values}
+        names = {line: _named(trial, line) for line in values}
         for v, value in values.items():
             if alike(ratio, value):
                 yield _by_values(f"the gradient of input {k} has a factor too many: {names[v]}", v, None)
@@ -316,7 +309,9 @@ def _by_values(text: str, times: int | None, over: int | None) -> Edit:
         program = s.captured.program
         result = []
         for g in s.right():
-            if g is None or any(k is not None and not _broadcasts(program.value(k).shape, g.shape) for k in (times, over)):
+            if g is None or any(
+                k is not None and not _broadcasts(program.value(k).shape, g.shape) for k in (times, over)
+            ):
                 result.append(g)
                 continue
             changed = g if times is None else g * program.value(times)
@@ -356,3 +351,6 @@ def _sizes(trial: Trial) -> list[int]:
     """The lengths of axes, and of whole arrays, that a sum may have been divided by."""
     values = (*trial.segment.inputs, *trial.segment.outputs)
     return sorted({n for v in values for n in (*v.shape, v.size)})
+
+
+FAMILIES = (of_one_gradient, of_the_cotangent, of_an_edge, of_a_value, of_a_factor, of_two_edges)

@@ -1,6 +1,6 @@
 """Operations that treat every element by itself. An entry: its value in floats, its value in balls, its pullback.
 
-Where a function has a kink, the pullback there is any element of the subdifferential: `step` of zero is the ball [0, 1].
+Where a function has a kink, the pullback is any element of the subdifferential: `step` of zero is the ball [0, 1].
 Derivatives without a source of their own are in every table: NIST Digital Library of Mathematical Functions, §4 and §7.
 """
 
@@ -235,10 +235,13 @@ lgamma = entry(
 
 
 def _ball_polygamma(x: arb, order: int) -> arb:
-    """ψ⁽ᵏ⁾(x) = (−1)ᵏ⁺¹ k! ζ(k+1, x). DLMF 25.11.12."""
+    """ψ⁽ᵏ⁾(x) = (−1)ᵏ⁺¹ k! ζ(k+1, x). DLMF 25.11.12; up from x < 0 by 5.15.5."""
     if order == 0:
         return x.digamma()
-    return (-1) ** (order + 1) * math.factorial(order) * arb(order + 1).zeta(x)
+    total = arb(0)
+    while not x > 0 and x.is_finite() and x > -1000:
+        total, x = total + x ** -(order + 1), x + 1
+    return (-1) ** (order + 1) * math.factorial(order) * (total + arb(order + 1).zeta(x))
 
 
 polygamma = entry(

@@ -1,9 +1,9 @@
-"""Why a gradient is not the chain rule's: which of the flows that add up to it is missing, doubled, or taken elsewhere.
+"""Why a gradient is not the chain rule's: which of the flows that add up to it is missing, doubled, or another's.
 
 The right gradient is a sum over the edges of the forward program. A mistake in somebody's backward is an *edit* of it:
-an edge that carries nothing, the negative, a multiple; a factor taken from another value; a cotangent that is dropped, or
-summed over too little. Each is tried in floats at one point and proved in balls at another, on numbers that it was not
-found with. `rule_check.py` says that there is something to explain; `edits.py` has the list.
+an edge that carries nothing, the negative, a multiple; a factor taken from another value; a cotangent that is dropped,
+or summed over too little. Each is tried in floats at one point and proved in balls at another, on numbers that it was
+not found with. `rule_check.py` says that there is something to explain; `edits.py` has the list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .running import lines_needed, run
 
 ALIKE = 1e-7  # relative: floats that an edit is looked for with; what decides is the proof in balls
 AS_FITTED = 7  # digits to which an edit with a fitted constant has to agree at another point
-WORK = 3_000_000  # lines that may be run while looking
+WORK = 400_000  # lines that may be run while looking
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,17 @@ class Trial:
 
     def met(self, edit: Edit) -> set[int]:
         """The wrong inputs whose gradients the edit gives."""
-        before = len(self.segment.captured.program.nodes)
-        numbers = self.numbers(edit.gradients(self.segment))
-        self.work += len(self.segment.captured.program.nodes) - before
+        numbers = self.tried(edit.gradients)
         return {k for k in self.wrong if alike(numbers[k], self.seen[k])}
+
+    def tried(self, gradients: Callable[[Segment], Sequence[Value | None]]) -> list[Array]:
+        """The numbers that an edit would give. Its lines are taken off the program again: there will be many."""
+        nodes = self.segment.captured.program.nodes
+        before = len(nodes)
+        numbers = self.numbers(gradients(self.segment))
+        self.work += len(nodes) - before
+        del nodes[before:]
+        return numbers
 
     @property
     def exhausted(self) -> bool:

@@ -42,6 +42,13 @@ JOIN = Operation(
     pullback=lambda g, out, *parts: _split(g, parts),
 )
 
+STOP = Operation(
+    "stop",
+    value=lambda numbers, x: x,
+    shape=lambda shape: shape,
+    pullback=lambda g, out, x: (g,),  # what the chain rule says; `rule_check.py` also asks without it
+)
+
 
 def _fitting(shape: Shape, into: Shape) -> Shape:
     if np.prod(shape, dtype=np.int64) != np.prod(into, dtype=np.int64):
@@ -74,6 +81,11 @@ def reshaped(x: Value, shape: Sequence[int]) -> Value:
 def joined(parts: Sequence[Value]) -> Value:
     """All elements of all parts, one after the other: 1-dimensional."""
     return parts[0].program.add(JOIN, *parts)
+
+
+def stopped(x: Value) -> Value:
+    """The same value, where the code that was captured lets no gradient through (detach, stop_gradient)."""
+    return x.program.add(STOP, x)
 
 
 def numbered(shape: Shape, first: int = 0) -> Positions:

@@ -161,7 +161,7 @@ def half_unit(literal: float) -> float:
     digits = f"{literal:.15e}".partition("e")[0].lstrip("-").replace(".", "").rstrip("0")
     if float(f"{literal:.15g}") == literal and len(digits) <= 15:
         places = len(digits) - 1 - math.floor(math.log10(abs(literal)))
-        return 0.5 * 10.0**-places if len(digits) >= 7 else 0.0
+        return 0.5 * 10.0**-places if len(digits) >= 7 else abs(literal) * 2.0**-53  # 0.4 may be 2/5
     return abs(literal) * (2.0**-24 if float(np.float32(literal)) == literal else 2.0**-53)
 
 

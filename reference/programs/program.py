@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Origin:
     within: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.file}:{self.line})" if self.file else self.name
+        return f"{self.name} ({PurePath(self.file).name}:{self.line})" if self.file else self.name
 
 
 NOWHERE = Origin()

@@ -18,8 +18,8 @@ from flint import arb
 from numpy.typing import NDArray
 
 from .captured import Captured
-from .chain_rule import pullback
-from .movement import zeros
+from .chain_rule import Edge, pullback
+from .movement import STOP, zeros
 from .ndarrays import FLOATS, Balls
 from .program import Value
 from .running import run
@@ -31,7 +31,7 @@ NARROW = 2.0**-20  # a ball wider than this, and as wide with more bits, is one 
 
 
 class Outcome(StrEnum):
-    """Of one gradient. KINK: one of those that may be taken there;  LITERALS: equal but for how a literal was rounded"""
+    """Of one gradient. KINK: one of those that may be taken there;  LITERALS: equal but for a literal's rounding"""
 
     EQUAL = "equal"
     LITERALS = "equal up to the rounding of literals"
@@ -71,6 +71,18 @@ def check(captured: Captured) -> list[Agreement]:
     return agreements(captured, ours or [None] * len(captured.inputs), captured.gradients, captured.inputs)
 
 
+def right_as_stopped(captured: Captured) -> bool:
+    """Whether the gradient is right if what the code stops by intention is stopped in the chain rule as well."""
+    nodes = captured.program.nodes
+
+    def passed(edge: Edge, share: Value) -> Value | None:
+        return None if nodes[edge.user].operation is STOP else share
+
+    ours = pullback(captured.outputs, captured.cotangents, captured.inputs, passed)
+    found = agreements(captured, ours, captured.gradients, captured.inputs)
+    return all(a.outcome in {Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK} for a in found)
+
+
 def agreements(
     captured: Captured, ours: Sequence[Value | None], seen: Sequence[Value | None], inputs: Sequence[Value]
 ) -> list[Agreement]:
@@ -94,7 +106,7 @@ def agreements(
 
 
 def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:
-    """Two arrays of balls of one shape. Undecided without a reason: more bits may decide it, unless these are the last."""
+    """Two arrays of balls of one shape. Undecided without a reason: more bits may decide it."""
     elements = ours.size
     if not all(x.is_finite() for x in (*ours.flat, *seen.flat)):
         if not last:
@@ -149,19 +161,20 @@ def _but_for_literals(
 
 
 def ran_as_captured(captured: Captured) -> float:
-    """To how many digits the numbers that ran are those of the program, relative to each array's largest element.
+    """To how many digits the numbers that ran are those of the program, relative to the largest output, or gradient.
 
     Rounding decides it in a framework that does what its operations are called; a kernel that does something else, or
     numbers that took another way, show here.
     """
-    there = [(v, x) for v, x in zip((*captured.outputs, *captured.gradients), captured.ran, strict=True) if v is not None]
-    results = run([v for v, _ in there], captured.given, FLOATS)
     digits = math.inf
-    for result, (_, ran) in zip(results, there, strict=True):
-        if ran is None or not ran.size:
-            continue
-        size, gap = np.abs(ran).max(), np.abs(result - ran).max()
-        if not np.isfinite(gap):
-            return 0.0
-        digits = min(digits, -math.log10(gap / size)) if gap and size else digits
+    ends = len(captured.outputs)
+    for values, ran in ((captured.outputs, captured.ran[:ends]), (captured.gradients, captured.ran[ends:])):
+        there = [(v, x) for v, x in zip(values, ran, strict=True) if v is not None and x is not None and x.size]
+        results = run([v for v, _ in there], captured.given, FLOATS)
+        size = max((float(np.abs(x).max()) for _, x in there), default=0.0)
+        for result, (_, x) in zip(results, there, strict=True):
+            gap = float(np.abs(result - x).max())
+            if not math.isfinite(gap):
+                return 0.0
+            digits = min(digits, -math.log10(gap / size)) if gap and size else digits
     return max(0.0, digits)

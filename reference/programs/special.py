@@ -7,33 +7,9 @@ from __future__ import annotations
 
 from flint import arb
 
-from .elementwise import _by_ball, entry, exp, lgamma, log, log1p, step
+from .elementwise import Apply, _by_ball, entry, exp, lgamma, log, log1p
 
 identity = entry("identity", lambda x: x, lambda x: x, lambda g, out, x: (g,))
-
-
-def _ball_bessel_i0e(x: arb) -> arb:
-    return abs(x).bessel_i(0, scaled=True)
-
-
-def _ball_bessel_i1e(x: arb) -> arb:
-    return x.bessel_i(1) * (-abs(x)).exp()
-
-
-bessel_i0e = entry(
-    "bessel_i0e",
-    _by_ball(_ball_bessel_i0e),
-    _ball_bessel_i0e,
-    lambda g, out, x: (g * (bessel_i1e(x) - (2 * step(x) - 1) * out),),
-    "e^−|x| I₀(x); 10.29.3",
-)
-bessel_i1e = entry(
-    "bessel_i1e",
-    _by_ball(_ball_bessel_i1e),
-    _ball_bessel_i1e,
-    lambda g, out, x: (g * (bessel_i0e(x) - out / x - (2 * step(x) - 1) * out),),
-    "e^−|x| I₁(x); 10.29.2",
-)
 
 
 def _ball_igamma_grad_a(a: arb, x: arb) -> arb:
@@ -67,7 +43,7 @@ igammac = entry(
     lambda g, out, a, x: (-(g * igamma_grad_a(a, x)), -(g * exp((a - 1) * log(x) - x - lgamma(a)))),
     "Q(a, x) = 1 − P(a, x); 8.2.4, 8.8.13",
 )
-zeta = entry(
+zeta: Apply = entry(
     "zeta",
     _by_ball(lambda s, q: s.zeta(q)),
     lambda s, q: s.zeta(q),

@@ -1,4 +1,4 @@
-"""Operations that add up: sums over axes, and products of matrices. Convolution, attention and einsum are these, moved."""
+"""Operations that add up: sums over axes and products of matrices. Convolution and attention are these, moved."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ def matmul(x: Value, y: Value) -> Value:
     """As NumPy's: the last two axes are matrices, those before them are broadcast, vectors are promoted."""
     import numpy as np
 
+    if len(x.shape) == len(y.shape) == 1:
+        return total(x * y)
     if len(x.shape) == 1:
         return reshaped(row := matmul(reshaped(x, (1, *x.shape)), y), (*row.shape[:-2], *row.shape[-1:]))
     if len(y.shape) == 1:

@@ -49,16 +49,14 @@ def special(start: Sequence[Array], moved: int) -> Iterator[Point]:
             yield Point(f"{name} in input {k}", tuple(changed), special=True)
 
 
-def beside(point: Point, number: int) -> Point:
-    """A generic point so near that a function without a kink has nearly the same gradient there."""
+def beside(point: Point, number: int, side: int) -> Point:
+    """A generic point so near that a function without a kink has nearly the same gradient there; side: 1 or −1."""
     generator = np.random.default_rng([number, 77])
-    return Point(
-        f"{point.name}, beside it",
-        tuple(
-            x + BESIDE * (float(np.abs(x).max(initial=0.0)) or 1.0) * generator.standard_normal(x.shape)
-            for x in point.values
-        ),
+    moved = tuple(
+        x + side * BESIDE * (float(np.abs(x).max(initial=0.0)) or 1.0) * generator.standard_normal(x.shape)
+        for x in point.values
     )
+    return Point(f"{point.name}, beside it", moved)
 
 
 BESIDE = 1e-7

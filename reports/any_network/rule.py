@@ -1,8 +1,8 @@
 """The rule check as a report: an implementation at several points, what was found, and why.
 
-A verdict comes from `reference/programs/rule_check.py` alone. `agrees` is said only if the chain rule's gradient and the
-one seen are equal to 30 digits at every generic point; what runs outside of the graph would be missed by that, so the
-numbers that really ran are asked as well whether they add up to the function (`reference/judging/path.py`).
+A verdict comes from `reference/programs/rule_check.py` alone. `agrees` is said only if the chain rule's gradient and
+the one seen are equal to 30 digits at every generic point; what runs outside of the graph would be missed by that, so
+the numbers that really ran are asked as well whether they add up to the function (`reference/judging/path.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...reference.programs import Agreement, Captured, Explanation, Origin, Outcome, check, explained, ran_as_captured
+from ...reference.judging import PathCheck, check_path
+from ...reference.programs import (
+    FLOATS,
+    Agreement,
+    Captured,
+    Explanation,
+    Origin,
+    Outcome,
+    agreements,
+    check,
+    explained,
+    pullback,
+    pushforward,
+    ran_as_captured,
+    right_as_stopped,
+    run,
+)
 from .points import GENERIC, NEARER, Point, beside, generic, special
 
 Array = NDArray[Any]
@@ -54,12 +70,15 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """One point. agreements: for each input; digits: to how many the numbers that ran agree with the program."""
+    """One point. agreements: for each input;  digits: to how many the numbers that ran agree with the program;  lines:
+    of that program;  seed: of its cotangents."""
 
     point: Point
     agreements: tuple[Agreement, ...]
     captured: Captured
     digits: float
+    lines: int
+    seed: int
 
     def wrong(self) -> list[int]:
         return [k for k, a in enumerate(self.agreements) if a.outcome is Outcome.DIFFERENT]
@@ -72,6 +91,8 @@ class RuleReport:
     verdict: agrees, wrong or undecided;  name: of the function;  names: of its inputs
     seen: the points, in order;  kinks: conventions that differ at special points;  explanations: of what is wrong
     notes: what a reader has to know;  reason: why nothing was decided
+    path: where no graph could be had, what the numbers that ran say by themselves
+    what: was looked at: the gradient, or the tangent of forward mode
     """
 
     verdict: str
@@ -82,6 +103,8 @@ class RuleReport:
     explanations: tuple[Explanation, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str = ""
+    path: PathCheck | None = None
+    what: str = "gradient"
 
     @property
     def ok(self) -> bool:
@@ -100,9 +123,10 @@ class RuleReport:
         return told(self)
 
 
-def check_rule(subject: Subject) -> RuleReport:
+def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
     """The verdict on one function.
 
+    stopped: gradients that the code itself stops (detach, stop_gradient) are meant to be
     Raises Unsupported if it does what we have no rule for.
     """
     seen: list[Seen] = []
@@ -113,6 +137,8 @@ def check_rule(subject: Subject) -> RuleReport:
         if found is None:
             skipped.append(point.name)
             continue
+        if found.captured.left:
+            return by_path(subject, found.captured)
         if point.special and found.wrong():
             convention = _convention(subject, found)
             if convention:
@@ -121,23 +147,80 @@ def check_rule(subject: Subject) -> RuleReport:
         seen.append(found)
     notes = _notes(seen, skipped)
     report = RuleReport("undecided", subject.name, tuple(subject.names), tuple(seen), tuple(kinks), (), notes)
+    if seen and not seen[0].captured.outputs:
+        return replace(report, reason="none of its outputs is made of real numbers that depend on an input")
     if not any(not s.point.special for s in seen):
         return replace(report, reason="it has no finite value at any of the points")
     wrong = next((s for s in seen if s.wrong()), None)
     if wrong is not None:
-        return replace(report, verdict="wrong", explanations=tuple(_explained(subject, wrong, seen)))
+        return _of_wrong(subject, replace(report, verdict="wrong"), wrong, stopped)
     undecided = [a.reason for s in seen for a in s.agreements if a.outcome is Outcome.UNDECIDED and not s.point.special]
     if undecided:
         return replace(report, reason=undecided[0])
-    off = [s for s in seen if s.digits < -math.log10(subject.roundoff) / 2 and not s.point.special]
+    off = [s.digits for s in seen if s.digits < -math.log10(subject.roundoff) / 2 and not s.point.special]
     if off:
-        return replace(
-            report, reason=f"what ran agrees with the operations captured to {off[0].digits:.0f} digits only: {BEYOND}"
-        )
+        reason = f"what ran agrees with the operations captured to {min(off):.0f} digits only: {BEYOND}"
+        return replace(report, reason=reason)
     path = _path(subject)
-    if path is False:
+    if path is not None and path.agrees is False:
         return replace(report, reason=f"the gradient that ran does not add up to the function that ran: {BEYOND}")
     return replace(report, verdict="agrees")
+
+
+def check_forward_rule(capture: Callable[[int], Captured], name: str, names: Sequence[str]) -> RuleReport:
+    """The verdict on forward mode: the tangents of the outputs against the chain rule's, at three points.
+
+    capture(seed): a program whose inputs are the points and then their tangents, whose outputs are the outputs and then
+        their tangents; seed 0 is the point given
+    """
+    verdict, reason, wrong_at = "agrees", "", ""
+    found: list[Agreement] = []
+    for seed in range(3):
+        captured = capture(seed)
+        if not _finite(captured):
+            continue
+        points, outputs = len(captured.inputs) // 2, len(captured.outputs) // 2
+        ours = pushforward(captured.outputs[:outputs], captured.inputs[:points], captured.inputs[points:])
+        found = agreements(captured, ours, captured.outputs[outputs:], captured.outputs[:outputs])
+        wrong = [a for a in found if a.outcome is Outcome.DIFFERENT]
+        if wrong:
+            witness = wrong[0].witness
+            assert witness is not None
+            verdict = "wrong"
+            place_ = f"output {found.index(wrong[0])} {list(witness.index)}"
+            wrong_at = f"{place_}: its tangent by the chain rule is {witness.right!r}, seen {witness.seen!r}"
+            break
+        if any(a.outcome is Outcome.UNDECIDED for a in found):
+            verdict, reason = "undecided", next(a.reason for a in found if a.outcome is Outcome.UNDECIDED)
+    if not found:
+        verdict, reason = "undecided", "it has no finite value at any of the points"
+    notes = (wrong_at,) if wrong_at else ()
+    return RuleReport(verdict, name, tuple(names), (), (), (), notes, reason, what="tangent in forward mode")
+
+
+def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) -> RuleReport:
+    """Why; and whether only a gradient that the code itself stops is missing, which may be meant."""
+    if wrong.captured.stops and all(right_as_stopped(s.captured) for s in report.seen):
+        where = ", ".join(map(str, wrong.captured.stops))
+        if stopped:
+            return replace(
+                report, verdict="agrees", notes=(*report.notes, f"the code itself stops a gradient: {where}")
+            )
+        reason = f"the code itself stops a gradient: {where}; it is right if that is meant (say stopped=True)"
+        return replace(report, verdict="undecided", reason=reason)
+    return replace(report, explanations=tuple(_explained(subject, wrong)))
+
+
+def by_path(subject: Subject, captured: Captured | None = None) -> RuleReport:
+    """Where there is no graph: whether the gradient that runs adds up to the function that runs, along paths."""
+    path = _path(subject)
+    left = captured.left if captured is not None else ()
+    where = f": numbers leave the graph at {', '.join(map(str, left))}" if left else ""
+    report = RuleReport("undecided", subject.name, tuple(subject.names), (), path=path)
+    if path is None or path.agrees is None:
+        return replace(report, reason=f"no graph to be had{where}, and rounding or kinks hide it from the path test")
+    note = f"no graph to be had{where}; the path test answers, which sees an error of {path.power:.1g} of the change"
+    return replace(report, verdict="agrees" if path.agrees else "wrong", notes=(note,))
 
 
 BEYOND = "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension, a kernel)"
@@ -165,8 +248,7 @@ def _seen(subject: Subject, point: Point, seed: int) -> Seen | None:
     lines = len(captured.program.nodes)
     digits = ran_as_captured(captured)
     agreements = tuple(check(captured))
-    del lines
-    return Seen(point, agreements, captured, digits)
+    return Seen(point, agreements, captured, digits, lines, seed)
 
 
 def _finite(captured: Captured) -> bool:
@@ -176,36 +258,41 @@ def _finite(captured: Captured) -> bool:
 def _convention(subject: Subject, found: Seen) -> str:
     """At a special point: whether the gradients differ only as a kink admits. Empty: they are wrong there.
 
-    Beside the point, to two sides, the rule must hold; and a gradient that the chain rule takes at the point itself must
-    be another than beside it, or there is no kink.
+    Beside the point, to both sides, the rule must hold; and the chain rule's own gradient must be another there than at
+    the point, or there is no kink.
     """
-    beside_it = [_seen(subject, beside(found.point, k), seed=0) for k in range(2)]
-    there = [s for s in beside_it if s is not None]
-    if len(there) < 2 or any(s.wrong() for s in there):
+    there = [_seen(subject, beside(found.point, k, side), found.seed) for k in range(2) for side in (1, -1)]
+    if any(s is None or s.wrong() for s in there):
         return ""
-    jumps = []
+    at_it = _right(found.captured)
+    around = [_right(s.captured) for s in there if s is not None]
     for k in found.wrong():
-        values = [s.captured.ran[len(s.captured.outputs) + k] for s in (*there, found)]
-        if any(v is None for v in values):
-            return ""
-        size = max(float(np.abs(v).max(initial=0.0)) for v in values if v is not None)
-        jumps.append(any(float(np.abs(v - values[-1]).max(initial=0.0)) > JUMP * size for v in values[:-1]))
-        if not jumps[-1]:
+        size = max(float(np.abs(g[k]).max(initial=0.0)) for g in (at_it, *around))
+        if not any(float(np.abs(g[k] - at_it[k]).max(initial=0.0)) > JUMP * size for g in around):
             return ""
     witness = found.agreements[found.wrong()[0]].witness
     assert witness is not None
     return (
-        f"{found.point.name}: a kink, where this implementation takes {witness.seen:.6g} and its own forward would give "
-        f"{witness.right:.6g}; beside it they are the same"
+        f"{found.point.name}: a kink, where this implementation takes {witness.seen:.6g} and its own forward would "
+        f"give {witness.right:.6g}; beside it they are the same"
     )
+
+
+def _right(captured: Captured) -> list[Array]:
+    """The chain rule's gradients in floats."""
+    ours = pullback(captured.outputs, captured.cotangents, captured.inputs)
+    numbers = iter(run([g for g in ours if g is not None], captured.given, FLOATS))
+    return [np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)]
 
 
 JUMP = 1e-3  # of the gradient's size, over a distance of 1e-7: no slope that a smooth function has
 
 
-def _explained(subject: Subject, wrong: Seen, seen: Sequence[Seen]) -> list[Explanation]:
-    others = [s for s in seen if s is not wrong and not s.point.special]
-    elsewhere = others[0].captured if others else subject.capture(generic(subject.start, 9, 0.1).values, 9)
+def _explained(subject: Subject, wrong: Seen) -> list[Explanation]:
+    near = generic(subject.start, 9, NEARER[1])
+    if wrong.point.special:  # the same kind of point, on other numbers
+        near = next(p for p in special(near.values, subject.moved) if p.name == wrong.point.name)
+    elsewhere = subject.capture(near.values, 9)
     if not same_lines(wrong.captured, elsewhere):
         return []
     return explained(wrong.captured, elsewhere)
@@ -220,18 +307,15 @@ def same_lines(one: Captured, other: Captured) -> bool:
     )
 
 
-def _path(subject: Subject) -> bool | None:
-    """Whether the gradient that runs adds up to the function that runs; None: rounding or kinks hide it."""
-    from ...reference.judging import check_path
-
+def _path(subject: Subject) -> PathCheck | None:
+    """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked."""
     start = [np.asarray(x, dtype=np.float64) for x in subject.start]
     if not any(x.size for x in start):
         return None
-    try:
-        found = check_path(subject.value_and_gradient, start)
-    except Exception:
-        return None
-    return found.agrees
+    return check_path(subject.value_and_gradient, start, dtype=FORMATS.get(subject.roundoff))
+
+
+FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}
 
 
 def _notes(seen: Sequence[Seen], skipped: Sequence[str]) -> tuple[str, ...]:
@@ -247,4 +331,5 @@ def source_line(origin: Origin) -> str:
 
 
 def place(origin: Origin) -> str:
+    """File and line, short."""
     return f"{Path(origin.file).name}:{origin.line}" if origin.file else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...reference.case import InvalidInput
-from .rule import RuleReport, check_rule
+from .points import NEARER, generic
+from .rule import RuleReport, check_forward_rule, check_rule
 
 
 def gradcheck(
@@ -17,17 +19,26 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
-    **ignored: Any,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    **unused: Any,
 ) -> bool:
     """Whether the backward of `func` is the pullback of its forward, exactly. As `torch.autograd.gradcheck`.
 
     inputs: a tensor or a sequence of tensors and other arguments; those that require a gradient are checked, in any
         floating format: a rule has no format, so float32 and 16 bits need no other settings
+    check_forward_ad, check_backward_ad: which modes are looked at
     eps, atol, rtol, and the other arguments of the original: accepted and unused, since nothing is approximated
     Raises WrongRule (a RuntimeError, as the original's) with the report, unless raise_exception is False; NotDecided
-    where nothing can be said; Unsupported where an operation is not covered.
+    where nothing can be said; Unsupported where an operation is not covered; InvalidInput for unusable inputs.
     """
-    return _answered(rule_of(func, inputs), raise_exception)
+    _refuse_unknown("gradcheck", unused, OF_GRADCHECK)
+    answers = []
+    if check_backward_ad:
+        answers.append(_answered(rule_of(func, inputs), raise_exception))
+    if check_forward_ad:
+        answers.append(_answered(forward_rule_of(func, inputs), raise_exception))
+    return all(answers)
 
 
 def gradgradcheck(
@@ -35,51 +46,120 @@ def gradgradcheck(
     inputs: Any,
     grad_outputs: Any = None,
     *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
     raise_exception: bool = True,
-    **ignored: Any,
+    check_rev_over_rev: bool = True,
+    check_fwd_over_rev: bool = False,
+    **unused: Any,
 ) -> bool:
     """Whether the backward of `func`'s backward is right. As `torch.autograd.gradgradcheck`.
 
-    grad_outputs: what arrives at the first backward; random numbers where it is None.
+    grad_outputs: what arrives at the first backward; random numbers where it is None
+    The other arguments and what it raises: as `gradcheck`.
     """
+    _refuse_unknown("gradgradcheck", unused, OF_GRADGRADCHECK)
+    first, given = backward_of(func, inputs, grad_outputs)
+    answers = []
+    if check_rev_over_rev:
+        answers.append(_answered(rule_of(first, given), raise_exception))
+    if check_fwd_over_rev:
+        answers.append(_answered(forward_rule_of(first, given), raise_exception))
+    return all(answers)
+
+
+OF_GRADCHECK = {
+    "nondet_tol", "check_undefined_grad", "check_grad_dtypes", "check_batched_grad", "check_batched_forward_grad",
+    "fast_mode", "masked",
+}  # fmt: skip
+OF_GRADGRADCHECK = (OF_GRADCHECK - {"check_batched_forward_grad"}) | {"gen_non_contig_grad_outputs"}
+
+
+def _refuse_unknown(door: str, given: Mapping[str, Any], unused: set[str]) -> None:
+    for name in given:
+        if name not in unused:
+            raise InvalidInput(f"{door}: {name}: expected an argument that torch.autograd.{door} has; it has none so.")
+
+
+def backward_of(
+    func: Callable[..., Any], inputs: Any, grad_outputs: Any = None
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The backward of a function, as a function of its inputs and of what arrives, and inputs to call it with."""
     import torch
 
     given = _sequence(inputs)
-    outputs = func(*given)
-    outputs = [
-        x for x in (outputs if isinstance(outputs, tuple | list) else (outputs,)) if getattr(x, "requires_grad", False)
-    ]
+    outputs = _differentiable(func(*given))
     if grad_outputs is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             grad_outputs = [torch.randn_like(x).requires_grad_() for x in outputs]
     arriving = _sequence(grad_outputs)
 
-    def first_gradient(*arguments: Any) -> Any:
+    def first(*arguments: Any) -> Any:
         own, arrived = arguments[: len(given)], arguments[len(given) :]
-        result = func(*own)
-        results = [
-            x for x in (result if isinstance(result, tuple | list) else (result,)) if getattr(x, "requires_grad", False)
-        ]
-        leaves = [x for x in own if getattr(x, "requires_grad", False)]
-        found = torch.autograd.grad(results, leaves, arrived, create_graph=True, allow_unused=True)
+        leaves = [x for x in own if _differentiable(x)]
+        found = torch.autograd.grad(_differentiable(func(*own)), leaves, arrived, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None and g.requires_grad)
 
-    first_gradient.__name__ = f"the backward of {getattr(func, '__name__', type(func).__name__)}"
-    return _answered(rule_of(first_gradient, (*given, *arriving)), raise_exception)
+    first.__name__ = f"the backward of {getattr(func, '__name__', type(func).__name__)}"
+    return first, (*given, *arriving)
+
+
+def _differentiable(tree: Any) -> list[Any]:
+    leaves = tree if isinstance(tree, tuple | list) else (tree,)
+    return [x for x in leaves if getattr(x, "requires_grad", False)]
+
+
+def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
+    """The report on forward mode."""
+    import numpy as np
+    import torch
+    from torch.autograd import forward_ad
+
+    from ...adapters.torch_program.capture import capture, real
+    from ...adapters.torch_program.subject import TorchSubject
+
+    given = _sequence(inputs)
+    subject = _checkable(TorchSubject(func, given))
+
+    def both(*arguments: Any) -> Any:
+        points, tangents = arguments[: len(given)], iter(arguments[len(given) :])
+        with forward_ad.dual_level():
+            dual = [forward_ad.make_dual(x, next(tangents)) if k in subject.places else x for k, x in enumerate(points)]
+            result = func(*dual)
+            results = [x for x in (result if isinstance(result, tuple | list) else (result,)) if real(x)]
+            pairs = [forward_ad.unpack_dual(x) for x in results]
+            there = [(p.primal, p.tangent) for p in pairs if p.tangent is not None]
+            return [p for p, _ in there], [t for _, t in there]
+
+    def captured(seed: int) -> Any:
+        generator = np.random.default_rng([seed, 3])
+        point = subject.start if not seed else generic(subject.start, seed, NEARER[0]).values
+        with subject.at(point) as arguments, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, where it loads its decompositions
+            tangents = [
+                torch.tensor(generator.standard_normal(x.shape), dtype=arguments[k].dtype).requires_grad_()
+                for k, x in zip(subject.places, point, strict=True)
+            ]
+            return capture(both, (*arguments, *tangents), seed)
+
+    return check_forward_rule(captured, subject.name, subject.names)
 
 
 def rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     """The report on one function or module at these inputs."""
     from ...adapters.torch_program.subject import TorchSubject
 
-    given = _sequence(inputs)
-    subject = TorchSubject(func, given)
+    return check_rule(_checkable(TorchSubject(func, _sequence(inputs))))
+
+
+def _checkable(subject: Any) -> Any:
     if not subject.names:
         raise InvalidInput(
             "gradcheck: expected at least one floating-point input with requires_grad=True; none of the inputs has it."
         )
-    return check_rule(subject)
+    return subject
 
 
 def _answered(report: RuleReport, raise_exception: bool) -> bool:

@@ -1,4 +1,4 @@
-"""What a rule check says, in words: the verdict first, then what differs, why, and where it stands in the user's file."""
+"""What a rule check says, in words: the verdict first, then what differs, why, and where in the user's file."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ def _headline(report: RuleReport) -> Iterator[str]:
     if report.verdict == "agrees":
         outcomes = {a.outcome for s in report.seen for a in s.agreements}
         digits = "to 30 digits" + (", but for the rounding of literals" if Outcome.LITERALS in outcomes else "")
-        first = f"agrees: {report.name}'s gradient is the chain rule's {digits}"
+        first = f"agrees: {report.name}'s {report.what} is the chain rule's {digits}"
+        if report.path is not None:
+            first = f"agrees: {report.name}'s {report.what} adds up to what it computes"
     elif report.verdict == "wrong":
-        first = f"wrong: {report.name}'s gradient is not that of what it computes"
+        first = f"wrong: {report.name}'s {report.what} is not that of what it computes"
     else:
         first = f"undecided: {report.name}: {report.reason}"
     yield _filled(first)
     if report.seen:
-        lines = report.seen[0].captured
         generic = sum(not s.point.special for s in report.seen)
         special = len(report.seen) - generic
         yield _filled(
-            f"{_counted(len(report.names), 'input')}, {_counted(generic, 'generic point')} and "
-            f"{special} special; {_counted(len(lines.program.nodes), 'operation')} forward and backward",
+            f"{_counted(len(report.names), 'input')}; {_counted(generic, 'generic point')}"
+            + (f" and {special} special" if special else "")
+            + f"; {_counted(report.seen[0].lines, 'operation')} forward and backward",
             "  ",
         )
 
@@ -45,9 +47,7 @@ def _differences(report: RuleReport) -> Iterator[str]:
     for k in wrong.wrong():
         agreement = wrong.agreements[k]
         yield ""
-        yield _filled(
-            f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  "
-        )
+        yield _filled(f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  ")
         yield from _witness(agreement)
     right = [report.names[k] for k in range(len(report.names)) if k not in wrong.wrong()]
     if right:
@@ -66,13 +66,13 @@ def _because(report: RuleReport) -> Iterator[str]:
         return
     for explanation in report.explanations:
         yield ""
-        yield from _explanation(report, explanation)
-    if not report.explanations:
+        yield from _explanation(explanation)
+    if not report.explanations and report.seen:
         yield ""
         yield _filled("no single edit of its flow explains it on new numbers", "  ")
 
 
-def _explanation(report: RuleReport, explanation: Explanation) -> Iterator[str]:
+def _explanation(explanation: Explanation) -> Iterator[str]:
     border = explanation.border
     within = f"in the backward of {border.name} ({place(border.origin)}), " if border else ""
     yield _filled(f"because {within}{explanation.text}", "  ")
@@ -87,10 +87,15 @@ def _remarks(report: RuleReport) -> Iterator[str]:
 
 
 def _filled(text: str, indent: str = "") -> str:
-    return fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False)
+    return fill(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
-
-

@@ -10,10 +10,22 @@ np = pytest.importorskip("numpy")
 flint = pytest.importorskip("flint")
 
 from backproof.reference import worked_example as chapter
-from backproof.reference.case import Case, run as run_case
+from backproof.reference.case import Case
+from backproof.reference.case import run as run_case
 from backproof.reference.cases import standard_cases
 from backproof.reference.numbers import CertifiedArithmetic
-from backproof.reference.programs import FLOATS, Balls, Program, Value, broadcast, matmul, permuted, pullback, run, total
+from backproof.reference.programs import (
+    FLOATS,
+    Balls,
+    Program,
+    Value,
+    broadcast,
+    matmul,
+    permuted,
+    pullback,
+    run,
+    total,
+)
 from backproof.reference.programs import elementwise as e
 
 ACTIVATIONS: dict[str, Callable[[Value], Value]] = {

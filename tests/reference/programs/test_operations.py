@@ -106,7 +106,9 @@ def test_a_pullback_is_the_derivative(name: str) -> None:
                 for side in (flint.arb(STEP), flint.arb(-STEP))
             )
             (found,) = run([gradient], exact | {arriving.index: cotangent}, Balls(BITS))
-            slope = sum(((a - b) * c for a, b, c in zip(ahead.flat, behind.flat, cotangent.flat, strict=True)), flint.arb(0))
+            slope = sum(
+                ((a - b) * c for a, b, c in zip(ahead.flat, behind.flat, cotangent.flat, strict=True)), flint.arb(0)
+            )
             along = sum((g * d for g, d in zip(found.flat, direction.flat, strict=True)), flint.arb(0))
             gap = abs(slope / (2 * flint.arb(STEP)) - along)
             assert gap.abs_upper() < flint.arb(10) ** -40

@@ -1,0 +1,132 @@
+"""`check_grads` as jax.test_util has it, answered by the rule check: no step, no tolerance, no random direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...reference.case import InvalidInput
+from .rule import RuleReport, check_forward_rule, check_rule
+
+MODES = ("fwd", "rev")
+
+
+def check_grads(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int,
+    modes: Sequence[str] | str = MODES,
+    atol: float | None = None,
+    rtol: float | None = None,
+    eps: float | None = None,
+) -> None:
+    """Whether the derivatives of `f` up to this order are those of what it computes, exactly. As jax.test_util's.
+
+    args: a sequence of trees; every real number in them is differentiated, in any format: a rule has none
+    order: 1 for the gradient, 2 for the gradient's gradient, …;  modes: "rev", "fwd", or both
+    atol, rtol, eps: accepted and unused, since nothing is approximated
+    Raises WrongRule with the report; NotDecided where nothing can be said; Unsupported where an operation is not
+    covered; InvalidInput for an order or a mode that does not exist.
+    """
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
+    if any(mode not in MODES for mode in modes):
+        raise InvalidInput(f'check_grads: modes: expected "fwd" and "rev", got {", ".join(map(str, modes))}.')
+    if not isinstance(order, int) or order < 1:
+        raise InvalidInput(f"check_grads: order: expected a whole number of 1 or more, got {order!r}.")
+    for report in rules_of(f, args, order, modes):
+        report.raise_for_wrong()
+
+
+def rules_of(
+    f: Callable[..., Any], args: Sequence[Any], order: int = 1, modes: Sequence[str] = ("rev",)
+) -> list[RuleReport]:
+    """A report for each order and mode."""
+    import jax
+
+    from ...adapters.jax_program.subject import wide
+
+    function, given = f, tuple(args)
+    with jax.enable_x64(wide(given)):
+        return _reports(function, given, order, modes)
+
+
+def _reports(
+    function: Callable[..., Any], given: tuple[Any, ...], order: int, modes: Sequence[str]
+) -> list[RuleReport]:
+    from ...adapters.jax_program.subject import JaxSubject
+
+    reports = []
+    for k in range(order):
+        if k:
+            function, given = gradient_of(function, given)
+        subject = JaxSubject(function, given)
+        if not subject.names:
+            raise InvalidInput("check_grads: expected at least one real number in the arguments, to differentiate by.")
+        if "rev" in modes:
+            reports.append(check_rule(subject))
+        if "fwd" in modes:
+            reports.append(check_forward_rule(forward_of(function, given), subject.name, subject.names))
+    return reports
+
+
+def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """Its pullback as a function of the arguments and of what arrives, and arguments to call it with."""
+    import jax
+    import numpy as np
+
+    from ...adapters.jax_program.capture import real_number
+
+    outputs = jax.eval_shape(function, *args)
+    leaves, tree = jax.tree.flatten(outputs)
+    generator = np.random.default_rng(11)
+    arriving = [
+        generator.standard_normal(x.shape).astype(x.dtype)
+        if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)
+        else np.zeros(x.shape, jax.dtypes.float0)
+        for x in leaves
+    ]
+
+    def pulled_back(*given: Any) -> Any:
+        own, arrived = given[: len(args)], given[len(args)]
+        return [
+            g for g in jax.tree.leaves(jax.vjp(function, *own)[1](jax.tree.unflatten(tree, arrived))) if real_number(g)
+        ]
+
+    pulled_back.__name__ = f"the gradient of {getattr(function, '__name__', type(function).__name__)}"
+    return pulled_back, (*args, arriving)
+
+
+def forward_of(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """The outputs and what forward mode says of them in one program: capture(seed) for `check_forward_rule`."""
+    import jax
+    import numpy as np
+
+    from ...adapters.jax_program.capture import capture, real_number
+
+    leaves, tree = jax.tree.flatten(tuple(args))
+    places = [k for k, x in enumerate(leaves) if real_number(x)]
+
+    def both(points: Any, tangents: Any) -> Any:
+        def at(*differentiated: Any) -> Any:
+            filled = list(leaves)
+            for k, x in zip(places, differentiated, strict=True):
+                filled[k] = x
+            found = jax.tree.leaves(function(*jax.tree.unflatten(tree, filled)))
+            return [y for y in found if real_number(y)]
+
+        return jax.jvp(at, tuple(points), tuple(tangents))
+
+    def captured(seed: int) -> Any:
+        generator = np.random.default_rng([seed, 3])
+        points = [np.asarray(leaves[k]) for k in places]
+        moved = [
+            (
+                x * (1 + 0.2 * seed * generator.uniform(-1, 1, x.shape))
+                + 0.02 * seed * generator.standard_normal(x.shape)
+            ).astype(x.dtype)
+            for x in points
+        ]
+        tangents = [generator.standard_normal(x.shape).astype(x.dtype) for x in points]
+        return capture(both, (moved, tangents), seed)
+
+    return captured

@@ -1,0 +1,268 @@
+"""`gradcheck` and `gradgradcheck` for PyTorch: right functions pass in any format, mistakes are refused and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+np = pytest.importorskip("numpy")
+
+from backproof.reference.case import InvalidInput
+from backproof.reference.programs import Unsupported
+from backproof.reports.any_network import NotDecided, WrongRule, verify_network
+from backproof.reports.any_network.torch_doors import rule_of
+from backproof.torch import gradcheck, gradgradcheck
+
+F = torch.nn.functional
+
+
+def drawn(*shape: int, dtype: Any = torch.float64, seed: int = 0) -> Any:
+    generator = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(*shape, dtype=dtype, generator=generator).requires_grad_()
+
+
+class Scale(torch.autograd.Function):
+    """x · w with the sum over the broadcast axis forgotten, by way of the last sample."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        ctx.save_for_backward(x, w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, w = ctx.saved_tensors
+        return g * w, (g * x)[-1]
+
+
+class Square(torch.autograd.Function):
+    """Its gradient is right; the gradient's gradient is not, for x is taken for a constant."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return 2 * g * x.detach()
+
+
+class SineByNumpy(torch.autograd.Function):
+    """What it computes leaves the graph. factor: of its gradient, 1 if it is right."""
+
+    factor = 1.0
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return torch.from_numpy(np.sin(x.detach().numpy()))
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * torch.cos(ctx.saved_tensors[0]) * SineByNumpy.factor
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_right_function_passes_in_any_format(dtype: Any) -> None:
+    def function(x: Any, w: Any) -> Any:
+        return torch.tanh(x @ w.T).softmax(-1)
+
+    assert gradcheck(function, (drawn(3, 5, dtype=dtype), drawn(2, 5, dtype=dtype)))
+
+
+def test_the_originals_arguments_are_taken_and_others_refused() -> None:
+    x = drawn(3)
+    assert gradcheck(torch.exp, x, eps=1e-3, atol=1.0, rtol=1.0, nondet_tol=1.0, fast_mode=True, masked=False)
+    with pytest.raises(InvalidInput, match="epsilon: expected an argument that torch.autograd.gradcheck has"):
+        gradcheck(torch.exp, x, epsilon=1e-3)
+    with pytest.raises(InvalidInput, match="requires_grad=True"):
+        gradcheck(torch.exp, x.detach())
+
+
+def test_a_wrong_backward_raises_what_the_originals_callers_catch() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)input 1: 7 of 7 elements differ.*only the last element along axis 0"):
+        gradcheck(Scale.apply, (drawn(5, 7), drawn(7)))
+    assert gradcheck(Scale.apply, (drawn(5, 7), drawn(7)), raise_exception=False) is False
+
+
+def test_the_users_line_is_shown() -> None:
+    def function(x: Any) -> Any:
+        return Halved.apply(x)
+
+    text = str(rule_of(function, drawn(3, 5)))
+    assert "test_torch_doors.py" in text
+    assert "centred = x - x.mean(1, keepdim=True)" in text
+
+
+class Halved(torch.autograd.Function):
+    """The flow through the mean is left out."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        centred = x - x.mean(1, keepdim=True)
+        return centred * 1
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g.clone()
+
+
+def test_the_gradients_gradient() -> None:
+    x = drawn(4)
+    assert gradcheck(Square.apply, x)
+    with pytest.raises(WrongRule, match="the backward of"):
+        gradgradcheck(Square.apply, x)
+    assert gradgradcheck(lambda x, w: F.gelu(F.linear(x, w)), (drawn(2, 3), drawn(5, 3)))
+
+
+def test_forward_mode() -> None:
+    class Exp(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x.exp()
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(output)
+            ctx.save_for_forward(output)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * ctx.saved_tensors[0]
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return 2 * t * ctx.saved_tensors[0]
+
+    assert gradcheck(Exp.apply, drawn(3))
+    with pytest.raises(WrongRule, match="forward mode"):
+        gradcheck(Exp.apply, drawn(3), check_forward_ad=True)
+    assert gradcheck(torch.tanh, drawn(3), check_forward_ad=True)
+
+
+def test_what_leaves_the_graph_is_answered_by_the_path_test_and_said_so() -> None:
+    report = rule_of(SineByNumpy.apply, drawn(5))
+    assert report.ok
+    assert "numbers leave the graph at numpy (test_torch_doors.py" in str(report)
+    SineByNumpy.factor = 1.01
+    try:
+        report = rule_of(SineByNumpy.apply, drawn(5))
+    finally:
+        SineByNumpy.factor = 1.0
+    assert report.verdict == "wrong"
+
+
+def test_a_gradient_that_the_code_stops_has_to_be_declared() -> None:
+    def straight_through(x: Any) -> Any:
+        return x * 2 + (torch.round(x) - x).detach()
+
+    report = rule_of(straight_through, drawn(3))
+    assert report.verdict == "undecided"
+    assert "detach (test_torch_doors.py" in report.reason
+    with pytest.raises(NotDecided, match="the code itself stops a gradient"):
+        gradcheck(straight_through, drawn(3))
+    assert verify_network(straight_through, drawn(3), stopped=True).ok
+
+    def stopped_and_wrong(x: Any) -> Any:
+        return Scale.apply(x, x[0]) + x.detach()
+
+    assert verify_network(stopped_and_wrong, drawn(4, 3), stopped=True).verdict == "wrong"
+
+
+def test_under_no_grad_too() -> None:
+    def function(x: Any) -> Any:
+        with torch.no_grad():
+            largest = x.abs().sum()
+        return x * largest
+
+    assert rule_of(function, drawn(3)).verdict == "undecided"
+
+    def shifted(x: Any) -> Any:
+        with torch.no_grad():
+            largest = x.amax()
+        return torch.exp(x - largest) / torch.exp(x - largest).sum()
+
+    assert rule_of(shifted, drawn(3)).ok  # it makes no difference
+
+
+def test_a_module_is_left_as_it_was() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 2))
+    before = {name: x.clone() for name, x in module.state_dict().items()}
+    report = verify_network(
+        module, torch.randn(7, 3), loss=lambda y: F.cross_entropy(y, torch.tensor([0, 1] * 3 + [1]))
+    )
+    assert report.ok, str(report)
+    assert report.names == ("0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias")
+    assert all(torch.equal(x, before[name]) for name, x in module.state_dict().items())
+    assert all(p.grad is None for p in module.parameters())
+
+
+def test_dropout_draws_the_same_every_time() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Dropout(0.5), torch.nn.Linear(5, 2))
+    assert verify_network(module, drawn(4, 3, dtype=torch.float32)).ok
+
+
+def test_kinks_are_conventions() -> None:
+    assert gradcheck(torch.relu, torch.zeros(3, requires_grad=True))
+    assert gradcheck(torch.abs, torch.tensor([0.0, 1.0, -2.0], requires_grad=True))
+
+    class OneAtZero(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return torch.where(x > 0, x, torch.zeros_like(x))
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * (ctx.saved_tensors[0] >= 0)
+
+    report = rule_of(OneAtZero.apply, drawn(5))
+    assert report.ok
+    assert any("a kink" in text for text in report.kinks)
+
+
+def test_wrong_at_a_special_point_alone_is_wrong() -> None:
+    """No kink is there: the gradient of x² at equal neighbours is like that beside them."""
+
+    class Conditional(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return 2 * g * x * (3 if bool((x[1:] == x[:-1]).any()) else 1)
+
+    report = rule_of(Conditional.apply, drawn(6))
+    assert report.verdict == "wrong"
+    assert "equal neighbours" in str(report)
+
+
+def test_what_has_no_rule_is_named_with_its_line_and_gets_no_verdict() -> None:
+    with pytest.raises(Unsupported, match=r"test_torch_doors.py"):
+        gradcheck(lambda x: torch.linalg.eigvalsh(x + x.T), drawn(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs", "words"),
+    [
+        (lambda x: x.log(), (-drawn(3).abs() - 1,), "no finite value"),
+        (lambda x: 1, (drawn(3),), "none of its outputs"),
+        (torch.argmax, (drawn(3),), "none of its outputs"),
+    ],
+)
+def test_where_nothing_can_be_said_it_is_said_why(function: Any, inputs: Any, words: str) -> None:
+    report = rule_of(function, [x.detach().requires_grad_() for x in inputs])
+    assert report.verdict == "undecided"
+    assert words in report.reason
+
+
+def test_empty_tensors_and_what_is_not_differentiated() -> None:
+    assert gradcheck(lambda x, n, flag: x * n if flag else x, (drawn(0, 3), 3, True))
+    assert gradcheck(lambda x, k: x[k], (drawn(5), torch.tensor([1, 1, 4])))
