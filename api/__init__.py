@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from .reference.numbers import PLAIN, BoundedArithmetic, PlainArithmetic
     from .reference.worked_example import worked_example
+    from .reports.any_network import RuleReport, verify_network
     from .reports.documents import Report, WrongGradients
     from .reports.validation import assert_gradients, verify
 
@@ -52,6 +53,7 @@ _HOMES = {
     ),
     "reference.numbers": ("PLAIN", "BoundedArithmetic", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
+    "reports.any_network": ("RuleReport", "verify_network"),
     "reports.documents": ("Report", "WrongGradients"),
     "reports.validation": ("assert_gradients", "verify"),
 }
@@ -72,6 +74,7 @@ __all__ = [
     "Observation",
     "PlainArithmetic",
     "Report",
+    "RuleReport",
     "Rules",
     "UnusableAnswer",
     "Verdict",
@@ -89,6 +92,7 @@ __all__ = [
     "run",
     "standard_cases",
     "verify",
+    "verify_network",
     "with_ones",
     "worked_example",
 ]

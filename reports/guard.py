@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .console import EndedBySignal, Undeliverable, ended_by_signals, guarded_streams, printable_lines
+from .console import EndedBySignal, Undeliverable, ended_by_signals, fitted, guarded_streams, printable_lines
 
 BAD_INPUT, SOFTWARE, INTERRUPTED, UNREAD = 2, 70, 130, 141
 DEBUG = "BACKPROOF_DEBUG"
@@ -129,4 +129,4 @@ def _say(text: str, kind: str = "error: ", longest: int = LONGEST) -> None:
     text = printable_lines(text)
     if len(text) > longest:
         text = text[: longest - 1] + "…"
-    sys.stderr.write(f"{kind}{text}\n")
+    sys.stderr.write(fitted(f"{kind}{text}", sys.stderr) + "\n")

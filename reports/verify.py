@@ -101,7 +101,9 @@ def _verified(
 
     assert command is not None
     of_functions = ("returns", "orientation", "sign", "decay", "optimizer")
-    return verify_command(command, **{k: v for k, v in options.items() if k not in of_functions}, **process)
+    return verify_command(
+        command, **{k: v for k, v in options.items() if k not in of_functions}, **process, watched=True
+    )
 
 
 NOT_TAKEN = {

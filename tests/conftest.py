@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections import Counter
 from collections.abc import Callable, Generator
 from importlib.util import find_spec
 from typing import Any
@@ -42,10 +44,52 @@ def sampled(quick: bool) -> Callable[[int, int], None]:
     return skip_unless_sampled
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [] if config.getoption("--slow") else ["quick tests: --slow runs all of them, as tox does once"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what `sampled` leaves to --slow. A case that is named on the command line is the only one, and runs."""
+    if config.getoption("--slow"):
+        return
+    cases = Counter(item.nodeid.partition("[")[0] for item in items)
+    numbers: Counter[str] = Counter()
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        marker = item.get_closest_marker("sampled")
+        every, first = (*marker.args, 0)[:2] if marker and cases[test] > 1 else (1, 0)
+        (left if (numbers[test] - first) % every else kept).append(item)
+        numbers[test] += 1
+    items[:] = kept
+    config.hook.pytest_deselected(items=left)
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call it with a command's arguments: it runs in this process, as starting Python costs more than most commands."""
+    from commands import in_process
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        code = in_process(monkeypatch, *arguments)
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    return run
+
+
 SLOW = "slow: tox runs it, and so does pytest --slow"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sampled(n, first=0): of its cases, quick runs take this one and every n-th")
     # A shell's background jobs ignore Ctrl-C, and so would the processes whose answer to it is tested.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if find_spec("hypothesis"):

@@ -37,13 +37,12 @@ def settings() -> Iterator[tuple[str, dict[str, str]]]:
 
 def work(turn: int, clean: int) -> dict[str, list[str]]:
     """The commands to run, by what they are. Every turn has configurations of its own."""
+    pytest = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(TESTS.parent)]
     judge = [str(TESTS / "reference" / name) for name in JUDGE]
     return {
         "vectors check": [BACKPROOF, "vectors", "check"],
-        "tests of judge and vectors": [
-            *(sys.executable, "-m", "pytest", "-q", "--rootdir", str(TESTS.parent)),
-            *(*judge, str(TESTS / "reports" / "vectors" / "test_vectors.py")),
-        ],
+        "tests of the judge": [*pytest, "--slow", *judge],
+        "tests of the vectors": [*pytest, str(TESTS / "reports" / "vectors" / "test_vectors.py")],
         f"selftest --clean {clean} --first {turn * clean}": [
             *(BACKPROOF, "selftest", "--clean", str(clean), "--first", str(turn * clean)),
         ],

@@ -41,6 +41,7 @@ def verified(folder: Path) -> str:
     return to_twelve_decimals(finished.stdout)
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_tutorial_s_class_has_the_bug_that_is_shown_and_the_fix_works(tmp_path: Path) -> None:
     source = block("# mynet.py")
     (tmp_path / "mynet.py").write_text(source, encoding="utf-8")
@@ -93,6 +94,7 @@ class NeuralNetwork:
 """
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_three_shapes_of_classes_are_verified_as_shown() -> None:
     torch = pytest.importorskip("torch")
     names: dict[str, object] = {"bp": bp, "torch": torch}

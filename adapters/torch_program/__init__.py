@@ -1,1 +1,1 @@
-"""PyTorch's forward and backward, captured as a program. `capture.py` records; `operations.py` names what is recorded."""
+"""PyTorch's forward and backward, captured as a program: `capture.py`. What is recorded is named in `operations.py`."""

@@ -1,27 +1,18 @@
-"""PyTorch's operations in ours. An entry takes what the schema's arguments are called; tensors come as values.
+"""The table of PyTorch's operations in ours: what `capture.py` looks up for each call, and how entries are written.
 
-`OPERATIONS`: name, or name.overload, → entry(call, **arguments) that returns a value, or one for each result.
+`OPERATIONS`: name, or name.overload, → entry(call, **arguments) that returns a value, or one for each result and then
+one for each tensor that is changed on the side. Tensors of real numbers come as values, indices and masks as they are.
 `MOVEMENTS` move elements and compute nothing: the call itself is made on their numbers. `CONSTANTS`: results through
-which no gradient goes; the run's own numbers are taken.
+which no gradient goes; the run's own numbers are taken. The entries stand by family in the files beside this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
-
-from ...reference.programs import Value
-from ...reference.programs import elementwise as e
-from ...reference.programs import sums as s
 
 Entry = Callable[..., Any]
 OPERATIONS: dict[str, Entry] = {}
-MOVEMENTS: set[str] = set()
-CONSTANTS: set[str] = set()
-
-
-class Unsupported(Exception):
-    """An operation that we have no rule for; the message says which, where, and what to do."""
 
 
 def entry(*names: str) -> Callable[[Entry], Entry]:
@@ -34,84 +25,34 @@ def entry(*names: str) -> Callable[[Entry], Entry]:
     return register
 
 
-MOVEMENTS |= {
+def each(names: Iterable[str], written: Callable[[str], Entry]) -> None:
+    """One entry for each name, written by the same function of the name."""
+    OPERATIONS.update({name: written(name) for name in names})
+
+
+MOVEMENTS: set[str] = {
     "cat", "stack", "index", "gather", "index_select", "roll", "flip", "tril", "triu", "diag_embed", "unfold", "repeat",
-    "clone", "copy", "_to_copy", "select_scatter", "slice_scatter", "_unsafe_view", "_reshape_alias", "view_copy",
-    "select_backward", "slice_backward", "im2col", "constant_pad_nd",
+    "clone", "copy", "_to_copy", "select_scatter", "slice_scatter", "diagonal_scatter", "_unsafe_view",
+    "_reshape_alias", "_reshape_copy", "view_copy", "select_backward", "slice_backward", "diagonal_backward", "im2col",
+    "masked_select", "masked_scatter", "masked_scatter_backward", "take", "index_copy", "scatter.src", "rot90",
+    "block_diag", "max_unpool2d", "max_unpool3d", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    "native_channel_shuffle", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d",
+    "replication_pad2d", "replication_pad3d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
+    "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "unfold_copy",
+    "alias_copy", "expand_copy", "permute_copy", "squeeze_copy", "unsqueeze_copy", "t_copy", "transpose_copy",
+    "diagonal_copy", "narrow_copy", "select_copy", "slice_copy", "detach_copy", "unbind_copy", "split_copy",
+    "split_with_sizes_copy", "lift_fresh_copy", "_conj_physical", "resolve_conj", "resolve_neg", "lift",
+    "unsafe_split", "unsafe_split_with_sizes", "contiguous", "diag", "_to_dense", "moveaxis", "_pin_memory",
 }  # fmt: skip
-CONSTANTS |= {
-    "sign", "floor", "ceil", "round", "trunc", "bernoulli", "rand_like", "randn_like", "empty_like", "zeros_like",
-    "ones_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided", "heaviside",
+CONSTANTS: set[str] = {
+    "sign", "sgn", "floor", "ceil", "round", "trunc", "bernoulli", "rand_like", "randn_like", "randint_like",
+    "empty_like", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full",
+    "new_empty_strided", "heaviside", "zero", "uniform", "normal", "random", "exponential", "geometric", "log_normal",
+    "cauchy", "poisson", "binomial", "multinomial", "floor_divide", "angle", "_standard_gamma", "resize", "fill.Scalar",
+    "scalar_tensor", "_efficientzerotensor",
+    "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal", "signbit",
+    "logical_and", "logical_or", "logical_not", "logical_xor", "any", "all", "equal", "argmax", "argmin", "argsort",
+    "nonzero", "nonzero_static", "count_nonzero", "searchsorted", "bucketize", "is_nonzero", "is_same_size", "isin",
+    "histc", "bincount", "_unique", "_unique2", "unique_dim", "unique_consecutive", "_is_all_true", "_is_any_true",
+    "triu_indices", "tril_indices", "allclose", "isclose", "is_same", "_has_same_storage_numel",
 }  # fmt: skip
-
-# ------------------------------------------------------------------------------------------------ element by element
-
-for _name in (
-    "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-    "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma",
-):  # fmt: skip
-    OPERATIONS[_name] = lambda call, self, _f=getattr(e, _name): _f(self)
-OPERATIONS["neg"] = lambda call, self: -self
-OPERATIONS["sigmoid"] = lambda call, self: e.logistic(self)
-OPERATIONS["rsqrt"] = lambda call, self: 1 / e.sqrt(self)
-OPERATIONS["reciprocal"] = lambda call, self: 1 / self
-OPERATIONS["relu"] = lambda call, self: e.maximum(self, 0)
-OPERATIONS["abs"] = lambda call, self: e.absolute(self)
-
-
-@entry("add.Tensor", "add.Scalar")
-def _add(call: Any, self: Any, other: Any, alpha: float = 1) -> Value:
-    return call.value(self) + (call.value(other) if alpha == 1 else call.value(other) * alpha)
-
-
-@entry("sub.Tensor", "sub.Scalar")
-def _sub(call: Any, self: Any, other: Any, alpha: float = 1) -> Value:
-    return call.value(self) - (call.value(other) if alpha == 1 else call.value(other) * alpha)
-
-
-@entry("mul.Tensor", "mul.Scalar")
-def _mul(call: Any, self: Any, other: Any) -> Value:
-    return call.value(self) * call.value(other)
-
-
-@entry("div.Tensor", "div.Scalar")
-def _div(call: Any, self: Any, other: Any) -> Value:
-    return call.value(self) / call.value(other)
-
-
-@entry("pow.Tensor_Scalar")
-def _pow(call: Any, self: Value, exponent: float) -> Value:
-    return e.raised(self, exponent)
-
-
-@entry("tanh_backward")
-def _tanh_backward(call: Any, grad_output: Value, output: Value) -> Value:
-    return grad_output * (1 - output * output)
-
-
-@entry("sigmoid_backward")
-def _sigmoid_backward(call: Any, grad_output: Value, output: Value) -> Value:
-    return grad_output * (output * (1 - output))
-
-
-# ------------------------------------------------------------------------------------------------ sums
-
-
-@entry("sum", "sum.dim_IntList")
-def _sum(call: Any, self: Value, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Value:
-    return s.total(self, dim or None, keepdim)
-
-
-@entry("mean", "mean.dim")
-def _mean(call: Any, self: Value, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Value:
-    return s.mean(self, dim or None, keepdim)
-
-
-@entry("mm", "bmm", "mv", "dot")
-def _mm(call: Any, **operands: Value) -> Value:
-    return s.matmul(*operands.values())
-
-
-@entry("addmm")
-def _addmm(call: Any, self: Value, mat1: Value, mat2: Value, beta: float = 1, alpha: float = 1) -> Value:
-    return self * beta + s.matmul(mat1, mat2) * alpha

@@ -24,16 +24,23 @@ class TorchSubject:
     The module is copied, so that trials leave it as it was. Random numbers are drawn from the same seed every time.
     """
 
-    def __init__(self, function: Callable[..., Any], inputs: Sequence[Any], keywords: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        inputs: Sequence[Any],
+        keywords: Mapping[str, Any] | None = None,
+        loss: Callable[[Any], Any] | None = None,
+    ) -> None:
         module = function if isinstance(function, torch.nn.Module) else None
         self.function = copy.deepcopy(module) if module is not None else function
-        self.inputs, self.keywords = tuple(inputs), dict(keywords or {})
+        self.inputs, self.keywords, self.loss = tuple(inputs), dict(keywords or {}), loss
         self.parameters: dict[str, Tensor] = (
             {name: p for name, p in self.function.named_parameters() if p.requires_grad} if module is not None else {}
         )
         self.places = [k for k, x in enumerate(self.inputs) if real(x) and x.requires_grad]
         leaves = [self.inputs[k] for k in self.places] + list(self.parameters.values())
-        self.name = getattr(function, "__name__", None) or type(function).__name__
+        owner = getattr(function, "__self__", None)  # of Function.apply, the function's class
+        self.name = getattr(owner, "__name__", None) or getattr(function, "__name__", None) or type(function).__name__
         self.names = [f"input {k}" for k in self.places] + list(self.parameters)
         self.start = [array(x) for x in leaves]
         self.moved = len(self.places)
@@ -43,12 +50,12 @@ class TorchSubject:
 
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated inputs, then of the parameters."""
-        with self._at(values) as inputs:
+        with self.at(values) as inputs:
             return capture(self._called, inputs, seed, list(self.parameters.values()))
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, without being captured."""
-        with self._at(values) as inputs:
+        with self.at(values) as inputs:
             outputs = [x for x in torch.utils._pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
             generator = np.random.default_rng(7)
             weights = [torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype) for x in outputs]
@@ -59,10 +66,17 @@ class TorchSubject:
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
 
     def _called(self, *inputs: Any) -> Any:
-        return self.function(*inputs, **self.keywords)
+        result = self.function(*inputs, **self.keywords)
+        return result if self.loss is None else self.loss(result)
+
+    def _seeded(self) -> None:
+        """torch.manual_seed; on the CPU without what it does for devices, which takes longer than a call."""
+        tensors = [x for x in (*self.inputs, *self.parameters.values()) if isinstance(x, Tensor)]
+        here = all(x.device.type == "cpu" for x in tensors)
+        (torch.default_generator.manual_seed if here else torch.manual_seed)(self.seed)
 
     @contextmanager
-    def _at(self, values: Sequence[Array]) -> Iterator[tuple[Any, ...]]:
+    def at(self, values: Sequence[Array]) -> Iterator[tuple[Any, ...]]:
         """The inputs with these numbers, and the parameters set to theirs; buffers are put back, the seed is set."""
         inputs = [x.detach().clone() if isinstance(x, Tensor) else copy.copy(x) for x in self.inputs]
         buffers = {}
@@ -70,7 +84,9 @@ class TorchSubject:
             buffers = {name: b.detach().clone() for name, b in self.function.named_buffers()}
         numbers = iter(values)
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(self.seed)
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # sizes are small, and threads that wait for each other are slow
+            self._seeded()
             for k in self.places:
                 inputs[k] = _set(self.inputs[k], next(numbers)).requires_grad_()
             for parameter in self.parameters.values():
@@ -79,6 +95,7 @@ class TorchSubject:
             try:
                 yield tuple(inputs)
             finally:
+                torch.set_num_threads(threads)
                 with torch.no_grad():
                     for name, b in buffers.items():
                         self.function.get_buffer(name).copy_(b)

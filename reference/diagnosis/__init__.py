@@ -14,25 +14,20 @@ if TYPE_CHECKING:
     from .dropout import Dropped, dropped_units
     from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, distances, reproduces, right
     from .faults import FAULTS, faulty_rules
+    from .first_steps import first_step_of, first_step_off, linear_first_step, rough_steps, same_signs
     from .last_layer import likely
-    from .optimizers import (
+    from .optimizer_variants import (
         DECAYS,
         FACTOR,
         LINEAR,
         SCALED,
-        Found,
         Variant,
         declared_variant,
-        first_step_of,
-        first_step_off,
-        linear_first_step,
-        optimizer_of,
         right_variants,
-        rough_steps,
-        same_signs,
         simple_variants,
         wrong_variants,
     )
+    from .optimizers import Found, optimizer_of
     from .reach import BATCHES, FAR, KINDS_OF_DATA, NETWORKS, reaching_probes
     from .reading_off import OPEN, Declared, forward_read_off, nearly_read_off, read_off, tried
     from .relations import one_of_each

@@ -10,56 +10,89 @@ included, within its bounds (`explanation.reproduces`); constants are fitted on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 
 import numpy as np
 
-from ..judging import Place
 from ..numbers import PROFILES
 from .conventions import Convention
-from .delta_search import SOLVED_ON, Edits, deltas_of
-from .explanation import ARRAYS, Evidence, Explanation, by_rules, reproduces
-from .fitting import EVERY, edit_of, factor_of, fits, formula_of, forward_by, scaled_step, tried
+from .delta_search import SOLVED_ON, deltas_of
+from .explanation import Evidence, Explanation, by_rules, reproduces
+from .fitting import EVERY, edit_of, factor_of, fits, forward_by, scaled_step, tried
 from .forward_formulas import forwards
-from .gradient_formulas import bias_gradients, over_samples, weight_gradients
-from .scope import Edit, done, edited, together
-from .single_samples import NEAR, SHORT, Array, View, alike, gradients_of, shown_activations, shows, views_of
+from .gradient_formulas import bias_gradients, weight_gradients
+from .refining import refined
+from .scope import done, edited, together
+from .several_samples import Cases, cases_of, completed, consistent
+from .single_samples import (
+    BLURRED,
+    NEAR,
+    SHORT,
+    Array,
+    View,
+    alike,
+    beside,
+    shown_activations,
+    shows,
+    shows_exactly,
+    views_of,
+)
+from .slope_search import Edits
 from .vocabulary import Entry, snapped, solved
 
 BRANCHES = 4  # formulas that a step is tried with, where several give its numbers
 CANDIDATES = 24  # sets of edits that are looked at on several samples
 PROOFS = 4  # of them, to which edits are added that show on several samples alone
+WHOLE = 4  # sets that each of these is completed to
+SHARP = 2.0**5  # roundings, where `NEAR` is too many to see that a step is wrong at all
+FINE = 2.0**-30  # how near `NEAR` must be for that not to be asked: constants that people write are not nearer to 1
 
 
 def wrong_formulas(seen: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """The first set of edits of single steps that reproduces everything; nothing where none does."""
+    if any(case.online for case, _ in seen):
+        return
     if convention is None:
         case = seen[0][0]
         convention = Convention(tuple(layer.activation for layer in case.layers), case.loss, case.reduction)
-    views = views_of(seen)
-    if not views:
-        return
-    layers = len(views[0].weights)
     seen = sorted(seen, key=lambda pair: pair[0].batch)  # the smallest first: most sets of edits fail there
+    unit = PROFILES[seen[0][1].precision].storage.unit_roundoff
+    least = min(NEAR, BLURRED / unit)  # of formats of few digits, fewer roundings are looked at closer
+    for roundings in (least, SHARP) if NEAR * unit > FINE and least > SHARP else (least,):
+        found = _first(seen, convention, roundings)
+        if found is not None:
+            yield found
+            return
+
+
+def _first(seen: Evidence, convention: Convention, roundings: float) -> Explanation | None:
+    """The first explanation, where numbers are the same that are nearer than so many roundings."""
+    cases = cases_of(seen, convention, roundings)
+    if not cases:
+        return None
+    views = views_of(seen, convention, roundings)
     tried: dict[tuple[tuple[str, int, str], ...], Edits] = {}
-    for edits in islice(chain([()], _edits(views, convention)), CANDIDATES):
+    for found in islice(_edits(views, convention) if views else (), CANDIDATES):
+        edits = refined(found, cases, convention)
         known = tuple((edit.step, edit.layer, edit.words) for edit in edits)
-        if edits and known not in tried and (found := _proved(edits, seen, convention, layers)) is not None:
-            yield found
-            return
+        if edits and known not in tried and (proved := _proved(edits, seen, convention, cases)) is not None:
+            return proved
         tried.setdefault(known, edits)
-    for edits in islice(tried.values(), PROOFS):
-        whole = _with_samples(edits, seen, convention)
-        if whole and whole != edits and (found := _proved(whole, seen, convention, layers)) is not None:
-            yield found
-            return
+    unscaled = (tuple(edit for edit in edits if not edit.scales) for edits in tried.values())
+    either = chain.from_iterable(zip(tried.values(), unscaled, strict=True))
+    begun = [*islice((edits for edits in dict.fromkeys(either) if edits), PROOFS - 1), ()]
+    for edits in begun if () not in tried else reversed(begun):
+        for found in islice(completed(edits, cases, convention), WHOLE):
+            whole = refined(found, cases, convention)
+            if whole and whole != edits and (proved := _proved(whole, seen, convention, cases)) is not None:
+                return proved
+    return None
 
 
-def _proved(whole: Edits, seen: Evidence, convention: Convention, layers: int) -> Explanation | None:
+def _proved(whole: Edits, seen: Evidence, convention: Convention, cases: Cases) -> Explanation | None:
     """The explanation that these edits are, if the reference with them reproduces every number."""
-    if _wrong_places(whole, seen, convention, any_one=True):
+    if not consistent(whole, cases, convention):
         return None
     prediction = by_rules(edited(whole), convention)
     if not reproduces(prediction, seen):
@@ -68,7 +101,7 @@ def _proved(whole: Edits, seen: Evidence, convention: Convention, layers: int) -
     mistakes = "; ".join(dict.fromkeys(edit.mistake for edit in whole if edit.mistake))
     of_loss = all(edit.step == "output_error" or EVERY in edit.words for edit in whole)
     alone = whole[0].layer if len(whole) == 1 and not of_loss else None
-    words = whole[0].words if len(whole) == 1 else together(whole, layers)
+    words = whole[0].words if len(whole) == 1 else together(whole, len(seen[0][0].layers))
     several = len({edit.words for edit in whole}) > 1 or any(", number " in edit.words for edit in whole)
     return Explanation(names, words, mistakes, alone, prediction, several, of_loss)
 
@@ -92,35 +125,60 @@ def _forward(views: list[View], k: int, edits: Edits) -> Iterator[tuple[Edits, l
     for view in right:
         view.scope.values["pre_activations", k] = done(view.scope, "preactivation", k)
         view.scope.values["activations", k] = done(view.scope, "activation", k)
-    if k < last and not shows(right, k):
-        found = 0
-        for entry in forwards(views[0].scope.layers[k].activation):
-            constant = _solved_by_activations(views, k, entry) if entry.starts else 0.0
-            changed = None if constant is None else forward_by(views, k, entry, constant)
-            if changed and shows(changed, k):
+    direction = k == last or shows(right, k)
+    if k == last or (direction and shows_exactly(right, k)):
+        yield from _forward(right, k + 1, edits)
+        return
+    if direction:  # the weight gradient above may have a factor; or the activations have one
+        yield from _forward(right, k + 1, edits)
+    found = 0
+    for entry in forwards(views[0].scope.layers[k].activation):
+        for constant in _constants(views, k, entry):
+            changed = forward_by(views, k, entry, constant)
+            if changed and (shows_exactly(changed, k) if direction else shows(changed, k)):
                 yield from _forward(changed, k + 1, (*edits, edit_of(entry, k, constant)))
                 found += 1
-                if found == BRANCHES:
-                    break
-    yield from _forward(right, k + 1, edits)
+                break
+        if found == BRANCHES:
+            break
+    if not direction:
+        yield from _forward(right, k + 1, edits)
 
 
-def _solved_by_activations(views: Sequence[View], k: int, entry: Entry) -> float | None:
-    """The entry's constant that gives the activations which the layer above's gradients show."""
-    views = views[:SOLVED_ON]
-    shown = [shown_activations(view, k) for view in views]
-    if any(a is None for a in shown):
-        return None
-    wanted = np.concatenate([a.ravel() for a in shown if a is not None])
+def _constants(views: Sequence[View], k: int, entry: Entry) -> Iterator[float]:
+    """The entry's constants that give the activations which the layer above's gradients show; 0 for one without.
+
+    With the biases' δ they show as they are, and without it, or where that is another δ, in their direction.
+    """
+    if not entry.starts:
+        yield 0.0
+        return
+    alive = [view for view in views if (gradient := view.weights[k + 1]) is not None and gradient.any()]
+    known = [(view, a) for view in alive if (a := shown_activations(view, k)) is not None][:SOLVED_ON]
+    if known:
+        yield from _solved(known, k, entry, lambda view, wanted, a: a - wanted)
+    shown = [(view, np.asarray(view.weights[k + 1])) for view in alive][:SOLVED_ON]
+    if shown:
+        yield from _solved(shown, k, entry, lambda view, gradient, a: beside(gradient, a))
+
+
+def _solved(
+    shown: Sequence[tuple[View, Array]], k: int, entry: Entry, off_of: Callable[[View, Array, Array], Array]
+) -> Iterator[float]:
+    """The constant at which the activations are least off. shown: each view, with what it shows of them"""
+    views = [view for view, _ in shown]
 
     def off(constant: float) -> Array | None:
         changed = forward_by(views, k, entry, constant)
         if changed is None:
             return None
-        return np.concatenate([np.ravel(v.scope.values["activations", k]) for v in changed]) - wanted
+        made = [np.asarray(view.scope.values["activations", k]) for view in changed]
+        with np.errstate(all="ignore"):
+            return np.concatenate([off_of(v, a, m).ravel() for (v, a), m in zip(shown, made, strict=True)])
 
     found = solved(off, entry.starts)
-    return None if found is None else snapped(found, views[0].near * SHORT)
+    if found is not None:
+        yield snapped(found, views[0].near * SHORT)
 
 
 def _backward(views: Sequence[View], k: int, convention: Convention, edits: Edits) -> Iterator[Edits]:
@@ -132,21 +190,20 @@ def _backward(views: Sequence[View], k: int, convention: Convention, edits: Edit
         known = [view.copy() for view in views]
         for view, (delta, error) in zip(known, deltas, strict=True):
             view.scope.values["deltas", k], view.scope.values["errors", k] = delta, error
-        of_weights = _gradient_edits(known, k, "weight_gradient", [view.weights[k] for view in known])
-        for edit in of_weights:
+        for edit in _gradient_edits(known, k, "weight_gradient"):
             for view in known:
                 view.scope.values["weight_gradients", k] = view.weights[k]
-            biases = [bias for view in known if (bias := view.biases[k]) is not None]
-            shown = len(biases) == len(known)
-            of_biases: list[Edits] = _gradient_edits(known, k, "bias_gradient", biases) if shown else [()]
-            for other in of_biases:
+            for other in _gradient_edits(known, k, "bias_gradient"):
                 yield from _backward(known, k - 1, convention, (*edits, *own, *edit, *other))
 
 
-def _gradient_edits(views: Sequence[View], k: int, step: str, seen: Sequence[Array]) -> list[Edits]:
-    """Nothing, where the right rule gives what was seen; else what does; empty where nothing does."""
+def _gradient_edits(views: Sequence[View], k: int, step: str) -> list[Edits]:
+    """Nothing, where the right rule gives what was seen, or it does not show; else what does; empty if nothing does."""
+    seen = [array for view in views if (array := view.gradient(step, k)) is not None]
+    if len(seen) < len(views) or not any(array.any() for array in seen):
+        return [()]  # what is zero shows nothing: several samples tell whether one is left out, or all
     right = [tried(view.scope, step, k) for view in views]
-    if all(r is not None and alike(s, r, v.near) for r, s, v in zip(right, seen, views, strict=True)):
+    if all(r is not None and alike(s, np.asarray(r), v.near) for r, s, v in zip(right, seen, views, strict=True)):
         return [()]
     found: list[Edits] = []
     if (factor := factor_of(views, right, seen)) is not None:
@@ -159,56 +216,3 @@ def _gradient_edits(views: Sequence[View], k: int, step: str, seen: Sequence[Arr
             if len(found) == BRANCHES:
                 break
     return found
-
-
-# ------------------------------------------------------------------------------------ several samples
-
-
-def _with_samples(edits: Edits, seen: Evidence, convention: Convention) -> Edits | None:
-    """The edits, and those that show on several samples alone; None where these are not explained."""
-    several = seen  # single samples among them: they are dropped, and divided by, as others are
-    wrong = _wrong_places(edits, several, convention)
-    if not wrong:
-        return edits
-    last = max(place.layer or 0 for place in wrong)
-    candidates: list[tuple[str, int]] = [("output_error", last), ("output_delta", last)]
-    candidates += [("hidden_delta", k) for k in range(last, -1, -1)]
-    layers = len(several[0][0].layers)
-    for step, k in candidates:
-        if (step == "hidden_delta") == (k == layers - 1) or any((e.step, e.layer) == (step, k) for e in edits):
-            continue
-        for entry in over_samples(step):
-            more = (*edits, Edit(step, k, entry.words, partial(formula_of, entry, 0.0), (), entry.mistake))
-            if not _wrong_places(more, several, convention, any_one=True):
-                return more
-    for place in sorted(wrong, key=lambda p: (-(p.layer or 0), p.quantity)):
-        step = place.quantity.removesuffix("s")
-        taken = any((e.step, e.layer) == (step, place.layer) for e in edits)
-        for entry in () if taken else over_samples(step):
-            more = (
-                *edits,
-                Edit(step, place.layer or 0, entry.words, partial(formula_of, entry, 0.0), (), entry.mistake),
-            )
-            if place not in _wrong_places(more, several, convention):
-                edits = more
-                break
-    return None if _wrong_places(edits, several, convention) else edits
-
-
-def _wrong_places(edits: Edits, several: Evidence, convention: Convention, any_one: bool = False) -> set[Place]:
-    """The gradients that these edits do not give; if `any_one`, those of the first answer that has such."""
-    prediction = by_rules(edited(edits), convention)
-    wrong: set[Place] = set()
-    for case, observation in several:
-        if any_one and wrong:
-            break
-        places = prediction(case, ARRAYS) or {}
-        near = NEAR * PROFILES[observation.precision].storage.unit_roundoff
-        for place, array in gradients_of(case, observation).items():
-            if observation.weight_gradients is None:
-                largest = float(np.abs(np.asarray(case.layers[place.layer or 0].weights, float)).max())
-                near = max(near, near * largest / max(float(np.abs(array).max()), 1e-300) / (case.learning_rate or 1))
-            with np.errstate(all="ignore"):
-                if not alike(array, np.asarray(places[place]), near):
-                    wrong.add(place)
-    return wrong

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
-
-from ..activations import ACTIVATIONS, SOFTMAX, Activation, softmax_delta
+from ..activations import ACTIVATIONS, SOFTMAX, Activation, activate, softmax_delta
 from ..backprop import RULES, update
 from ..losses import LOSSES, Loss
 from ..more_activations import MORE_ACTIVATIONS
 from ..numbers import Functions, Matrix, Number
 from .scope import Scope
-from .vocabulary import FORMATS, Array, Elementwise, Entry, clipped_right, in_format, ratio, raw_error
+from .vocabulary import (
+    FORMATS,
+    Array,
+    Elementwise,
+    Entry,
+    as_it_is,
+    clipped_right,
+    in_format,
+    largest,
+    ratio,
+    raw_error,
+)
 from .wrong_rules import square
 
 # What stands where f′(z) belongs; e is ∂E/∂a. Of f itself: see `slopes`.
@@ -32,6 +41,7 @@ IN_PLACE_OF_SLOPE: tuple[tuple[str, Elementwise], ...] = (
     ("a(1 + a)", lambda z, a, e, fn: a * (1 + a)),
     ("|a|", lambda z, a, e, fn: fn.absolute(a)),
     ("1 above zero and a below", lambda z, a, e, fn: fn.step(z) + (1 - fn.step(z)) * a),
+    ("1 above zero and a + 1 below", lambda z, a, e, fn: fn.step(z) + (1 - fn.step(z)) * (a + 1)),
     ("1 where z is negative", lambda z, a, e, fn: fn.step(-z)),
 )
 OF_ERROR: tuple[tuple[str, Elementwise], ...] = (
@@ -51,7 +61,9 @@ IN_PLACE_OF_ERROR: tuple[tuple[str, Elementwise], ...] = (
     ("(o − t)²/2", lambda o, t, fn: (o - t) * (o - t) / 2),
     ("(o − t)³", lambda o, t, fn: (o - t) * (o - t) * (o - t)),
     ("|o − t|", lambda o, t, fn: fn.absolute(o - t)),
+    ("√|o − t|", lambda o, t, fn: fn.sqrt(fn.absolute(o - t))),
     ("the sign of o − t", lambda o, t, fn: 2 * fn.step(o - t) - 1),
+    ("o − t, and nothing beyond ±1,", lambda o, t, fn: (o - t) * (1 - fn.step(fn.absolute(o - t) - 1))),
     ("o", lambda o, t, fn: o),
     ("t", lambda o, t, fn: t),
     ("o + t", lambda o, t, fn: o + t),
@@ -86,13 +98,16 @@ def slopes(step: str, activation: Activation) -> Iterator[Entry]:
         return Entry(step, words, elementwise_slope(formula), None, mistake)
 
     if activation is SOFTMAX:
-        yield entry("leaves softmax's Jacobian out", lambda z, a, e, fn: 1, "δ = ∂E/∂o")
-        yield entry("keeps only the diagonal a(1 − a) of softmax's Jacobian", lambda z, a, e, fn: a * (1 - a))
+        own = "softmax's Jacobian"
+        yield entry(f"leaves {own} out", lambda z, a, e, fn: 1, "δ = ∂E/∂o")
+        yield entry(f"keeps only the diagonal a(1 − a) of {own}", lambda z, a, e, fn: a * (1 - a))
         yield Entry(
             step,
-            "applies softmax's Jacobian twice",
+            f"applies {own} twice",
             lambda s, _: softmax_delta(softmax_delta(s.arguments[3], s.arguments[2], s.ar), s.arguments[2], s.ar),
-        )  # fmt: skip
+            linear=False,
+        )
+        yield from _elementwise_slopes(entry, activation, own)
         return
     f, d = activation.value, activation.derivative
     own = f"{activation.name}'s derivative{FORMULAS.get(activation.name, '')}"
@@ -103,19 +118,13 @@ def slopes(step: str, activation: Activation) -> Iterator[Entry]:
     yield entry(f"puts a where the formula of {own} wants z", lambda z, a, e, fn: d(a, a, fn))
     yield entry(f"divides by {own}", lambda z, a, e, fn: 1 / d(z, a, fn))
     yield entry(f"takes {own} at −z", lambda z, a, e, fn: d(-z, f(-z, fn), fn))
+    yield entry(f"takes {own} from z, though a is another activation's", lambda z, a, e, fn: d(z, f(z, fn), fn))
     yield Entry(
         step, "uses slope {c} below zero in the backward pass", _slope_below, _fitted_below,
         f"the forward pass has {activation.name}; the backward pass another slope",
     )  # fmt: skip
-    yield Entry(step, "clips δ to ±{c}", clipped_right, lambda scope, seen: float(np.abs(seen).max()), "", linear=False)
-    for other in (*ACTIVATIONS.values(), *MORE_ACTIVATIONS.values()):
-        if other.name != activation.name:
-            yield entry(
-                f"takes the derivative of {other.name} for that of {activation.name}",
-                lambda z, a, e, fn, other=other: other.derivative(z, other.value(z, fn), fn),
-            )
-    for text, formula in IN_PLACE_OF_SLOPE:
-        yield entry(f"takes {text} for {own}", formula)
+    yield Entry(step, "clips δ to ±{c}", clipped_right, largest, "", linear=False, limit=as_it_is)
+    yield from _elementwise_slopes(entry, activation, own)
     yield Entry(
         step,
         f"multiplies by {own}, and keeps positive errors alone (guided backpropagation)",
@@ -127,6 +136,21 @@ def slopes(step: str, activation: Activation) -> Iterator[Entry]:
     for offset, where in ((1, "above"), (-1, "below")):
         yield Entry(step, f"takes the derivative of the layer {where}", _slope_of_layer(offset))
     yield Entry(step, f"multiplies by f itself beside {own}", elementwise_slope(lambda z, a, e, fn: a * d(z, a, fn)))
+
+
+def _elementwise_slopes(
+    entry: Callable[[str, Elementwise], Entry], activation: Activation, own: str
+) -> Iterator[Entry]:
+    """Formulas of z and a that are somebody's derivative, or look like one."""
+    right = own if activation is SOFTMAX else f"that of {activation.name}"
+    for other in (*ACTIVATIONS.values(), *MORE_ACTIVATIONS.values()):
+        if other.name != activation.name:
+            yield entry(
+                f"takes the derivative of {other.name} for {right}",
+                lambda z, a, e, fn, other=other: other.derivative(z, other.value(z, fn), fn),
+            )
+    for text, formula in IN_PLACE_OF_SLOPE:
+        yield entry(f"takes {text} for {own}", formula)
 
 
 def _slope_below(scope: Scope, below: float) -> Matrix:
@@ -170,7 +194,11 @@ def output_errors() -> Iterator[Entry]:
         )  # fmt: skip
     for text, formula in IN_PLACE_OF_ERROR:
         yield entry(f"takes {text} for ∂E/∂o", formula)
-    yield Entry("output_error", "clips ∂E/∂o to ±{c}", clipped_right, lambda scope, seen: float(np.abs(seen).max()))
+    yield Entry("output_error", "clips ∂E/∂o to ±{c}", clipped_right, largest, limit=as_it_is)
+    yield Entry(
+        "output_error", "clips ∂E/∂o of each sample to ±{c}, before it is averaged", _clipped_before, _largest_before,
+        limit=_divisor,
+    )  # fmt: skip
     yield Entry(
         "output_error", "takes every output's error for all of them, added up",
         lambda scope, _: scope.ar.matmul(scope.right(), scope.ar.ones(*[scope.ar.shape(scope.outputs)[1]] * 2)),
@@ -182,6 +210,26 @@ def _reduced(scope: Scope, formula: Elementwise) -> Matrix:
     batch, _ = scope.ar.shape(outputs)
     divisor = batch if objective.reduction == "mean" else 1
     return scope.ar.elementwise(lambda o, t, fn: formula(o, t, fn) / divisor, outputs, targets)
+
+
+def _divisor(scope: Scope) -> int:
+    """What the objective divides by."""
+    assert scope.objective is not None
+    return int(scope.ar.shape(scope.outputs)[0]) if scope.objective.reduction == "mean" else 1
+
+
+def _clipped_before(scope: Scope, limit: float) -> Matrix | None:
+    divisor = _divisor(scope)
+    if divisor == 1:
+        return None if scope.objective is None or scope.objective.reduction != "mean" else clipped_right(scope, limit)
+    return scope.ar.elementwise(
+        lambda x, fn: fn.minimum(fn.maximum(x * divisor, -fn.constant(limit)), fn.constant(limit)) / divisor,
+        scope.right(),
+    )
+
+
+def _largest_before(scope: Scope, seen: Array) -> float:
+    return largest(scope, seen) * _divisor(scope)
 
 
 def _derivative_of(loss: Loss) -> Callable[[Scope, float], Matrix | None]:
@@ -228,6 +276,12 @@ def hidden_errors() -> Iterator[Entry]:
         "sends ∂E/∂a of the layer above back, where its δ belongs: its derivative is left out on the way down",
         lambda s: through(s, s.of("errors", 1)),
     )
+    for quantity, what in (("errors", "∂E/∂o"), ("deltas", "the outputs' δ")):
+        yield entry(
+            f"sends {what} back through the weights above, where the δ above belongs",
+            partial(_of_outputs, quantity=quantity, weighted=True),
+        )
+        yield entry(f"takes {what} for the error from above", partial(_of_outputs, quantity=quantity, weighted=False))
     yield entry(
         "adds the deltas above up without their weights",
         lambda s: s.ar.matmul(s.arguments[1], s.ar.ones(*s.ar.shape(s.above().weights))),
@@ -256,12 +310,19 @@ def hidden_errors() -> Iterator[Entry]:
         "hidden_error", "uses weights that are updated already, by {c} of their gradient", _updated_above,
         _fitted_update, "update and delta in one loop",
     )  # fmt: skip
-    yield Entry(
-        "hidden_error",
-        "clips the error from above to ±{c}",
-        clipped_right,
-        lambda scope, seen: float(np.abs(seen).max()),
-    )
+    yield Entry("hidden_error", "clips the error from above to ±{c}", clipped_right, largest, limit=as_it_is)
+
+
+def _of_outputs(scope: Scope, quantity: str, weighted: bool) -> Matrix | None:
+    """What was computed at the output, where what was computed in the layer above belongs."""
+    last = max(scope.layers)
+    if scope.layer + 1 == last:
+        return None
+    matrix = scope.values[quantity, last]
+    fits = scope.ar.shape(matrix) == scope.ar.shape(scope.of("deltas", 1) if weighted else scope.of("activations"))
+    if not fits:
+        return None
+    return RULES.hidden_error(scope.above(), matrix, scope.ar) if weighted else matrix
 
 
 def _rounded(scope: Scope, name: str, weights: bool) -> Matrix:
@@ -292,16 +353,32 @@ def _fitted_update(scope: Scope, seen: Array) -> float:
     return -ratio((seen - scope.right()).ravel(), (scope.arguments[1] @ gradient).ravel())
 
 
-# Of which powers a slope may be made: |z| and 1 ± a among them, as people write derivatives from memory.
-FACTORS: tuple[tuple[str, Elementwise], ...] = (
-    ("a", lambda z, a, f, fn: a),
-    ("(1 − a)", lambda z, a, f, fn: 1 - a),
-    ("(1 + a)", lambda z, a, f, fn: 1 + a),
-    ("z", lambda z, a, f, fn: z),
-    ("f′(z)", lambda z, a, f, fn: f.derivative(z, a, fn)),
-    ("f′(a)", lambda z, a, f, fn: f.derivative(a, f.value(a, fn), fn)),
+# Of which powers a slope may be made: |z| and 1 ± a among them, as people write derivatives from memory. Last of z, a
+# and f(a), of one element; f′ is softmax's diagonal.
+FACTORS: tuple[tuple[str, Callable[[Number, Number, Number, Activation, Functions], Number]], ...] = (
+    ("a", lambda z, a, again, f, fn: a),
+    ("(1 − a)", lambda z, a, again, f, fn: 1 - a),
+    ("(1 + a)", lambda z, a, again, f, fn: 1 + a),
+    ("z", lambda z, a, again, f, fn: z),
+    ("f′(z)", lambda z, a, again, f, fn: _own_slope(f, z, a, fn)),
+    ("f′(a)", lambda z, a, again, f, fn: _own_slope(f, a, again, fn)),
+    ("(1 − a²)", lambda z, a, again, f, fn: 1 - a * a),
 )
 MOST_FACTORS = 4  # in one product
+
+
+def _own_slope(activation: Activation, z: Number, a: Number, fn: Functions) -> Number:
+    """f′(z) of an element; of softmax, its Jacobian's diagonal."""
+    return a * (1 - a) if activation is SOFTMAX else activation.derivative(z, a, fn)
+
+
+def factors_in(scope: Scope, activation: Activation, z: Matrix, a: Matrix) -> list[Matrix]:
+    """Each of `FACTORS` as a matrix."""
+    again = activate(activation, a, scope.ar)
+    return [
+        scope.ar.elementwise(lambda z, a, s, fn, f=f: f(z, a, s, activation, fn) + 0 * z, z, a, again)
+        for _, f in FACTORS
+    ]
 
 
 def product_of_powers(step: str, powers: Sequence[int], factor: float, activation: Activation) -> Entry:
@@ -309,16 +386,20 @@ def product_of_powers(step: str, powers: Sequence[int], factor: float, activatio
     words = "".join(text + ("" if n == 1 else _power(n)) for (text, _), n in zip(FACTORS, powers, strict=True) if n)
     own = f"{activation.name}'s derivative{FORMULAS.get(activation.name, '')}"
 
-    def slope(z: Number, a: Number, _: Number, fn: Functions) -> Number:
-        product: Number = fn.constant(factor) if factor != 1 else 1
-        for (_text, formula), n in zip(FACTORS, powers, strict=True):
-            for _ in range(n):
-                product = product * formula(z, a, activation, fn)
-        return product
+    def delta(scope: Scope, _: float) -> Matrix:
+        _, z, a, error = scope.arguments
+        again = activate(activation, a, scope.ar)
 
-    return Entry(
-        step, f"takes {'' if factor == 1 else f'{factor:.9g} · '}{words or '1'} for {own}", elementwise_slope(slope)
-    )
+        def product(e: Number, z: Number, a: Number, s: Number, fn: Functions) -> Number:
+            made: Number = e * fn.constant(factor) if factor != 1 else e
+            for (_, formula), n in zip(FACTORS, powers, strict=True):
+                for _ in range(n):
+                    made = made * formula(z, a, s, activation, fn)
+            return made
+
+        return scope.ar.elementwise(product, error, z, a, again)
+
+    return Entry(step, f"takes {'' if factor == 1 else f'{factor:.9g} · '}{words or '1'} for {own}", delta)
 
 
 def _power(n: int) -> str:

@@ -18,7 +18,7 @@ from ..backprop import RULES
 from .conventions import Convention
 from .explanation import ARRAYS, Evidence
 from .scope import done
-from .single_samples import SHORT, View, alike, views_of
+from .single_samples import SHORT, View, alike, shown_activations, views_of
 from .vocabulary import ratio, snapped
 
 Array = NDArray[np.float64]
@@ -65,10 +65,9 @@ def _masks(views: Sequence[View]) -> Dropped | None:
             view.scope.values["activations", k] = a
             if k == last or view.scope.layers[k].activation is SOFTMAX:
                 continue
-            delta = view.biases[k + 1]
-            if delta is None or not delta.any():
+            shown = shown_activations(view, k)
+            if shown is None:
                 return None
-            shown = delta @ view.weights[k + 1] / float((delta * delta).sum())
             if alike(shown, a, view.near):
                 continue
             kept = (np.abs(shown) > view.near * np.abs(a).max()) & (a != 0)

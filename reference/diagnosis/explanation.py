@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..backprop import RULES, Rules
 from ..case import Case, run, run_online
 from ..judging import Observation, Place, as_matrix, computed, observed
-from ..numbers import PLAIN, PROFILES, Arithmetic, ArrayArithmetic, BoundedArithmetic, Matrix
+from ..numbers import PLAIN, PROFILES, Arithmetic, ArrayArithmetic, ArrayFunctions, BoundedArithmetic, Matrix, erf
 from .conventions import Convention
 
 Array = NDArray[np.float64]
@@ -29,7 +29,38 @@ FEW_MULTIPLICATIONS = 500  # below which plain floats are done before NumPy has 
 ROUNDINGS = 256  # of the largest number, that what should cancel to nothing may be off
 CASES_NEEDED = 2  # that an explanation which claims nothing about some must be right about
 
-ARRAYS = ArrayArithmetic("float64")
+
+class _Functions(ArrayFunctions):
+    """NumPy's functions of float64, with constants as they are."""
+
+    def erf(self, x: Array) -> Array:
+        return erf(x)
+
+
+class _Float64(ArrayArithmetic):
+    """Arrays of float64 without ceremony: searches run rules ten thousand times, on a few numbers each."""
+
+    floats = _Functions(np)
+
+    def elementwise(self, formula: Callable[..., Any], *matrices: Array) -> Array:
+        with np.errstate(all="ignore"):
+            result = formula(*matrices, self.floats)
+            if getattr(result, "shape", None) == matrices[0].shape and result.dtype == np.float64:
+                whole: Array = result
+                return whole
+            return np.broadcast_to(np.asarray(result, np.float64), matrices[0].shape)
+
+    def matmul(self, left: Array, right: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return left @ right
+
+    def weighted_sums(self, inputs: Array, weights: Array, biases: Array | None) -> Array:
+        with np.errstate(all="ignore"):
+            sums = inputs @ weights.T
+            return sums if biases is None else sums + biases
+
+
+ARRAYS = _Float64("float64")
 
 
 @dataclass(frozen=True)
@@ -97,23 +128,41 @@ def right(convention: Convention | None = None) -> Prediction:
 
 
 def reproduces(prediction: Prediction, evidence: Evidence) -> bool:
-    """Whether every number of every observation is inside the bounds of what is predicted."""
+    """Whether every number of every observation is inside the bounds of what is predicted.
+
+    What is no number (0/0, or 1/(n − 1) of a single sample) must be predicted to be none, and nothing else may be.
+    """
     claimed = 0
     for case, observation in sorted(evidence, key=lambda pair: pair[0].batch):  # the cheapest first: most fail there
         shown = [(place, as_matrix(place, array)) for place, array in observed(observation)]
-        few = case.batch * sum(a * b for a, b in pairwise(case.sizes)) < FEW_MULTIPLICATIONS
-        floats = prediction(case, PLAIN if few else ARRAYS)
+        numbers = [np.isfinite(array.astype(float)) for _, array in shown]
+        floats = _in_floats(prediction, case, plain=all(finite.all() for finite in numbers))
         if floats is None:
             continue
-        claimed += 1
+        if not all(
+            finite.all() or np.array_equal(finite, np.isfinite(np.array(floats[place], float)))
+            for (place, _), finite in zip(shown, numbers, strict=True)
+        ):
+            return False
+        claimed += any(finite.any() for finite in numbers)
         unit = PROFILES[observation.precision].storage.unit_roundoff
         if not _near([(array, np.array(floats[place], float)) for place, array in shown], unit):
             return False
         bounds = prediction(case, BoundedArithmetic(PROFILES[observation.precision]))
         assert bounds is not None
-        if not all(bounds[place].holds(array).all() for place, array in shown):
+        pairs = zip(shown, numbers, strict=True)
+        if not all((bounds[place].holds(array) | ~finite).all() for (place, array), finite in pairs):
             return False
     return claimed >= min(CASES_NEEDED, len(evidence))
+
+
+def _in_floats(prediction: Prediction, case: Case, plain: bool) -> Mapping[Place, Matrix] | None:
+    """A prediction in plain floats or arrays, whichever is faster; plain ones stop at a division by zero."""
+    few = plain and case.batch * sum(a * b for a, b in pairwise(case.sizes)) < FEW_MULTIPLICATIONS
+    try:
+        return prediction(case, PLAIN if few else ARRAYS)
+    except ZeroDivisionError:
+        return prediction(case, ARRAYS)
 
 
 def distances(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
@@ -128,6 +177,19 @@ def distances(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
             if place in floats:
                 farthest[place] = max(farthest.get(place, 0.0), _off(as_matrix(place, array), floats[place]))
     return farthest
+
+
+def remembered(prediction: Prediction) -> Prediction:
+    """The same, computed once for every case and arithmetic."""
+    known: dict[tuple[int, int], tuple[Case, Mapping[Place, Matrix] | None]] = {}
+
+    def found(case: Case, ar: Arithmetic) -> Mapping[Place, Matrix] | None:
+        key = id(case), id(ar)
+        if key not in known:
+            known[key] = case, prediction(case, ar)
+        return known[key][1]
+
+    return found
 
 
 def apart(one: Prediction, other: Prediction, evidence: Evidence) -> dict[Place, float]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..numbers import Matrix
 from .scope import Edit, Scope, done
-from .single_samples import SHORT, Array, View, alike
-from .vocabulary import Entry, Placed, ratio, snapped, times
+from .single_samples import SHORT, SMALLEST, Array, View, alike
+from .vocabulary import Entry, Placed, Weighed, ratio, snapped, times
 
 EVERY = "every gradient"
 TELLING = 3  # numbers, of which fewer do not show a constant ratio
@@ -38,6 +38,8 @@ def factor_of(views: Sequence[View], right: Sequence[Matrix | None], seen: Seque
         return None
     one = np.concatenate([s.ravel() for s in seen])
     other = np.concatenate([np.asarray(r).ravel() for r in right])
+    numbers = np.isfinite(one) & np.isfinite(other)
+    one, other = one[numbers], other[numbers]
     factor = snapped(ratio(one, other), views[0].near * SHORT)
     if factor in (0.0, 1.0) or np.count_nonzero(one) < TELLING:
         return None
@@ -47,7 +49,8 @@ def factor_of(views: Sequence[View], right: Sequence[Matrix | None], seen: Seque
 
 def scaled_step(step: str, k: int, factor: float, what: str) -> Edit:
     """The right rule times a constant."""
-    return Edit(step, k, f"multiplies {what} by {as_fraction(factor)}", lambda s: times(s.right(), factor, s))
+    words = f"multiplies {what} by {as_fraction(factor)}"
+    return Edit(step, k, words, lambda s: times(s.right(), factor, s), scales=True)
 
 
 def as_fraction(factor: float) -> str:
@@ -70,15 +73,18 @@ def edit_of(entry: Entry, k: int, constant: Any) -> Edit:
         words = entry.words.format(at=f"number {constant.at + 1}", c=shown(constant.factor))
     else:
         words = entry.words.format(c=shown(constant)) if entry.fit or entry.starts else entry.words
-    return Edit(entry.step, k, words, partial(formula_of, entry, constant), (), entry.mistake)
+    return Edit(entry.step, k, words, partial(formula_of, entry, constant), (), entry.mistake, False, entry)
 
 
 def fits(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -> Any:
     """The entry's constant (0 for none) under which it gives what was seen in all views; None if it does not."""
     constant: Any = 0.0
     if entry.fit is not None:
-        found = [constant_of(view, k, entry, s) for view, s in zip(views, seen, strict=True)]
-        constant = agreed(found, "clips" in entry.words, views[0].near)
+        usable = [(view, s) for view, s in zip(views, seen, strict=True) if np.isfinite(s).all()]
+        found = [constant_of(view, k, entry, s) for view, s in usable]
+        if not found:
+            return None
+        constant = agreed(found, entry.limit is not None, views[0].near)
         if constant is None:
             return None
     for view, s in zip(views, seen, strict=True):
@@ -95,19 +101,48 @@ def constant_of(view: View, k: int, entry: Entry, seen: Array) -> Any:
     return tried(view.scope, entry.step, k, lambda scope: fit(scope, seen))
 
 
+def fitted_to_delta(
+    views: Sequence[View], k: int, slope: Entry, errors: Sequence[Array], seen: Sequence[Array]
+) -> float | None:
+    """The constant of an entry of δ, from the δ that was seen."""
+    found = [constant_of(_with_error(v, k, e), k, slope, s) for v, e, s in zip(views, errors, seen, strict=True)]
+    constant: float | None = agreed(found, slope.limit is not None, views[0].near)
+    return constant
+
+
+def delta_by(view: View, k: int, step: str, error: Array | None, formula: Any) -> Array | None:
+    """δ from ∂E/∂a, by the right rule or a formula; None where something that it needs is not there."""
+    if error is None:
+        return None
+    found = tried(_with_error(view, k, error).scope, step, k, formula)
+    return None if found is None else np.asarray(found)
+
+
+def _with_error(view: View, k: int, error: Array) -> View:
+    scope = view.scope
+    values = {**scope.values, ("errors", k): error}
+    at = Scope(scope.ar, scope.step, scope.layer, scope.arguments, scope.layers, scope.objective, scope.targets, values)
+    return View(at, view.weights, view.biases, view.near)
+
+
 def agreed(found: Sequence[Any], largest: bool, near: float) -> Any:
     """One constant of those that each view gives."""
     if any(f is None for f in found):
         return None
-    if isinstance(found[0], Placed):
-        places = {f.at for f in found}
-        return (
-            Placed(places.pop(), snapped(float(np.median([f.factor for f in found])), near * SHORT))
-            if len(places) == 1
-            else None
-        )
+    if isinstance(found[0], Placed):  # where it shows most: elsewhere units may be dead
+        surest = max(found, key=lambda f: f.off)
+        return Placed(surest.at, snapped(surest.factor, near * SHORT)) if np.isfinite(surest.factor) else None
+    if isinstance(found[0], Weighed):
+        known = [f for f in found if f.weight > 0 and np.isfinite(f.constant)]
+        if not known:
+            return None
+        weight = sum(f.weight for f in known)
+        constant = sum(f.constant * f.weight for f in known) / weight
+        unsure = near * SHORT / max(np.sqrt(weight) * abs(constant), SMALLEST)
+        return snapped(constant, max(near * SHORT, float(unsure)))
     numbers = [f for f in found if np.isfinite(f) and f != 0] or [0.0]
-    return snapped(float(max(numbers) if largest else np.median(numbers)), near * SHORT)
+    constant = snapped(float(max(numbers) if largest else np.median(numbers)), near * SHORT)
+    return None if largest and not constant else constant  # nothing is clipped to nothing
 
 
 def forward_by(views: Sequence[View], k: int, entry: Entry, constant: float = 0.0) -> list[View] | None:

@@ -12,7 +12,20 @@ from ..activations import SOFTMAX, Activation, softmax_delta
 from ..backprop import RULES
 from ..numbers import Functions, Matrix, Number
 from .scope import Scope
-from .vocabulary import FORMATS, Array, Entry, Placed, clipped_right, in_format, ratio, raw_error
+from .vocabulary import (
+    FORMATS,
+    Array,
+    Entry,
+    Placed,
+    Weighed,
+    as_it_is,
+    clipped_right,
+    coefficient,
+    in_format,
+    largest,
+    ratio,
+    raw_error,
+)
 from .wrong_rules import picked, square, zeros
 
 
@@ -93,25 +106,29 @@ def weight_gradients() -> Iterator[Entry]:
         lambda s, c: _with(s, c, lambda w, fn: w),
         lambda s, seen: _fitted_term(s, seen, lambda w: w),
         "weight decay",
+        weighed=True,
     )
     yield Entry(
         "weight_gradient",
         "adds {c} · sign(w) to the weight gradient (an L1 penalty)",
         lambda s, c: _with(s, c, lambda w, fn: fn.step(w) - fn.step(-w)),
         lambda s, seen: _fitted_term(s, seen, np.sign),
+        weighed=True,
     )
     yield Entry(
         "weight_gradient",
         "adds {c} to every element of the weight gradient",
         lambda s, c: _with(s, c, lambda w, fn: 0 * w + 1),
         lambda s, seen: _fitted_term(s, seen, np.ones_like),
+        weighed=True,
     )
     yield Entry(
         "weight_gradient",
         "clips the weight gradient to ±{c}",
         clipped_right,
-        lambda scope, seen: float(np.abs(seen).max()),
+        largest,
         "gradient clipping left on",
+        limit=as_it_is,
     )
     yield Entry(
         "weight_gradient", "multiplies one element of the weight gradient, {at}, by {c}", _one_element, _fitted_element
@@ -172,8 +189,8 @@ def _with(scope: Scope, constant: float, term: Callable[[Number, Functions], Num
     return scope.ar.elementwise(lambda g, w, fn: g + fn.constant(constant) * term(w, fn), scope.right(), _own(scope))
 
 
-def _fitted_term(scope: Scope, seen: Array, term: Callable[[Array], Array]) -> float:
-    return ratio((seen - scope.right()).ravel(), term(np.asarray(_own(scope))).ravel())
+def _fitted_term(scope: Scope, seen: Array, term: Callable[[Array], Array]) -> Weighed:
+    return coefficient(seen, np.asarray(scope.right()), term(np.asarray(_own(scope))))
 
 
 # One element, row or column has its place in the constant's whole part: place + 1, and the factor is carried beside it.
@@ -205,7 +222,8 @@ def _fitted_place(scope: Scope, seen: Array, axis: int | None) -> Any:
         at = int(np.argmax(along))
         part = (slice(None), at) if axis == 1 else at
         one, other = (seen.ravel(), right.ravel()) if axis is None else (seen, right)
-    return Placed(at, ratio(np.atleast_1d(one[part]), np.atleast_1d(other[part])))
+        farthest = float(along[at] / max(np.abs(right).max(), np.finfo(float).tiny))
+    return Placed(at, ratio(np.atleast_1d(one[part]), np.atleast_1d(other[part])), farthest)
 
 
 def _fitted_element(scope: Scope, seen: Array) -> Any:
@@ -290,19 +308,22 @@ def bias_gradients() -> Iterator[Entry]:
         lambda s, c: _with(s, c, lambda w, fn: w),
         lambda s, seen: _fitted_term(s, seen, lambda w: w),
         "weight decay that includes the biases",
+        weighed=True,
     )
     yield Entry(
         "bias_gradient",
         "adds {c} to every element of the bias gradient",
         lambda s, c: _with(s, c, lambda w, fn: 0 * w + 1),
         lambda s, seen: _fitted_term(s, seen, np.ones_like),
+        weighed=True,
     )
     yield Entry(
         "bias_gradient",
         "clips the bias gradient to ±{c}",
         clipped_right,
-        lambda scope, seen: float(np.abs(seen).max()),
+        largest,
         "gradient clipping left on",
+        limit=as_it_is,
     )
     yield Entry(
         "bias_gradient", "multiplies one unit of the bias gradient, {at}, by {c}", _one_element, _fitted_element
@@ -356,36 +377,56 @@ def over_samples(step: str) -> Iterator[Entry]:
 
     def divided(by: Callable[[int], float]) -> Callable[[Scope, float], Matrix]:
         def formula(s: Scope, _: float) -> Matrix:
-            count = by(s.ar.shape(s.outputs)[0])
-            return s.ar.elementwise(lambda g, fn: g / count if count > 1 else g * (1 / count), s.right())
+            count, right = by(s.ar.shape(s.outputs)[0]), s.right()
+            if count == 0:  # an honest 0/0 or x/0, in every arithmetic
+                rows, columns = s.ar.shape(right)
+                return s.ar.elementwise(lambda g, n, fn: g / n, right, s.ar.lift([[0.0] * columns] * rows))
+            return s.ar.elementwise(lambda g, fn: g / count if count > 1 else g * (1 / count), right)
 
         return formula
 
-    yield Entry(step, f"divides {what} by the number of samples once too often", divided(lambda n: n))
-    yield Entry(step, f"divides {what} by the number of samples plus one", divided(lambda n: (n + 1) / n))
-    yield Entry(
-        step, f"divides {what} by n − 1, the number of samples less one, or by 1", divided(lambda n: max(n - 1, 1) / n)
-    )
-    yield Entry(step, f"divides {what} by the number of samples plus one, once too often", divided(lambda n: n + 1))
+    for words, by in (
+        ("the number of samples once too often", lambda n: n),
+        ("the number of samples plus one", lambda n: (n + 1) / n),
+        ("n − 1, the number of samples less one, or by 1", lambda n: max(n - 1, 1) / n),
+        ("n − 1, the number of samples less one", lambda n: (n - 1) / n),
+        ("the number of samples plus one, once too often", lambda n: n + 1),
+    ):
+        yield Entry(step, f"divides {what} by {words}", divided(by))
     yield Entry(step, f"does not divide {what} by the number of samples", divided(lambda n: 1 / n))
     yield Entry(step, f"divides {what} by the number of samples twice too often", divided(lambda n: n * n))
     yield entry(f"uses the last sample alone for {what}", only(-1))
     yield entry(f"uses the first sample alone for {what}", only(0))
     yield entry(f"drops the last sample from {what}", without(-1))
     yield entry(f"drops the first sample from {what}", without(0))
-    yield entry(f"drops the first sample from {what}, be it the only one", lambda n: [float(i > 0) for i in range(n)])
-    yield entry(
-        f"drops the last sample from {what}, be it the only one", lambda n: [float(i < n - 1) for i in range(n)]
-    )
-    yield entry(f"drops the middle sample from {what}", lambda n: [float(i != n // 2) for i in range(n)])
-    for by, whose in ((1, "next"), (-1, "previous")):
-        yield Entry(step, f"takes the {whose} sample's {SHIFTED[step]}", partial(_rolled, by=by))
     for k in (1, 2):
         yield entry(f"drops sample {k + 1} from {what}", without_one(k))
         yield entry(f"uses sample {k + 1} alone for {what}", one_alone(k))
+    only_one = ", be it the only one"
+    places: tuple[tuple[str, Callable[[int], int]], ...] = (
+        ("first", lambda n: 0), ("last", lambda n: n - 1),
+        ("middle", lambda n: n // 2), ("second", lambda n: min(1, n - 1)),
+    )  # fmt: skip
+    for which, at in places:
+        yield entry(f"drops the {which} sample from {what}{only_one}", _all_but(at))
+    for which, at in places[2:]:
+        yield entry(f"uses the {which} sample alone for {what}", _at(at))
+    for forward, whose in ((1, "next"), (-1, "previous")):
+        yield Entry(step, f"takes the {whose} sample's {SHIFTED[step]}", partial(_rolled, by=forward))
+        if step == "output_error":
+            yield Entry(step, f"takes the {whose} sample's targets", partial(_rolled_targets, by=forward))
     yield Entry(step, f"divides {what} by the number of samples less one", divided(lambda n: max(n - 1, 1)))
+    yield Entry(step, f"divides {what} by the number of samples less one, once too often", divided(lambda n: n - 1))
     if step == "weight_gradient":
         yield Entry(step, "pairs each delta with the next sample's activations", _shifted)
+
+
+def _at(which: Callable[[int], int]) -> Callable[[int], Sequence[float]]:
+    return lambda n: [float(i == which(n)) for i in range(n)]
+
+
+def _all_but(which: Callable[[int], int]) -> Callable[[int], Sequence[float]]:
+    return lambda n: [float(i != which(n)) for i in range(n)]
 
 
 SHIFTED = {
@@ -403,6 +444,11 @@ def _rolled(s: Scope, _: float, by: int) -> Matrix:
         delta, received = s.arguments
         return RULES.weight_gradient(_cycle(s, delta, by), received, s.ar)
     return s.right() if s.step == "bias_gradient" else _cycle(s, s.right(), by)
+
+
+def _rolled_targets(s: Scope, _: float, by: int) -> Matrix:
+    objective, outputs, targets = s.arguments
+    return RULES.output_error(objective, outputs, _cycle(s, targets, by), s.ar)
 
 
 def _cycle(s: Scope, matrix: Matrix, by: int) -> Matrix:

@@ -278,8 +278,10 @@ def _all(sizes: Mapping[int, float], wanted: Callable[[int], float]) -> bool:
 
 
 def _last_delta(view: View, last: int) -> Array | None:
-    received = view.scope.values["activations", last - 1]
-    found = left_factor(view.weights[last], received, view.near, np.asarray(view.scope.layers[last].weights))
+    received, gradient = view.scope.values["activations", last - 1], view.weights[last]
+    if gradient is None:
+        return None
+    found = left_factor(gradient, received, view.near, np.asarray(view.scope.layers[last].weights))
     return None if found is None else found[0]
 
 
@@ -352,8 +354,10 @@ def _decay(views: Sequence[View]) -> tuple[float, bool]:
     for view in views:
         for k, gradient in enumerate(view.weights):
             layer, received = view.scope.layers[k], view.scope.values["activations", k - 1]
+            if gradient is None or received.shape[1] < 2:
+                continue
             factor = left_factor(gradient, received, view.near, np.asarray(layer.weights))
-            if factor is None or received.shape[1] < 2:
+            if factor is None:
                 continue
             delta, share = factor
             found.append(share)

@@ -20,12 +20,14 @@ from ..judging import Observation, Place, as_matrix, computed, evidence, observe
 from ..numbers import PROFILES, Arithmetic, Matrix
 from .conventions import Convention
 from .explanation import ARRAYS, ROUNDINGS, Evidence, Explanation, Prediction, by_rules, right
+from .vocabulary import CHANCE
 from .wrong_rules import layers_called
 
 Array = NDArray[np.float64]
 Sizes = tuple[int, ...]
 
 LARGEST_DENOMINATOR = 4096  # of a constant factor
+FEW_ROUNDINGS = 4  # that a factor is off, as it is read off
 LISTED = 8  # units that are listed one by one
 
 
@@ -133,22 +135,22 @@ def _change(got: Array, wanted: Array, unit_roundoff: float) -> Change | None:
 
     if alike(got, wanted):
         return SAME
-    return _factor(got, wanted, alike) or _zeros(got, wanted, alike) or _order(got, wanted, near)
+    return _factor(got, wanted, alike, unit_roundoff) or _zeros(got, wanted, alike) or _order(got, wanted, near)
 
 
-def _factor(got: Array, wanted: Array, alike: Callable[[Array, Array], bool]) -> Change | None:
+def _factor(got: Array, wanted: Array, alike: Callable[[Array, Array], bool], unit: float) -> Change | None:
     """One constant factor, or one per unit."""
     if not np.abs(wanted).max(axis=-1).all():
         return None
     at = np.unravel_index(int(np.argmax(np.abs(wanted))), wanted.shape)
-    factor = _simple(float(got[at] / wanted[at]))
+    factor = _simple(float(got[at] / wanted[at]), unit)
     if factor and alike(got, wanted * float(factor)):
         return Change(f"multiplies {{}} by {factor}", lambda m, ar: _times(m, [[factor] * wanted.shape[1]], ar))
     by_unit = wanted.shape[0] == 1  # biases: each element is a unit's
     columns = np.arange(wanted.shape[1]) if by_unit else np.abs(wanted).argmax(axis=1)
     rows = 0 if by_unit else np.arange(wanted.shape[0])
     with np.errstate(all="ignore"):
-        factors = [_simple(float(f)) for f in got[rows, columns] / wanted[rows, columns]]
+        factors = [_simple(float(f), unit) for f in got[rows, columns] / wanted[rows, columns]]
     units = np.array([float(f) for f in factors])
     if not units.all() or not alike(got, wanted * (units if by_unit else units[:, None])):
         return None
@@ -157,9 +159,10 @@ def _factor(got: Array, wanted: Array, alike: Callable[[Array, Array], bool]) ->
     return Change(f"multiplies the units of {{}} by {listed}", lambda m, ar: _times(m, table, ar))
 
 
-def _simple(factor: float) -> Fraction:
-    """The simple fraction that is nearest."""
-    return Fraction(factor).limit_denominator(LARGEST_DENOMINATOR) if np.isfinite(factor) else Fraction(0)
+def _simple(factor: float, unit: float) -> Fraction:
+    """The simple fraction that is nearest; zero where, in these roundings, almost any number is near such a one."""
+    nearest = Fraction(factor).limit_denominator(LARGEST_DENOMINATOR) if np.isfinite(factor) else Fraction(0)
+    return nearest if nearest.denominator**2 * 2 * FEW_ROUNDINGS * unit < CHANCE else Fraction(0)
 
 
 def _times(matrix: Matrix, factors: Sequence[Sequence[Fraction]], ar: Arithmetic) -> Matrix:
@@ -288,7 +291,8 @@ def _sample_factors(seen: Evidence, convention: Convention | None) -> Iterator[E
         if not (np.isfinite(whole).all() and all(np.isfinite(a).all() for a in alone)):
             return
         found, *_ = np.linalg.lstsq(np.stack(alone, axis=1), whole, rcond=None)
-        factors[case.name] = [_simple(float(f)) for f in found]
+        unit = PROFILES[observation.precision].storage.unit_roundoff
+        factors[case.name] = [_simple(float(f), unit) for f in found]
     first = max(seen, key=lambda pair: pair[0].batch)[0]
     own = factors[first.name]
     if len(set(own)) == 1 or (set(own) == {0, 1} and 1 in (own.count(Fraction(0)), own.count(Fraction(1)))):

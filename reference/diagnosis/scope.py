@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backprop import RULES, Layer, Objective, Rules
-from ..case import Case
+from ..case import Case, run
 from ..numbers import Arithmetic, Matrix
 from .wrong_rules import layers_called
+
+if TYPE_CHECKING:
+    from .vocabulary import Entry
 
 Key = tuple[str, int]  # a quantity of a layer; the inputs are ("activations", -1)
 
@@ -62,6 +65,8 @@ class Edit:
 
     step: a rule's name;  layer: from 0;  words: completing "the implementation …"
     names: of catalogued faults that it is;  mistake: how one comes to write it, if known
+    entry: of the vocabulary, that it is, with a constant
+    scales: whether it is the right rule times a constant, which of single samples may be one of their number
     """
 
     step: str
@@ -70,6 +75,8 @@ class Edit:
     formula: Formula
     names: tuple[str, ...] = ()
     mistake: str = ""
+    scales: bool = False
+    entry: Entry | None = None
 
 
 # What a step computes, of which quantity.
@@ -106,18 +113,26 @@ def arguments_of(step: str, layer: int, scope: Scope) -> tuple[Any, ...]:
 
 def done(scope: Scope, step: str, layer: int, formula: Formula | None = None) -> Matrix:
     """One step out of what is in scope, by the right rule or a formula. Raises KeyError where something is missing."""
-    at = replace(scope, step=step, layer=layer, arguments=arguments_of(step, layer, scope))
+    arguments = arguments_of(step, layer, scope)
+    at = Scope(scope.ar, step, layer, arguments, scope.layers, scope.objective, scope.targets, scope.values)
     return at.right() if formula is None else formula(at)
 
 
 def edited(edits: Iterable[Edit]) -> Callable[[Case], Rules]:
     """The rules with these edits, made anew for every run."""
     by_step = {(edit.step, edit.layer): edit.formula for edit in edits}
-    return lambda case: _watched(case, by_step)
+    return lambda case: _watched(case, by_step, {})
 
 
-def _watched(case: Case, formulas: Mapping[tuple[str, int], Formula]) -> Rules:
-    scopes: dict[str, Scope] = {}  # one, made when the first rule says in which arithmetic it runs
+def after(case: Case, edits: Iterable[Edit], under: Callable[[Rules], Rules], ar: Arithmetic) -> Scope:
+    """All that is in scope when the case was run with these edits. under: the rules under a convention"""
+    scopes: dict[str, Scope] = {}
+    run(case, ar, under(_watched(case, {(edit.step, edit.layer): edit.formula for edit in edits}, scopes)))
+    return scopes["run"]
+
+
+def _watched(case: Case, formulas: Mapping[tuple[str, int], Formula], scopes: dict[str, Scope]) -> Rules:
+    """Rules that fill a scope in. scopes: where it is put, when the first rule says in which arithmetic it runs"""
 
     def watched(step: str) -> Callable[..., Matrix]:
         layers = iter(layers_called(case, step))
@@ -134,7 +149,7 @@ def _watched(case: Case, formulas: Mapping[tuple[str, int], Formula]) -> Rules:
             elif step in ("output_delta", "hidden_delta"):
                 scope.values["errors", k] = own[3]  # a convention may have changed its sign or size since
             formula = formulas.get((step, k))
-            at = replace(scope, step=step, layer=k, arguments=tuple(own))
+            at = Scope(ar, step, k, tuple(own), scope.layers, scope.objective, scope.targets, scope.values)
             result = at.right() if formula is None else formula(at)
             scope.values[RESULTS[step], k] = result
             return result

@@ -31,10 +31,12 @@ from .explanation import (
     apart,
     by_rules,
     distances,
+    remembered,
     reproduces,
     right,
 )
 from .faults import FAULTS, Fault, faulty_rules, touched_layers
+from .first_wrong_step import first_wrong_step
 from .relations import calls, relations
 
 
@@ -83,20 +85,37 @@ def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagno
 def formulas_by_name(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """What single steps were found to do instead, by its everyday name where the catalogue has one."""
     for found in wrong_formulas(evidence, convention):
-        faults = single_faults(evidence, convention)
-        named = [e for e in faults if e.prediction and reproduces(e.prediction, evidence)]
-        if not named and found.several:
-            named = [e for e in relations(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
+        off = _farthest(found, evidence)
+        near = max(NEARLY_AS_NEAR * off, ROUNDINGS * FLOAT64.unit_roundoff)
+        named = [e for e in _by_name(found, evidence, convention) if _farthest(e, evidence) <= near]
         yield from named or [found]
 
 
+def _by_name(found: Explanation, evidence: Evidence, convention: Convention | None) -> list[Explanation]:
+    """What has a name, or is plainer, and reproduces everything as well."""
+    faults = single_faults(evidence, convention)
+    named = [e for e in faults if e.prediction and reproduces(e.prediction, evidence)]
+    if not named and found.several:
+        named = [e for e in relations(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
+    return named
+
+
+def _farthest(explanation: Explanation, evidence: Evidence) -> float:
+    """How far what it gives is from what was seen: in formats of few digits, bounds hold more than one explanation."""
+    assert explanation.prediction is not None
+    return max(distances(explanation.prediction, evidence).values(), default=0.0)
+
+
 def single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
-    """Every fault wherever it applies, and in each layer alone."""
+    """Every fault wherever it applies, and in each layer alone; those of the first wrong step, where it shows."""
     case = evidence[0][0]
-    for fault in FAULTS:
+    wrong = first_wrong_step(evidence, convention)
+    updates = {"update"} if evidence[0][1].updated_weights is not None else set()
+    faults = [fault for fault in FAULTS if wrong is None or _changed(fault.rules(case)) & (wrong.rules | updates)]
+    for fault in faults:
         layers = touched_layers(fault, case)
         yield _explanation(fault, convention, layers[0] if len(layers) == 1 else None, alone=False)
-    for fault in FAULTS:
+    for fault in faults:
         layers = touched_layers(fault, case)
         if len(layers) > 1 and len(_changed(fault.rules(case))) == 1:
             yield from (_explanation(fault, convention, layer, alone=True) for layer in layers)
@@ -130,7 +149,11 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
     """
     case, observation = evidence[0]
     declared = PROFILES[observation.precision]
-    off = distances(right(convention), evidence)
+    wrong = first_wrong_step(evidence, convention)
+    if wrong is not None and wrong.off > FORMATS_REACH:
+        return
+    honest = remembered(right(convention))
+    off = distances(honest, evidence)
     fitting: list[tuple[float, Explanation]] = []
     for name, kinds in DOWNCASTS.items():
         if PROFILES[name].multiply.digits >= declared.multiply.digits:
@@ -146,9 +169,9 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
                 e = _explanation(fault, convention, layer, alone)
                 assert e.prediction is not None
                 if (
-                    _as_far(off, apart(e.prediction, right(convention), evidence), declared.storage.unit_roundoff)
+                    _as_far(off, apart(e.prediction, honest, evidence), declared.storage.unit_roundoff)
                     and reproduces(e.prediction, evidence)
-                    and (all_of_it or _correlated(e.prediction, right(convention), evidence) > CORRELATED)
+                    and (all_of_it or _correlated(e.prediction, honest, evidence) > CORRELATED)
                     and _steps_agree(evidence, convention, fault, layer if alone else None)
                 ):
                     fitting.append((max(distances(e.prediction, evidence).values()), e))
@@ -173,6 +196,7 @@ def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float
         return float(np.nan_to_num(mine @ seen / np.sqrt((mine @ mine) * (seen @ seen))))
 
 
+FORMATS_REACH = 2.0**-3  # of an array's largest, that a step in a format of 8 digits is off, in the median of samples
 # A tenth of that would be chance among so many numbers; honest code rounds most operands as the reference does.
 CORRELATED = 0.5
 

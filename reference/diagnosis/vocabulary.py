@@ -27,15 +27,27 @@ class Entry:
     fit: the constant, from what is in scope (float64 arrays) and what was seen; None for an entry without one
     linear: whether the result is ∂E/∂a times something, for an entry of δ
     starts: of a forward step, constants from which the one that gives what was seen is searched; none without one
+    limit: of clipping, where the constant is what sizes are clipped to: by what a size is multiplied before; else None
+    weighed: whether it is of a term that is added, so that every view says how sure of it it is
     """
 
     step: str
     words: str
     formula: Callable[[Scope, float], Matrix | None]
-    fit: Callable[[Scope, Array], float] | None = None
+    fit: Callable[[Scope, Array], float | Placed | Weighed] | None = None
     mistake: str = ""
     linear: bool = True
     starts: tuple[float, ...] = ()
+    limit: Callable[[Scope], float] | None = None
+    weighed: bool = False
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A constant that one view shows, and how much it counts beside those of others: one over its variance."""
+
+    constant: float
+    weight: float
 
 
 Elementwise = Callable[..., Number]  # (z, a, e, functions)
@@ -43,10 +55,11 @@ Elementwise = Callable[..., Number]  # (z, a, e, functions)
 
 @dataclass(frozen=True)
 class Placed:
-    """A factor, and where it belongs: flat position, row or column."""
+    """A factor, and where it belongs: flat position, row or column; and how far off it was found, relatively."""
 
     at: int
     factor: float
+    off: float = 0.0
 
 
 def raw_error(scope: Scope) -> Matrix:
@@ -72,6 +85,16 @@ def clipped_right(scope: Scope, limit: float) -> Matrix:
     )
 
 
+def as_it_is(_: Scope) -> float:
+    """A size is clipped as it is."""
+    return 1.0
+
+
+def largest(_: Scope, seen: Array) -> float:
+    """The limit, where some of what was seen was clipped."""
+    return float(np.abs(seen[np.isfinite(seen)]).max(initial=0.0))
+
+
 def times(matrix: Matrix, factor: float, scope: Scope) -> Matrix:
     """A matrix times a constant."""
     return scope.ar.elementwise(lambda x, fn: fn.constant(factor) * x, matrix)
@@ -80,8 +103,11 @@ def times(matrix: Matrix, factor: float, scope: Scope) -> Matrix:
 MOST_STEPS = 20  # of the search for a constant
 
 
-def solved(off: Callable[[float], Array | None], starts: Sequence[float]) -> float | None:
-    """The constant at which `off` is nearest to zero, by Gauss's and Newton's method from each start; None for none."""
+def solved(off: Callable[[float], Array | None], starts: Sequence[float], near: Array | float = 0.0) -> float | None:
+    """The constant at which `off` is nearest to zero, by Gauss's and Newton's method from each start; None for none.
+
+    near: how near is near enough, so that no other start is tried
+    """
     best: tuple[float, float] | None = None
     for start in starts:
         constant, now, before = start, off(start), math.inf
@@ -108,24 +134,54 @@ def solved(off: Callable[[float], Array | None], starts: Sequence[float]) -> flo
             size = float(np.abs(now).max())
             if best is None or size < best[1]:
                 best = constant, size
+            if (np.abs(now) <= near).all():
+                break
     return None if best is None else best[0]
 
 
 def ratio(seen: Array, right: Array) -> float:
     """The constant that is nearest to seen / right, by least squares; NaN where nothing tells it."""
+    one, other = seen.ravel(), right.ravel()
     with np.errstate(all="ignore"):
-        return float(np.divide(seen.ravel() @ right.ravel(), right.ravel() @ right.ravel()))
+        size = float(other @ other)
+        if not math.isfinite(size) or not np.isfinite(one).all():
+            numbers = np.isfinite(one) & np.isfinite(other)
+            one, other = one[numbers], other[numbers]
+            size = float(other @ other)
+        return float(np.divide(one @ other, size))
+
+
+CHANCE = 0.1  # that any number is near a short one, above which none is taken for that
+
+
+BEFORE = 32  # roundings of what a term is added to, beside one of the sum: those of all steps before
+
+
+def coefficient(seen: Array, right: Array, term: Array) -> Weighed:
+    """The c of right + c · term, by least squares in the roundings of each number: those near zero show it best."""
+    one, other, factors = seen.ravel(), right.ravel(), term.ravel()
+    with np.errstate(all="ignore"):
+        size = np.abs(one) + BEFORE * np.abs(other)
+        counted = np.isfinite(size) & (factors != 0)
+        scale = np.maximum(size, np.finfo(float).eps * size[counted].max(initial=0.0))[counted]
+        off, by = (one - other)[counted] / scale, factors[counted] / scale
+        weight = float(by @ by)
+        return Weighed(float(off @ by) / weight if weight else np.nan, weight)
 
 
 def snapped(constant: float, nearly: float) -> float:
     """The shortest decimal, or simple fraction, that is nearly this constant: 0.1, 1/3, 1.0001.
 
-    nearly: the relative distance that is allowed; what is not near a short number stays as it is
+    nearly: the relative distance that is allowed; what is not near a short number stays as it is, and so does what is
+        near one of so many digits that any number would be
     """
     if not math.isfinite(constant):
         return 0.0
     for digits in range(1, 10):
         short = float(f"{constant:.{digits}g}")
+        apart = 10.0 ** (math.floor(math.log10(abs(constant) or 1.0)) + 1 - digits)
+        if 2 * nearly * abs(constant) > CHANCE * apart:
+            break
         if abs(short - constant) <= nearly * abs(constant):
             return short
     for below in range(3, 65):

@@ -33,6 +33,16 @@ def _subtracted(
     return ar.elementwise(lambda v, g, fn: g - fn.constant(mu) * v, velocity, gradient), (velocity,)
 
 
+def _velocity_added(
+    gradient: Matrix, memory: Memory, constants: Constants, rate: float, number: int, ar: Arithmetic
+) -> tuple[Matrix, Memory]:
+    """Nesterov's as (1 + μ) v + μ u in place of (1 + μ) v − μ u, u the velocity before."""
+    mu = constants["mu"]
+    velocity = ar.elementwise(lambda u, g, fn: fn.constant(mu) * u + g, memory[0], gradient)
+    moved = ar.elementwise(lambda v, u, fn: fn.constant(1 + mu) * v + fn.constant(mu) * u, velocity, memory[0])
+    return moved, (velocity,)
+
+
 def _velocity_subtracted(
     gradient: Matrix, memory: Memory, constants: Constants, rate: float, number: int, ar: Arithmetic
 ) -> tuple[Matrix, Memory]:
@@ -98,6 +108,7 @@ WRONG_FAMILIES: tuple[tuple[str, str, Family], ...] = tuple(
         ("rmsprop", "of-sizes", "it averages |g|, not g²", _of_sizes("alpha", rmsprop_dividing(over_root)), RMSPROP),
         ("adagrad", "without-root", "it divides by s + ε, without the root", adagrad_dividing(over_square), ADAGRAD),
         ("nesterov", "subtracted", "it moves by g − μ v, where g + μ v is right", _subtracted, (MU,)),
+        ("nesterov", "added", "it adds μ times the velocity before, where − μ is right", _velocity_added, (MU,)),
         ("momentum", "subtracted", "its velocity is g − μ v, where g + μ v is right", _velocity_subtracted, (MU,)),
         ("momentum", "stale", "it moves by the velocity of the step before", _stale, (MU,)),
     )

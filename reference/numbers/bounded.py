@@ -224,6 +224,16 @@ class BoundedArithmetic:
         rows, columns = np.sqrt(crowds(left, alike)), np.sqrt(crowds(right.T, alike)).T
         return np.minimum(rows, columns.max()), np.minimum(columns, rows.max())
 
+    def _added_last(self, value: Array, errors: Array, biases: Bounded) -> Array:
+        """What adding the biases to finished sums may be off by, the same for all samples.
+
+        A sum ŝ is stored as a multiple of its ulp. Where ŝ + b has the same ulp, what is rounded is b alone: the error
+        is b's distance from such multiples, one number for a whole column, or a whole array of equal biases. Rounded to
+        nearest (Higham 2002, §2.2), it is at most u·|ŝ + b|, and at most |b|, as ŝ itself is no farther.
+        """
+        largest = np.abs(value) + errors[TRUTH] + errors[WORST]
+        return np.minimum(biases.reach, self.model.profile.storage.unit_roundoff * largest) * OUTWARD
+
     def _random(self, factor: Array) -> Array:
         """A factor for the random channel alone."""
         factors = np.ones((self.model.channels, *factor.shape))
@@ -262,6 +272,8 @@ class BoundedArithmetic:
             if biases is not None:
                 value += biases.value
                 errors = (errors + sums * biases.reach + biases.errors) * OUTWARD
+                if model.channels > RANDOM:
+                    errors[SYSTEMATIC] += self._added_last(value, errors, biases)
             highest = left.widest * right.widest * terms + (0.0 if biases is None else biases.widest)
             if not highest * 2 < min(model.largest_sum, model.largest):  # rarely: then look at each sum
                 partial = self.kernels.matmul(x, y) + (0.0 if biases is None else biases.reach)

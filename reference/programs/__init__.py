@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .chain_rule import Edge, depending, pullback, pushforward
     from .flow import Explanation, explained
     from .movement import (
+        STOP,
         broadcast,
         chosen,
         concatenated,
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
         stopped,
         zeros,
     )
-    from .ndarrays import FLOATS, Balls, Floats
+    from .ndarrays import FLOATS, Balls, Floats, Numbers
     from .program import Origin, Program, Value
-    from .rule_check import Agreement, Outcome, Witness, agreements, check, ran_as_captured, right_as_stopped
+    from .rule_check import Agreement, Outcome, Witness, agreements, check, compared, ran_as_captured, right_as_stopped
     from .running import run
     from .sums import contracted, matmul, mean, products, total
 else:

@@ -163,7 +163,7 @@ def raised(x: Value, exponent: float) -> Value:
 
 exp = entry("exp", np.exp, lambda x: x.exp(), lambda g, out, x: (g * out,))
 expm1 = entry("expm1", np.expm1, lambda x: x.expm1(), lambda g, out, x: (g * (out + 1),))
-log = entry("log", np.log, lambda x: x.log(), lambda g, out, x: (g / x,))
+log = entry("log", np.log, lambda x: arb.neg_inf() if x == 0 else x.log(), lambda g, out, x: (g / x,))
 log1p = entry("log1p", np.log1p, lambda x: x.log1p(), lambda g, out, x: (g / (1 + x),))
 
 

@@ -7,6 +7,8 @@ Source: Wengert, A simple automatic derivative evaluation program, Communication
 
 from __future__ import annotations
 
+import linecache
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -50,7 +52,12 @@ class Origin:
     within: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({PurePath(self.file).name}:{self.line})" if self.file else self.name
+        """Such as `variance (mean, norm.py:8)`, where the line assigns to one name; else `mean (norm.py:8)`."""
+        if not self.file:
+            return self.name
+        place = f"{PurePath(self.file).name}:{self.line}"
+        assigned = re.match(r"\s*(\w+)\s*(?::[^=]+)?=[^=]", linecache.getline(self.file, self.line))
+        return f"{assigned[1]} ({self.name}, {place})" if assigned else f"{self.name} ({place})"
 
 
 NOWHERE = Origin()

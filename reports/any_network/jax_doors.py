@@ -28,6 +28,7 @@ def check_grads(
     Raises WrongRule with the report; NotDecided where nothing can be said; Unsupported where an operation is not
     covered; InvalidInput for an order or a mode that does not exist.
     """
+    __tracebackhide__ = True
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if any(mode not in MODES for mode in modes):
         raise InvalidInput(f'check_grads: modes: expected "fwd" and "rev", got {", ".join(map(str, modes))}.')

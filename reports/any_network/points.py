@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+BY_ITSELF = 4
 GENERIC = 2  # besides the user's own point
 NEARER = (0.25, 0.03, 0.004)  # how far from it, relative: the next where the function has no value there
 
@@ -35,8 +36,11 @@ def generic(start: Sequence[Array], number: int, distance: float) -> Point:
 
 
 def special(start: Sequence[Array], moved: int) -> Iterator[Point]:
-    """Zeros, a few zeros among the rest, and equal neighbours, in each of the first `moved` inputs by itself."""
-    for k, array in enumerate(start[:moved]):
+    """Zeros, a few zeros among the rest, and equal neighbours, in each of the first inputs by itself.
+
+    moved: so many of them are arguments; of many, the first BY_ITSELF
+    """
+    for k, array in enumerate(start[: min(moved, BY_ITSELF)]):
         if not array.size:
             continue
         flat = array.reshape(-1)

@@ -112,6 +112,7 @@ class RuleReport:
 
     def raise_for_wrong(self) -> None:
         """Raises WrongRule or NotDecided unless the verdict is agrees."""
+        __tracebackhide__ = True  # pytest shows the user's line, not ours
         if self.verdict == "wrong":
             raise WrongRule(str(self))
         if not self.ok:
@@ -312,7 +313,8 @@ def _path(subject: Subject) -> PathCheck | None:
     start = [np.asarray(x, dtype=np.float64) for x in subject.start]
     if not any(x.size for x in start):
         return None
-    return check_path(subject.value_and_gradient, start, dtype=FORMATS.get(subject.roundoff))
+    end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
+    return check_path(subject.value_and_gradient, start, end, dtype=FORMATS.get(subject.roundoff))
 
 
 FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}

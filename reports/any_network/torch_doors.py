@@ -32,6 +32,7 @@ def gradcheck(
     Raises WrongRule (a RuntimeError, as the original's) with the report, unless raise_exception is False; NotDecided
     where nothing can be said; Unsupported where an operation is not covered; InvalidInput for unusable inputs.
     """
+    __tracebackhide__ = True
     _refuse_unknown("gradcheck", unused, OF_GRADCHECK)
     answers = []
     if check_backward_ad:
@@ -59,6 +60,7 @@ def gradgradcheck(
     grad_outputs: what arrives at the first backward; random numbers where it is None
     The other arguments and what it raises: as `gradcheck`.
     """
+    __tracebackhide__ = True
     _refuse_unknown("gradgradcheck", unused, OF_GRADGRADCHECK)
     first, given = backward_of(func, inputs, grad_outputs)
     answers = []
@@ -163,6 +165,7 @@ def _checkable(subject: Any) -> Any:
 
 
 def _answered(report: RuleReport, raise_exception: bool) -> bool:
+    __tracebackhide__ = True
     if raise_exception:
         report.raise_for_wrong()
     return report.ok

@@ -19,7 +19,10 @@ def told(report: RuleReport) -> str:
 def _headline(report: RuleReport) -> Iterator[str]:
     if report.verdict == "agrees":
         outcomes = {a.outcome for s in report.seen for a in s.agreements}
-        digits = "to 30 digits" + (", but for the rounding of literals" if Outcome.LITERALS in outcomes else "")
+        digits = "to 30 digits"
+        if Outcome.LITERALS in outcomes:
+            least = min(a.digits for s in report.seen for a in s.agreements if a.outcome is Outcome.LITERALS)
+            digits = f"to {least:.0f} digits, and exactly but for the rounding of literals"
         first = f"agrees: {report.name}'s {report.what} is the chain rule's {digits}"
         if report.path is not None:
             first = f"agrees: {report.name}'s {report.what} adds up to what it computes"

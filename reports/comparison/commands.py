@@ -167,4 +167,11 @@ def _compared(
         return kept[-1], code
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"compare": compare, "report": render_again}
+def networks() -> None:
+    """A small CNN, an LSTM and a GPT block: the same weights in PyTorch, JAX and NumPy, each rule checked."""
+    from .networks import shown
+
+    raise typer.Exit(shown())
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"compare": compare, "report": render_again, "networks": networks}

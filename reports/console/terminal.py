@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .escaping import printable_lines
+from .wrapping import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """A line on stdout; what a terminal would obey is shown instead."""
-    sys.stdout.write(printable_lines(text) + "\n")
+    sys.stdout.write(fitted(printable_lines(text), sys.stdout) + "\n")
 
 
 def note(text: str) -> None:
     """A line on stderr, for the person who waits: no part of the report."""
-    sys.stderr.write(printable_lines(text) + "\n")
+    sys.stderr.write(fitted(printable_lines(text), sys.stderr) + "\n")
     sys.stderr.flush()
 
 
@@ -170,11 +171,11 @@ _COLOURS = {
 
 
 def show_report(report: str, plain: bool = False) -> None:
-    """The report on stdout; on a terminal that wants them, with the verdicts in colour.
+    """The report on stdout; on a terminal wrapped between words and, if it wants them, with the verdicts in colour.
 
     plain: it is another view than a terminal's, which was escaped in its own way
     """
-    report = report if plain else printable_lines(report)
+    report = report if plain else fitted(printable_lines(report), sys.stdout)
     if plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
         sys.stdout.write(report)
         sys.stdout.flush()

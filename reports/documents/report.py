@@ -59,15 +59,18 @@ class Report:
         """Whether nothing is wrong, nor, if strict, suspect."""
         return self.verdict == "agrees" or (self.verdict == "suspect" and not self.strict)
 
-    def __str__(self) -> str:
-        head, findings = self.verdict, self.findings
+    @property
+    def headline(self) -> str:
+        """The verdict, and what is most important of it, in a line."""
+        head = self.verdict
         if self.verdict == "agrees" and self.digits is not None:
             head += f", to {math.floor(self.digits)} digits"
-        if self.conventions:
-            head += f": {self.conventions}"
-        elif findings:
-            head, findings = f"{head}: {findings[0]}", findings[1:]
-        lines = [head, *(f"  {line}" for finding in findings for line in finding.splitlines())]
+        said = self.conventions or next(iter(self.findings), "")
+        return f"{head}: {said}" if said else head
+
+    def __str__(self) -> str:
+        findings = self.findings if self.conventions else self.findings[1:]
+        lines = [self.headline, *(f"  {line}" for finding in findings for line in finding.splitlines())]
         lines += [f"    {line}" for detail in self.details for line in detail.splitlines()]
         return printable_lines("\n".join(lines))
 

@@ -53,6 +53,12 @@ def selftest(
     edits: Annotated[
         int, typer.Option(min=0, help="So many random edits of a backpropagation: each refused, and explained?")
     ] = 0,
+    rules: Annotated[
+        int, typer.Option(min=0, help="So many random right networks, for the rule check: none may be accused.")
+    ] = 0,
+    backward_edits: Annotated[
+        int, typer.Option(min=0, help="So many random mistakes in backward code: each refused, and named?")
+    ] = 0,
     first: Annotated[int, typer.Option(min=0, help="Number of the first; an alarm is reproduced by its number.")] = 0,
     power: Annotated[bool, typer.Option("--power", help="The smallest errors that are seen, by layer.")] = False,
     faults: Annotated[
@@ -67,8 +73,10 @@ def selftest(
     accused, but a framework failed, other than as is known of it on some processors (JAX has no float16 without F16C),
     or none answered.
     """
-    if not clean and not power and not faults and not edits:
-        raise typer.BadParameter("name a trial: --clean N, --edits N, --power or --faults")
+    if not (clean or power or faults or edits or rules or backward_edits):
+        raise typer.BadParameter(
+            "name a trial: --clean N, --edits N, --rules N, --backward-edits N, --power or --faults"
+        )
     from . import running as trials
 
     failed, campaign = False, "agrees"
@@ -78,6 +86,13 @@ def selftest(
         failed = trials.faults(adapter, processes_for(jobs)) or failed
     if edits:
         failed = trials.edits(edits, first, processes_for(jobs)) or failed
+    if rules or backward_edits:
+        from . import rule_running
+
+        failed = (rules > 0 and rule_running.rules(rules, first, adapter, processes_for(jobs))) or failed
+        failed = (
+            backward_edits > 0 and rule_running.backward_edits(backward_edits, first, processes_for(jobs))
+        ) or failed
     if power:
         from .power import HEADERS, rows
 
@@ -89,11 +104,15 @@ def selftest(
 
 def bench(
     small: Annotated[bool, typer.Option("--small", help="Without the net of 16.8 million weights.")] = False,
+    only_verify: Annotated[bool, typer.Option("--verify", help="Only how long verifying takes.")] = False,
 ) -> None:
-    """How long judging takes, in units of one backpropagation."""
+    """How long judging takes, in units of one backpropagation; and verifying, in seconds of the processor."""
     from .bench import bench as measurements
+    from .bench_verify import rows
 
-    show_report(table_of(list(measurements(large=not small)), ["what", "median", "ratio"]))
+    if not only_verify:
+        show_report(table_of(list(measurements(large=not small)), ["what", "median", "ratio"]))
+    show_report(table_of(list(rows()), ["what", "processor's time", "ratio"]))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"adapters": list_adapters, "selftest": selftest, "bench": bench}

@@ -31,7 +31,8 @@ from ...reference.diagnosis import (
 )
 from ...reference.judging import Observation, Verdict, judge
 from ...reference.numbers import PRECISIONS, PROFILES
-from .random_edits import Edit, Edited, Network, Quantities, draw, run
+from .handwritten_network import Edit, Network, Quantities, run
+from .random_edits import Edited, draw
 
 Array = NDArray[Any]
 

@@ -9,26 +9,20 @@ from typing import Any
 from ...reference.diagnosis import (
     Convention,
     Declared,
-    Diagnosis,
     Evidence,
-    Explanation,
-    diagnose,
     of_calls,
     read_off,
-    reproduces,
 )
 from ...reference.judging import SEVERITY, Place, Verdict
-from ...reference.judging import observed as shown_by
+from ..calling import Repeat
 from ..documents import Report, Subject
-from .asking import Repeat
+from .conditional import wrong_at_times
 from .explaining import explained, reported, unrecognised
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suits
-from .reach import Judged, condition, covered
-from .wording import because, clipped, inferred_words, peculiar, steps, verdict_of_each
+from .reach import Judged, covered
+from .wording import because, inferred_words, steps, verdict_of_each
 
 FEW = 4  # conventions, that are tried before anything is read off
-CONDITIONAL_NEEDED = 3  # of them, for an explanation to be one: fewer prove little
-CONDITIONAL_DIAGNOSED = 4  # probes that are wrong, the smallest
 
 
 def assess(
@@ -53,6 +47,8 @@ def assess(
     further = [pair for pair in observed if pair[0].note]
     conditional: tuple[Convention, Judged, Judged] | None = None
     for convention, judged in _followed(conventions, generic, known):
+        if conditional is not None and _wrong_there_too(convention, conditional[2]):
+            continue  # the first one's numbers are as good to show
         beyond = judged_under(convention, [pair for pair in further if suits(convention, [pair])])
         if not any_wrong(beyond):
             return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats, known)
@@ -60,9 +56,15 @@ def assess(
     if conditional is not None:
         convention, judged, beyond = conditional
         remembered = _remembered(convention, repeats)
-        return _wrong_at_times(convention, [*judged, *beyond], subject, [*remembered, *findings], strict)
+        return wrong_at_times(convention, [*judged, *beyond], subject, [*remembered, *findings], strict, known)
     changing = [repeat.finding for repeat in repeats if not repeat.same and repeat.of_other_numbers]
     return _wrong(conventions, generic, further, subject, [*findings, *dict.fromkeys(changing)], strict, known)
+
+
+def _wrong_there_too(convention: Convention, judged: Judged) -> bool:
+    """Whether a probe that is wrong under one convention is wrong under another; each is looked at until one is."""
+    wrong = [[(case, o)] for case, o, judgement in judged if judgement.verdict is Verdict.WRONG]
+    return any(any_wrong(judged_under(convention, pair)) for pair in wrong if suits(convention, pair))
 
 
 def in_common(conventions: Sequence[Convention]) -> Declared:
@@ -170,49 +172,6 @@ ROUNDED_OTHERWISE = (
 )
 
 
-def _wrong_at_times(
-    convention: Convention, judged: Judged, subject: Subject, findings: list[str], strict: bool
-) -> Report:
-    """What is known of an implementation that is right on some numbers, and wrong under some condition."""
-    wrong = [entry for entry in judged if entry[2].verdict is Verdict.WRONG]
-    wrong.sort(key=lambda entry: entry[0].batch * sum(entry[0].sizes))
-    said = [f"it is right on {len(judged) - len(wrong)} of {len(judged)} probes, and wrong on {len(wrong)}."]
-    when = condition(judged, convention)
-    if when and not findings:
-        said.insert(0, f"it is wrong with {when}, and there alone.")
-    diagnosis = None
-    if not findings:
-        depth = len(wrong[0][0].layers)  # of one network at a time
-        evidence = [(case, o) for case, o, _ in wrong if len(case.layers) == depth][:CONDITIONAL_DIAGNOSED]
-        if len(evidence) >= CONDITIONAL_NEEDED:
-            diagnosis = _of_all(diagnose(evidence, convention.for_layers(depth)), wrong, depth)
-        said += (
-            [f"there, {line}" for line in because(diagnosis, convention)]
-            if diagnosis is not None and diagnosis.explanations
-            else []
-        )
-        said += clipped(wrong) or peculiar(evidence)
-    words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
-    said.append(f"else: {words}; {subject.stored}.")
-    kind = [f"kind of data: {wrong[0][0].note}"] if wrong[0][0].note else []
-    details = (*kind, *steps(wrong))
-    return Report("wrong", None, (*findings, *said), None, diagnosis, strict, details, verdict_of_each(judged))
-
-
-def _of_all(diagnosis: Diagnosis, wrong: Judged, depth: int) -> Diagnosis:
-    """The explanations of a few wrong answers that explain all of them of that depth."""
-    every = [(case, o) for case, o, _ in wrong if len(case.layers) == depth]
-
-    def explains(explanation: Explanation) -> bool:
-        try:
-            return explanation.prediction is not None and reproduces(explanation.prediction, every)
-        except KeyError:  # it was read off other networks, and says nothing of this one
-            return False
-
-    kept = [explanation for explanation in diagnosis.explanations if explains(explanation)]
-    return Diagnosis(tuple(kept), sum(array.size for _, o in every for _, array in shown_by(o)))
-
-
 def _wrong(
     conventions: Sequence[Convention],
     observed: Evidence,
@@ -242,5 +201,5 @@ def _wrong(
     if (at_times := partly_followed(conventions, observed)) is not None:
         suiting_it = [pair for pair in further if suits(at_times, [pair])]
         judged = judged_under(at_times, [*observed, *suiting_it])
-        return _wrong_at_times(at_times, judged, subject, findings, strict)
+        return wrong_at_times(at_times, judged, subject, findings, strict, declared)
     return unrecognised(conventions, observed, subject, declared, findings, strict)

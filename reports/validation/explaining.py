@@ -31,13 +31,12 @@ from ...reference.diagnosis import (
     tried,
     wrong_formulas,
 )
-from ...reference.judging import FieldCheck
 from ..documents import Report, Subject
 from .field_of_function import field_of
 from .following import evidence_under, followed, judged_under, suits
 from .ranking import diagnosed, worth_diagnosing
 from .smallest import witness
-from .wording import because, peculiar, steps, verdict_of_each
+from .wording import because, field_words, peculiar, steps, verdict_of_each
 
 Found = tuple[Convention, Diagnosis | None, list[str], str]  # with what is said of it, and the verdict
 
@@ -158,8 +157,8 @@ def _said(
         )  # else it sees too little
         if sharp or (of_loss and (undecided or (field is not None and field.symmetric is True))):
             told = [*diagnosis_words(diagnosis), REPRODUCED.format(diagnosis.numbers)]
-            return convention, diagnosis, [*told, *_field_words(field), MAY_BE_MEANT], "unrecognised"
-        said = [*said, *_field_words(field)]
+            return convention, diagnosis, [*told, *field_words(field), MAY_BE_MEANT], "unrecognised"
+        said = [*said, *field_words(field)]
     return convention, diagnosis, said, "wrong"
 
 
@@ -167,8 +166,8 @@ def _of_dropout(masked: Dropped, convention: Convention, observed: Evidence, sub
     """Dropped units in both passes are right, if some loss has this gradient; in one alone they are a mistake."""
     field = field_of(subject, observed)
     if masked.backward and (field is None or field.symmetric is not False):
-        return convention, None, [masked.words, DROPOUT_OFF, *_field_words(field)], "unrecognised"
-    return convention, None, [masked.words, *_field_words(field)], "wrong"
+        return convention, None, [masked.words, DROPOUT_OFF, *field_words(field)], "unrecognised"
+    return convention, None, [masked.words, *field_words(field)], "wrong"
 
 
 def diagnosis_words(diagnosis: Diagnosis) -> list[str]:
@@ -245,14 +244,6 @@ FITS = 50.0  # roundings; it decides nothing but where to look
 PROBES_RANKED = 4
 
 
-def _field_words(field: FieldCheck | None) -> list[str]:
-    if field is None or field.symmetric is None:
-        return []
-    sentences = str(field).split("\nwithout")
-    first, *rest = (" ".join(sentence.split()) for sentence in sentences)
-    return [". ".join([first, *(f"Without {part}" for part in rest)]) + "."]
-
-
 def unrecognised(
     conventions: Sequence[Convention],
     observed: Evidence,
@@ -275,14 +266,14 @@ def unrecognised(
     adaptive = subject.returns == "updated" and not plain
     if asymmetric and not adaptive:
         said = [
-            *_field_words(field),
+            *field_words(field),
             "no known formula of a single step gives these numbers. Where they are wrong:",
             *maps,
         ]
         verdict = "wrong"
     elif declared.complete and not adaptive:
         of_some = (
-            ["it is the gradient of some loss, but not of what was declared.", *_field_words(field)]
+            ["it is the gradient of some loss, but not of what was declared.", *field_words(field)]
             if field and field.ok
             else []
         )
@@ -296,7 +287,7 @@ def unrecognised(
         of_some = ["it is the gradient of some loss, but of none that is known."] if field and field.ok else []
         if adaptive:
             of_some = [NO_PLAIN_STEP]
-        said = [*of_some, *_field_words(field), unknown]
+        said = [*of_some, *field_words(field), unknown]
         verdict = "unrecognised"
     return reported(
         verdict, convention, Diagnosis((), 0), [*said, *peculiar(observed), *findings], observed, subject, strict

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,24 @@ from ...reference.diagnosis import (
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import DISTRIBUTION
 from ...reference.numbers import PRECISIONS
+from ..calling import (
+    ORIENTATIONS,
+    Array,
+    Call,
+    ModifiedInputs,
+    Question,
+    alternatives,
+    as_array,
+    ask,
+    declared_batch,
+    declared_learning_rate,
+    declared_timeout,
+    how_to_call,
+    in_its_own_process,
+    name_of,
+)
 from ..documents import Report, Subject, WrongGradients
-from .asking import Question, ask
 from .assess import assess, in_common
-from .call import ORIENTATIONS, Call, ModifiedInputs, alternatives, how_to_call
-from .declared import declared_batch, declared_learning_rate, declared_timeout
-from .isolated import in_its_own_process, name_of
-from .reading_answers import Array, as_array
 from .steps_taken import verify_trajectory
 from .wording import because, steps
 
@@ -244,12 +256,16 @@ def questions_for(
 
     others: networks that a function need not take, but for those as deep as `networks`
     batch: samples per probe, as declared; single samples are asked for besides, where a function takes them
+    Large networks are asked less, unless cases is "many": each kind of data comes with fewer batches.
     """
+    large = all(_parameters(network) > LARGE for network in others)
     batches = BATCHES[cases]
     if batch is not None:
         batches = tuple(1 if k % 2 else batch for k in range(len(batches)))
     asked = [case for seed, network in enumerate(networks) for case in probes(network, batches, bias, dtype, seed)]
     sizes_of_batch = BATCHES_REACHED if batch is None else tuple(dict.fromkeys((batch, 1)))
+    if large and cases != "many":
+        batches, sizes_of_batch = batches[:2], LARGE_BATCHES if batch is None else (batch,)
     asked += reaching_probes(others, sizes_of_batch, bias, dtype, ROUNDS[cases]) if ROUNDS[cases] else ()
 
     def scope(case: Case) -> str | None:
@@ -259,6 +275,13 @@ def questions_for(
         return "batches of 1" if case.batch == 1 != batch and batch is not None else None
 
     return [Question(case, scope(case)) for case in asked]
+
+
+LARGE, LARGE_BATCHES = 50_000, (3, 17)  # weights and biases; samples, where no number of them is declared
+
+
+def _parameters(network: Sequence[int]) -> int:
+    return sum((inputs + 1) * units for inputs, units in pairwise(network))
 
 
 def _with_decay(conventions: Sequence[Convention], decay: float | None) -> list[Convention]:
@@ -334,7 +357,7 @@ def _reported(
     if not found.observed:
         return Report("unanswered", None, tuple(dict.fromkeys(found.failures)), None, strict=strict)
     rate = next((q.case.learning_rate for q in questions if q.case.learning_rate is not None), 0.5)
-    subject = Subject(call.returns, _stored(call), call.bias, partial(_once_more, call), rate)
+    subject = Subject(call.returns, call.stored, call.bias, partial(_once_more, call), rate)
     report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats, declared)
     findings = [*report.findings]
     for message in dict.fromkeys(found.not_taken.values()):
@@ -354,11 +377,6 @@ def _once_more(call: Call, case: Case) -> Observation:
         return call.observe(case)
     except ModifiedInputs as modified:
         raise Unanswered(str(modified)) from modified
-
-
-def _stored(call: Call) -> str:
-    stored = "units × inputs" if call.orientation == "units_by_inputs" else "inputs × units"
-    return f"weights stored {stored}, bias: {call.bias if isinstance(call.bias, str) else 'as declared'}"
 
 
 def assert_gradients(

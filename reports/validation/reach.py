@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,8 +59,19 @@ def _largest_gradient(case: Case, convention: Convention) -> float:
     return float(max(found, default=0.0))
 
 
-def condition(judged: Judged, convention: Convention) -> str:
-    """What all probes with wrong numbers have, and none of those without; empty where nothing simple does.
+@dataclass(frozen=True)
+class Condition:
+    """What all probes with wrong numbers have, and none of those without.
+
+    words: such as "the batch above 4";  of: what is looked at there
+    """
+
+    words: str
+    of: Literal["data", "shapes", "numbers", "calls"]
+
+
+def condition(judged: Judged, convention: Convention) -> Condition | None:
+    """The condition under which numbers are wrong; None where nothing simple is one.
 
     judged: in the order in which they were asked
     """
@@ -67,22 +79,23 @@ def condition(judged: Judged, convention: Convention) -> str:
     wrong = [judgement.verdict is Verdict.WRONG for *_, judgement in judged]
     cases = [case for case, *_ in judged]
     if all(wrong) or not any(wrong):
-        return ""
+        return None
     kinds = [case.note or GENERIC for case in cases]
     of_wrong = {kind for kind, bad in zip(kinds, wrong, strict=True) if bad}
     if not of_wrong & {kind for kind, bad in zip(kinds, wrong, strict=True) if not bad}:
-        return " or ".join(kind for kind in KINDS_OF_DATA if kind in of_wrong)
+        return Condition(" or ".join(kind for kind in KINDS_OF_DATA if kind in of_wrong), "data")
     for words, measure in _MEASURES:
         values = [float(measure(case)) for case in cases]
         if said := _threshold(words, values, wrong) or _single_value(words, values, wrong):
-            return said
+            return Condition(said, "shapes")
     for words, holds in _PROPERTIES:
         if [holds(case) for case in cases] == wrong:
-            return words
+            return Condition(words, "shapes")
     for words, of_numbers in (("|z|", _farthest), ("a gradient", _largest_gradient)):
         if said := _threshold(words, [of_numbers(case, convention) for case in cases], wrong):
-            return said
-    return _threshold("the number of the call", [float(k + 1) for k in range(len(cases))], wrong)
+            return Condition(said, "numbers")
+    said = _threshold("the number of the call", [float(k + 1) for k in range(len(cases))], wrong)
+    return Condition(said, "calls") if said else None
 
 
 def _shows(judgement: Judgement) -> bool:

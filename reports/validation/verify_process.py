@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby, product
+from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
@@ -25,10 +27,10 @@ from ...reference.losses import DISTRIBUTION
 from ...reference.more_activations import ACTIVATION_NAMES, activation_named
 from ...reference.more_losses import LOSS_NAMES, loss_named
 from ...reference.numbers import PRECISIONS
+from ..calling import declared_batch, declared_learning_rate, declared_timeout, overflows_far_out
+from ..console import note, progress
 from ..documents import Report, Subject
-from .asking import overflows_far_out
 from .assess import assess
-from .declared import declared_batch, declared_learning_rate, declared_timeout
 from .front_door import CASES, UPDATES, questions_for
 
 ONE_BY_ONE = 128  # cases of one network that are judged step by step; of more, only what is not inside its bounds
@@ -64,6 +66,7 @@ def verify_command(
     once: bool = False,
     jobs: int = 1,
     hello: bool = False,
+    watched: bool = False,
 ) -> Report:
     """Judge a process that speaks protocol 1.
 
@@ -73,6 +76,7 @@ def verify_command(
     cases: "few", "standard", "many", or a number of them
     once: a process for every case;  jobs: processes at a time
     hello: ask first what it can do, and then for every activation and loss that it names
+    watched: of many cases, say on stderr how far it is, and that it is wrong as soon as that is known
 
     Raises InvalidInput for a command that cannot be started, or a declaration that makes no sense.
     """
@@ -100,12 +104,6 @@ def verify_command(
         for convention in conventions
         for probe in _probes(networks, _others_than(networks, sizes is not None, convention), cases, count, bias, dtype)
     ]
-    started = time.perf_counter()
-    outcomes = _outcomes(command, [a.case for a in asked], seconds_each, once, jobs)
-    seconds = time.perf_counter() - started
-    pairs = list(zip(asked, outcomes, strict=True))
-    overflows = [o for a, o in pairs if isinstance(o, Unanswered) and overflows_far_out(a.case, o)]
-    pairs = [pair for pair in pairs if pair[1] not in overflows]
 
     def again(case: Case) -> Observation:
         _, outcome = next(iter(observations(command, [case], seconds_each, once=True)))
@@ -114,10 +112,58 @@ def verify_command(
         return outcome
 
     subject = Subject("any", "by protocol 1", bias, again)
+    started = time.perf_counter()
+    outcomes: dict[int, Observation | Unanswered] = {}
+    with progress(len(asked)) if watched and len(asked) > ONE_BY_ONE else nullcontext() as done:
+        early = _Early(asked, outcomes, subject, strict)
+        for number, outcome in _outcomes(command, [a.case for a in asked], seconds_each, once, jobs):
+            outcomes[number] = outcome
+            if done is not None:
+                done(asked[number].case.name)
+                if (report := early.wrong()) is not None:
+                    note(f"{report.headline} — after {len(outcomes):,} of {len(asked):,} cases; the others are asked.")
+    seconds = time.perf_counter() - started
+    pairs = [(a, outcomes[number]) for number, a in enumerate(asked)]
+    overflows = [o for a, o in pairs if isinstance(o, Unanswered) and overflows_far_out(a.case, o)]
+    pairs = [pair for pair in pairs if pair[1] not in overflows]
     report = judged([a for a, _ in pairs], [o for _, o in pairs], subject, strict)
     beyond = [f"not covered: {len(overflows)} of {len(asked)} cases, where it overflows ({o})." for o in overflows[:1]]
     speed = f"{len(asked)} requests in {seconds:.3g} s, {len(asked) / seconds:,.0f} per second"
     return replace(report, findings=(*report.findings, *beyond, speed))
+
+
+FIRST_LOOK = 16  # answers after which it is looked at for the first time; then at twice as many, and so on
+
+
+class _Early:
+    """Looks at answers while others are still to come; each answer is looked at once, and nothing after a wrong one."""
+
+    def __init__(
+        self, asked: Sequence[Asked], outcomes: Mapping[int, Observation | Unanswered], subject: Subject, strict: bool
+    ) -> None:
+        self.asked, self.outcomes, self.subject, self.strict = asked, outcomes, subject, strict
+        self.looked: set[int] = set()
+        self.next: float = FIRST_LOOK
+
+    def wrong(self) -> Report | None:
+        """The report on what is wrong so far, once; None before, and from then on."""
+        if len(self.outcomes) < self.next:
+            return None
+        self.next = 2 * len(self.outcomes)
+        new = [number for number in self.outcomes if number not in self.looked]
+        self.looked.update(new)
+        by_convention: dict[Convention, list[tuple[Case, Observation]]] = {}
+        for number in new:
+            outcome = self.outcomes[number]
+            if isinstance(outcome, Observation):
+                by_convention.setdefault(self.asked[number].convention, []).append((self.asked[number].case, outcome))
+        for convention, evidence in by_convention.items():
+            outside = [(case, o) for case, o, digits in _screened(evidence, convention) if digits is None]
+            wrong, _ = _first_wrong(outside, convention)
+            if wrong:
+                self.next = math.inf
+                return assess(wrong, [convention], self.subject, (), self.strict)
+        return None
 
 
 def _stated(
@@ -207,27 +253,37 @@ def _probes(
 
 def _outcomes(
     command: str, cases: Sequence[Case], timeout: float, once: bool, jobs: int
-) -> list[Observation | Unanswered]:
-    """What came of each case, asked by so many processes at a time."""
+) -> Iterator[tuple[int, Observation | Unanswered]]:
+    """What came of each case, as it comes: its number, and the outcome. So many processes are asked at a time."""
     shares = [range(k, len(cases), jobs) for k in range(min(jobs, len(cases)))]
-    outcomes: dict[int, Observation | Unanswered] = {}
-
+    if len(shares) == 1:
+        yield from observations(command, cases, timeout, once, Event())
+        return
     stop = Event()
+    came: SimpleQueue[tuple[int, Observation | Unanswered] | None] = SimpleQueue()  # None: a thread has ended
 
     def ask(share: range) -> None:
-        for k, outcome in observations(command, [cases[number] for number in share], timeout, once, stop):
-            outcomes[share[k]] = outcome
+        try:
+            for k, outcome in observations(command, [cases[number] for number in share], timeout, once, stop):
+                came.put((share[k], outcome))
+        finally:
+            came.put(None)
 
-    if len(shares) == 1:
-        ask(shares[0])
-    else:
-        with ThreadPoolExecutor(len(shares)) as executor:
-            try:
-                list(executor.map(ask, shares))
-            except BaseException:  # Ctrl-C among them: every thread ends its process
-                stop.set()
-                raise
-    return [outcomes[k] for k in range(len(cases))]
+    with ThreadPoolExecutor(len(shares)) as executor:
+        try:
+            asking = [executor.submit(ask, share) for share in shares]
+            running = len(asking)
+            while running:
+                found = came.get()
+                if found is None:
+                    running -= 1
+                else:
+                    yield found
+            for each in asking:
+                each.result()  # which raises what ended it
+        except BaseException:  # Ctrl-C among them: every thread ends its process
+            stop.set()
+            raise
 
 
 # ------------------------------------------------------------------------------------------ judging
@@ -300,17 +356,35 @@ def _of_convention(answered: Sequence[tuple[Asked, Observation]], subject: Subje
             outside.append((case, observation))
         else:
             inside.append((case, digits))
-    wrong = [pair for pair in outside if _verdict(*pair, convention) is Verdict.WRONG]
+    wrong, looked = _first_wrong(outside, convention)
     if wrong:
         chosen = [*wrong, *(pair for pair in evidence if not any(pair is w for w in wrong))][:DIAGNOSED]
         report = assess(chosen, [convention], subject, (), strict)
-        return replace(report, findings=(*report.findings, f"{len(wrong)} of {len(evidence)} cases are wrong."))
+        count = f"{len(inside)} of {len(evidence)} cases agree from end to end"
+        steps = f"of the others, the first {looked} were judged step by step: {len(wrong)} are wrong."
+        return replace(report, findings=(*report.findings, f"{count}; {steps}"))
     rest = assess(outside or evidence[:DIAGNOSED], [convention], subject, (), strict)
     numbers = sum(1 for _ in evidence)
     weakest = min([digits for _, digits in inside], default=rest.digits)
     said = f"{numbers} cases, {len(inside)} of them judged from end to end, {subject.stored}."
     names = tuple((case.name, "agrees") for case, _ in inside)
     return replace(rest, findings=(said,), digits=weakest, probes=(*rest.probes, *names) if outside else names)
+
+
+def _first_wrong(
+    outside: Sequence[tuple[Case, Observation]], convention: Convention
+) -> tuple[list[tuple[Case, Observation]], int]:
+    """As many wrong ones as a diagnosis is made from, and how many were judged to find them.
+
+    More of them say nothing more, and to judge one takes as long as to look at a thousand from end to end.
+    """
+    wrong: list[tuple[Case, Observation]] = []
+    for looked, pair in enumerate(outside, start=1):
+        if _verdict(*pair, convention) is Verdict.WRONG:
+            wrong.append(pair)
+        if len(wrong) == DIAGNOSED:
+            return wrong, looked
+    return wrong, len(outside)
 
 
 def _screened(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...reference.diagnosis import OF_FORMATS, Convention, Diagnosis, Evidence
+from ...reference.judging import FieldCheck
 from ...reference.judging import observed as shown
 from ...reference.numbers import PRECISIONS
 from .reach import Judged
@@ -75,6 +76,15 @@ def peculiar(observed: Evidence) -> list[str]:
     if (numbers == np.rint(numbers)).all():
         return ["all numbers are whole: integer division, or an integer array, is on the way."]
     return []
+
+
+def field_words(field: FieldCheck | None) -> list[str]:
+    """What a field test found, in a line; nothing where it could not decide."""
+    if field is None or field.symmetric is None:
+        return []
+    sentences = str(field).split("\nwithout")
+    first, *rest = (" ".join(sentence.split()) for sentence in sentences)
+    return [". ".join([first, *(f"Without {part}" for part in rest)]) + "."]
 
 
 def inferred_words(missing: Mapping[str, object]) -> list[str]:

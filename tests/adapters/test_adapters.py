@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
 
@@ -14,7 +13,6 @@ pytest.importorskip("flint")
 from backproof.adapters.adapter import Adapter, chosen, known_adapters
 from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, InvalidInput
-from backproof.reference.cases import standard_cases
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.search import diagnose
@@ -22,22 +20,14 @@ from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import QUANTITIES, Observation, Place, computed, differences
 from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.plain import PLAIN
+from standard import CASES
 
 ALL = known_adapters()
-CASES = {(case.name, case.dtype): case for case in standard_cases()}
 
 
-# JAX compiles for each case anew, a third of a second each: a developer's quick run takes every twentieth of them,
-# and every tenth on the others.
-def every(adapter: str) -> int:
-    return 20 if adapter == "jax" else 10
-
-
+@pytest.mark.sampled(80)
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_every_adapter_agrees_on_every_case_from_identical_bits(
-    adapter_name: str, name: str, dtype: str, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(list(CASES).index((name, dtype)), every(adapter_name))
+def test_every_adapter_agrees_on_every_case_from_identical_bits(adapter_name: str, name: str, dtype: str) -> None:
     case = CASES[name, dtype]
     observation = ALL[adapter_name].run(case)
 
@@ -156,6 +146,7 @@ def test_a_bad_third_party_is_named(monkeypatch: pytest.MonkeyPatch, name: str, 
 PLANTING = [adapter for adapter in chosen() if adapter.plant]
 
 
+@pytest.mark.sampled(4, 1)
 @pytest.mark.parametrize("adapter", PLANTING, ids=attrgetter("name"))
 def test_an_adapter_plants_the_right_rules_and_wrong_ones(adapter: Adapter) -> None:
     """Through the framework's own mechanism for custom gradients: an autograd.Function, a custom_vjp."""

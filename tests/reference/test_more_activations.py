@@ -178,6 +178,7 @@ def test_the_truth_is_inside(name: str, dtype: str) -> None:
                     assert not np.isfinite(error) or arb(float(value), float(error)).overlaps(arb(truth[which]))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 @given(st.floats(-40, 40) | st.sampled_from(KINKS), st.floats(0, 3), st.floats(-1, 1))
 def test_whatever_the_pre_activation_in_reach_the_activation_is_in_reach(
@@ -305,6 +306,7 @@ def network(hidden: str | Activation, dtype: str = "float32") -> Case:
     return Case("more", layers, [[1.0, -0.5], [2.0, 1.5]], [[0.5], [-1.0]], learning_rate=0.5, dtype=dtype)  # fmt: skip
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("adapter", ["plain", pytest.param("torch", marks=needs("torch"))])
 def test_an_adapter_s_learning_step_agrees(adapter: str, name: str) -> None:

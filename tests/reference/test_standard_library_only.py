@@ -16,6 +16,7 @@ print(sorted(loaded - set(sys.stdlib_module_names) - {{"backproof"}}))
 """
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize(
     "module",
     [

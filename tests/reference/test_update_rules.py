@@ -32,6 +32,7 @@ def started(dtype: str = "float64") -> Case:
     return replace(xor("separate", dtype), learning_rate=None)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("adapter", TRAINING, ids=lambda adapter: adapter.name)
 @pytest.mark.parametrize("rule", UPDATE_RULES)
 def test_every_rule_agrees_with_the_framework_s_inside_its_bounds(rule: str, adapter: Adapter) -> None:

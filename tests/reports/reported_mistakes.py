@@ -900,10 +900,6 @@ HELD_OUT_WRONG = (
 # What was told wrongly when this was first run, by name; its tests are skipped until it is put right.
 OPEN = {
     "sigmoid-from-a-table": "wrong, and mapped, but not named",
-    "clipped-at-5": "wrong under a condition, but neither named nor described",
-    "nesterov-with-a-plus": "no known optimizer, and none with a known mistake: not named",
-    "elu-prime-without-alpha": "wrong, and mapped, but not named",
-    "huber-clipped-to-nothing": "right on some probes: told so, and not named",
 }
 OPEN_BARE: dict[str, str] = {}
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from backproof.reports import cli
 from backproof.reports.documents.results import SCHEMA_FILE
 from backproof.reports.guard import INTERRUPTED
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = Path(sys.executable).with_name("backproof")
 
 
@@ -54,8 +56,8 @@ def test_help_loads_no_numbers() -> None:
     assert finished.stdout == "set()\n"
 
 
-def test_the_worked_example_shows_print_and_both_readings() -> None:
-    finished = backproof("example", "--adapter", "plain", "--adapter", "numpy")
+def test_the_worked_example_shows_print_and_both_readings(command: Command) -> None:
+    finished = command("example", "--adapter", "plain", "--adapter", "numpy")
     assert finished.returncode == 0, finished.stderr
     cells = [
         [cell.strip() for cell in line.strip("│").split("│")] for line in finished.stdout.splitlines() if "│" in line
@@ -68,8 +70,8 @@ def test_the_worked_example_shows_print_and_both_readings() -> None:
     assert "plain agrees; numpy agrees" in finished.stdout
 
 
-def test_compare_prints_one_row_per_adapter_and_dtype() -> None:
-    finished = backproof(
+def test_compare_prints_one_row_per_adapter_and_dtype(command: Command) -> None:
+    finished = command(
         "compare",
         "--adapter",
         "plain",
@@ -81,6 +83,8 @@ def test_compare_prints_one_row_per_adapter_and_dtype() -> None:
         "float64",
         "--dtype",
         "float32",
+        "--jobs",
+        "1",
     )
     assert finished.returncode == 0, finished.stderr
     rows = [line for line in finished.stdout.splitlines() if line.startswith(("│ plain", "│ numpy"))]
@@ -94,11 +98,18 @@ def test_compare_prints_one_row_per_adapter_and_dtype() -> None:
     assert finished.stderr == ""
 
 
-def test_json_on_stdout_follows_the_schema(tmp_path: Path) -> None:
+def test_json_on_stdout_follows_the_schema(command: Command) -> None:
+    finished = command("compare", "--adapter", "numpy", "--case", "xor-none", "--jobs", "1", "--format", "json")
+    jsonschema.validate(json.loads(finished.stdout), json.loads(SCHEMA_FILE.read_text()))
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_folder_gets_every_view_and_the_document_that_is_printed(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "reports"
-    finished = backproof("compare", "--adapter", "numpy", "--case", "xor-none", "--format", "json", "--out", str(out))
+    finished = command(
+        "compare", "--adapter", "numpy", "--case", "xor-none", "--jobs", "1", "--format", "json", "--out", str(out)
+    )
     document: dict[str, Any] = json.loads(finished.stdout)
-    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()))
     assert sorted(path.name for path in out.iterdir()) == [
         "junit.xml",
         "report.html",
@@ -116,8 +127,8 @@ def test_bad_input_to_the_installed_command_is_no_traceback() -> None:
     assert "Traceback" not in finished.stderr
 
 
-def test_adapters_are_listed() -> None:
-    finished = backproof("adapters")
+def test_adapters_are_listed(command: Command) -> None:
+    finished = command("adapters")
     assert finished.returncode == 0
     assert re.search(r"│ numpy\s+│ .* │ yes", finished.stdout)
 
@@ -170,7 +181,7 @@ def wrong(case):
 
 def sleeps(case):
     open(os.environ["STARTED"], "w").close()
-    time.sleep(60)
+    time.sleep(3600)
 
 def sleeps_later(case):
     return observe(case) if case.name == "depth-1" else sleeps(case)
@@ -195,7 +206,7 @@ def installed(folder: Path, name: str, run: str) -> str:
 def test_a_wrong_third_party_is_exit_1_with_the_numbers(tmp_path: Path) -> None:
     path = installed(tmp_path, "doubling", "wrong")
     finished = backproof(
-        "compare", "--adapter", "doubling", "--case", "xor-hidden", "--dtype", "float64", PYTHONPATH=path
+        "compare", "--adapter", "doubling", "--case", "xor-hidden", "--dtype", "float64", "--jobs", "1", PYTHONPATH=path
     )
     assert finished.returncode == 1, finished.stderr
     assert "output layer · weight gradients · 2 of 2 elements · first wrong step" in finished.stdout
@@ -204,16 +215,18 @@ def test_a_wrong_third_party_is_exit_1_with_the_numbers(tmp_path: Path) -> None:
     )
 
 
-def test_a_dtype_that_an_adapter_does_not_run_is_refused_in_words(tmp_path: Path) -> None:
-    path = installed(tmp_path, "doubling", "wrong")
-    finished = backproof("compare", "--adapter", "doubling", "--dtype", "bfloat16", PYTHONPATH=path)
+def test_a_dtype_that_an_adapter_does_not_run_is_refused_in_words(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(installed(tmp_path, "doubling", "wrong"))
+    finished = command("compare", "--adapter", "doubling", "--dtype", "bfloat16", "--jobs", "1")
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr == "error: --dtype: adapter doubling runs float64, float32 only.\n"
 
 
-def test_no_usable_answer_is_exit_3(tmp_path: Path) -> None:
-    path = installed(tmp_path, "silent", "silent")
-    finished = backproof("compare", "--adapter", "silent", "--case", "xor-hidden", PYTHONPATH=path)
+def test_no_usable_answer_is_exit_3(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(installed(tmp_path, "silent", "silent"))
+    finished = command("compare", "--adapter", "silent", "--case", "xor-hidden", "--jobs", "1")
     assert finished.returncode == 3
     assert "OSError: no answer today" in finished.stdout
 
@@ -227,12 +240,11 @@ def test_a_third_party_runs_in_several_processes_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes the POSIX way")
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs: str, sampled: Any) -> None:
-    """While an adapter is in the middle of a case that would take a minute."""
+def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs: str) -> None:
+    """While an adapter is in the middle of a case that would take an hour."""
     import signal
-
-    sampled(int(jobs), 2)
 
     out, started = tmp_path / "reports", tmp_path / "started"
     path = installed(tmp_path, "sleeping", "sleeps")
@@ -247,10 +259,8 @@ def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs
     while not started.exists():
         assert process.poll() is None
         time.sleep(0.05)
-    interrupted = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=50)
-    assert time.monotonic() - interrupted < 50, "it waited for the case to end"
+    stdout, stderr = process.communicate(timeout=600)  # a case takes an hour
     assert process.returncode == INTERRUPTED
     assert stdout == ""
     assert stderr == "interrupted; nothing was written.\n"
@@ -272,18 +282,18 @@ def interrupted(tmp_path: Path, run: str, number: int, *arguments: str) -> tuple
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=50)
+    stdout, stderr = process.communicate(timeout=600)
     return process.returncode, stdout, stderr, out, process.pid
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes the POSIX way")
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_what_is_finished_is_kept_when_a_comparison_is_ended_and_the_report_says_that_it_is_partial(
-    tmp_path: Path, name: str, sampled: Any
+    tmp_path: Path, name: str
 ) -> None:
     import signal
 
-    sampled(int(name == "SIGINT"), 2)
     number = signal.Signals[name]
     arguments = ("--dtype", "float64", "--jobs", "1")
     code, stdout, stderr, out, _ = interrupted(tmp_path, "sleeps_later", number, *arguments)
@@ -311,7 +321,7 @@ def test_a_comparison_that_is_killed_leaves_no_processes_behind(tmp_path: Path) 
         rows = [line.split(None, 2) for line in listed.splitlines()]
         return [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 600
     while alive() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert alive() == []

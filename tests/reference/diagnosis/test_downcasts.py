@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 np = pytest.importorskip("numpy")
@@ -23,13 +21,14 @@ CASES = [NETWORK.applied(case) for case in probes((3, 4, 2), (4, 1, 2, 1), "sepa
 EVERY = [fault for kinds in DOWNCASTS.values() for fault in kinds]
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("fault", EVERY, ids=[fault.name for fault in EVERY])
-def test_every_downcast_is_seen_and_named_alone(fault: Fault, sampled: Callable[[int, int], None]) -> None:
-    sampled(EVERY.index(fault), 6)
+def test_every_downcast_is_seen_and_named_alone(fault: Fault) -> None:
     outcome = trial(fault.name, NETWORKS[0], "numpy", "float64", CASES)
     assert outcome.named == "alone", outcome.diagnosis
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
 def test_a_downcast_in_one_layer_is_named_with_its_layer(name: str, layer: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
 
@@ -21,7 +20,7 @@ from backproof.reference.diagnosis.search import diagnose, located
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Observation
 from backproof.reference.judging.verdict import Verdict
-from backproof.reports.trials.fault_trials import NETWORKS, shown_by, trial, trials
+from backproof.reports.trials.fault_trials import NETWORKS, Network, shown_by, trial, trials
 
 DEEP = Convention(("tanh", "sigmoid", "tanh", "sigmoid"), "half_squared_error", "mean")
 DEEP_CASES = [DEEP.applied(c) for c in probes((4, 4, 4, 4, 4), (4, 1, 2, 1), "separate", "float64", 0)]
@@ -34,10 +33,10 @@ def test_there_are_at_least_sixty_and_each_says_what_it_does_and_how_one_comes_t
     assert sum(fault.seen is not None for fault in FAULTS) >= 20
 
 
+@pytest.mark.sampled(26)
 @pytest.mark.parametrize("fault", FAULTS, ids=attrgetter("name"))
-def test_every_fault_is_seen_and_named_in_some_network(fault: Fault, sampled: Callable[[int, int], None]) -> None:
+def test_every_fault_is_seen_and_named_in_some_network(fault: Fault) -> None:
     """In the first network where it changes a number; where others do the same there, it is among them."""
-    sampled(FAULTS.index(fault), 6)
     for network in NETWORKS:
         convention = Convention(network.activations, network.loss, "mean")
         cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", "float64", 0)]
@@ -48,12 +47,14 @@ def test_every_fault_is_seen_and_named_in_some_network(fault: Fault, sampled: Ca
     raise AssertionError("it changes nothing anywhere: it is no fault")
 
 
-def test_no_visible_fault_is_called_by_another_s_name(sampled: Callable[[int, int], None]) -> None:
-    sampled(1, 2)
-    for outcome in trials([("numpy", "float32")]):
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(network.activations))
+def test_no_visible_fault_is_called_by_another_s_name(network: Network) -> None:
+    for outcome in trials([("numpy", "float32")], [network]):
         assert outcome.named not in ("otherwise", "undetected"), (outcome.fault, outcome.diagnosis)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize(
     "name", ["hidden-delta-without-derivative", "hidden-derivative-formula-of-z", "weights-not-transposed"]
@@ -79,6 +80,7 @@ def test_the_right_algorithm_is_reproduced_by_itself_and_by_no_visible_fault() -
         assert judge(DEEP_CASES[0], wrong).verdict is Verdict.AGREES, fault.name
 
 
+@pytest.mark.usefixtures("slow")
 def test_two_faults_at_once_are_found_step_by_step() -> None:
     one, other = (
         next(f for f in FAULTS if f.name == name) for name in ("hidden-delta-without-derivative", "bias-gradient-mean")
@@ -119,6 +121,7 @@ def test_what_fits_nothing_is_mapped() -> None:
     assert located(case, wrong) == "weight_gradients[2]: 5 of 16 elements\n  ····\n  0000\n  ····\n  ··#·"
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_end_to_end_bounds_would_admit_is_diagnosed_where_the_judge_refuses_it() -> None:
     """Half a hidden delta in bfloat16: inside what all roundings together may do, not inside what one step may."""
     network = NETWORKS[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -47,6 +46,7 @@ def scaled(factor: float) -> list[tuple[Case, Observation]]:
     return evidence
 
 
+@pytest.mark.sampled(28)
 @pytest.mark.parametrize("convention", ASKED, ids=lambda c: c.loss)
 @pytest.mark.parametrize(
     "name",
@@ -55,15 +55,13 @@ def scaled(factor: float) -> list[tuple[Case, Observation]]:
         "targets-of-the-next-sample", "bias-not-added", "pre-activations-clamped",
     ],
 )  # fmt: skip
-def test_the_convention_is_found_behind_a_fault_at_the_outputs(
-    name: str, convention: Convention, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(len(name) + ASKED.index(convention), 9)
+def test_the_convention_is_found_behind_a_fault_at_the_outputs(name: str, convention: Convention) -> None:
     found = likely(EVERY, wrong(name, convention))
     assert convention in found[:LIKELY]
     assert len(found) < len(EVERY) / 2
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_factor_leaves_its_activations_and_losses_and_the_nearest_comes_first() -> None:
     found = likely(EVERY, scaled(1.5))
     assert {convention.activations for convention in found[:4]} == {("sigmoid", "sigmoid")}
@@ -79,11 +77,13 @@ def test_a_right_last_layer_comes_before_one_that_needs_a_fault() -> None:
     )
 
 
+@pytest.mark.usefixtures("slow")
 def test_nothing_is_read_off_zeros_and_numbers_that_are_none() -> None:
     assert likely(EVERY, scaled(0.0)) == []
     assert likely(EVERY, scaled(float("nan"))) == []
 
 
+@pytest.mark.usefixtures("slow")
 def test_updates_say_as_much() -> None:
     convention = ASKED[0]
     cases = [replace(convention.applied(probe), learning_rate=0.5) for probe in PROBES]

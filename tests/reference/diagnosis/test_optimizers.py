@@ -38,6 +38,7 @@ def adaptive(epsilon: float) -> Callable[[Any, Any, float], Any]:
     return lambda w, g, rate: w - rate * g / (np.abs(g) + epsilon)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("move", "said"),
     [

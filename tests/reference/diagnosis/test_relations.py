@@ -69,6 +69,7 @@ CHANGES: list[tuple[str, Callable[[Gradients], Gradients]]] = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("words", "change"), CHANGES, ids=[words for words, _ in CHANGES])
 def test_a_change_of_the_right_gradients_is_named(words: str, change: Callable[[Gradients], Gradients]) -> None:
     assert said([(case, shown(change(right(case)))) for case in cases()]) == [words]
@@ -83,6 +84,7 @@ def test_a_change_that_differs_from_case_to_case_is_none() -> None:
     assert said(evidence) == []
 
 
+@pytest.mark.usefixtures("slow")
 def test_layers_in_each_other_s_place() -> None:
     evidence = []
     for case in cases((3, 3, 3)):
@@ -91,6 +93,7 @@ def test_layers_in_each_other_s_place() -> None:
     assert said(evidence) == ["has layer 1's gradients in layer 2 and has layer 2's gradients in layer 1"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_one_sample_in_the_middle_for_all() -> None:
     evidence = []
     for case in cases():
@@ -119,6 +122,7 @@ def test_gradients_of_the_call_before_and_their_sum() -> None:
     assert said(summed[1:]) == ["adds its gradients to those of the call before"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_two_steps_for_one() -> None:
     evidence = []
     for case in cases():
@@ -132,6 +136,7 @@ def test_two_steps_for_one() -> None:
     assert [e.words for e in diagnose(evidence).explanations] == ["takes two steps instead of one"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_samples_with_weights_of_their_own() -> None:
     weights = (1.0, 0.5, 2.0, 0.0)
     evidence = []

@@ -12,7 +12,6 @@ pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case, Dense
-from backproof.reference.cases import standard_cases
 from backproof.reference.judging.comparing import _block
 from backproof.reference.judging.expected import Expected, step_expectations
 from backproof.reference.judging.judgement import UnusableAnswer, judge
@@ -20,8 +19,8 @@ from backproof.reference.judging.observation import QUANTITIES, Observation, Pla
 from backproof.reference.judging.stepwise import evidence
 from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.precision import PROFILES
+from standard import CASES
 
-CASES = {(case.name, case.dtype): case for case in standard_cases(("float64", "float32"))}
 DTYPES = ["float64", "float32"]
 
 
@@ -39,6 +38,7 @@ def nudged(observation: Observation, quantity: str, layer: int | None, index: An
     return replace(observation, **changed)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_one_element_outside_its_tolerance_is_wrong_and_located(quantity: str, dtype: str) -> None:
@@ -71,6 +71,7 @@ def test_one_element_outside_its_tolerance_is_wrong_and_located(quantity: str, d
     assert place not in [comparison.place for comparison in judge(case, moved(0.4)).wrong]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_a_number_that_is_not_finite_is_wrong(quantity: str, bad: float) -> None:
@@ -109,6 +110,7 @@ def test_the_quick_way_and_the_careful_way_say_the_same() -> None:
         assert _block(got, may_be, 5.0).wrong == 1
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case_name", ["hidden-sigmoid", "square", "mixed", "xor-hidden", "depth-4"])
 def test_wrong_backpropagations_are_wrong(case_name: str, dtype: str) -> None:

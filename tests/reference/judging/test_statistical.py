@@ -11,12 +11,14 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
+from backproof.reference.case import Case, Dense
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Place
 from backproof.reference.judging.statistical import aggregates
 from backproof.reference.judging.verdict import Verdict
+from backproof.reference.numbers.arrays import numpy_dtype
 from backproof.reference.numbers.error_model import LAMBDA, gamma, probabilistic_gamma
-from backproof.reference.numbers.precision import FLOAT32, FLOAT64
+from backproof.reference.numbers.precision import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Precision
 from backproof.reports.trials.power import network
 
 U = FLOAT32.unit_roundoff
@@ -33,6 +35,7 @@ def worst(errors: Any, exact: Any, random: Any, axis: int | None = None) -> floa
     return max((a.ratio for a in found), default=0.0)
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("seed", range(20))
 def test_roundings_are_silent_and_a_scale_error_below_one_of_them_is_loud(seed: int) -> None:
     exact, errors, random = drawn(100_000, seed)
@@ -81,6 +84,38 @@ def test_errors_shared_by_a_column_do_not_average_out_in_it() -> None:
     random = 2 * U * np.abs(exact)
     assert worst(shared, exact, random, axis=0) < 1
     assert worst(shared + 30 * U * exact, exact, random, axis=0) > 1
+
+
+def with_a_small_bias(precision: Precision) -> Case:
+    """Sums from 1 to 2, to which 0.7 u is added."""
+    rng, dtype = np.random.default_rng(0), numpy_dtype(precision.name)
+    inputs, weights = (rng.uniform(*ends, (n, 4)).astype(dtype) for ends, n in (((1.0, 1.9), 512), ((0.26, 0.28), 64)))
+    bias = np.full(64, 0.7 * precision.unit_roundoff).astype(dtype)
+    layers = (Dense(weights, bias.tolist(), "identity"),)
+    return Case("c", layers, inputs, np.zeros((512, 64)), "half_squared_error", "sum", None, precision.name)
+
+
+@pytest.mark.parametrize("precision", [FLOAT64, FLOAT32, FLOAT16, BFLOAT16], ids=lambda p: p.name)
+def test_a_bias_that_is_added_to_finished_sums_is_rounded_alike_in_every_sample(precision: Precision) -> None:
+    """It is lost: one error, of one sign, in almost all elements. Configuration 7103391 of the selftest met that."""
+    case = with_a_small_bias(precision)
+    honest = observe(case)
+    without = observe(replace(case, layers=tuple(replace(layer, biases=None) for layer in case.layers)))
+    assert honest.pre_activations is not None
+    assert without.pre_activations is not None
+    assert np.mean(np.equal(honest.pre_activations[0], without.pre_activations[0])) > 0.9
+    assert judge(case, honest).verdict is Verdict.AGREES
+
+
+@pytest.mark.parametrize("precision", [FLOAT64, FLOAT32], ids=lambda p: p.name)
+def test_a_scale_error_above_a_bias_s_rounding_is_suspect(precision: Precision) -> None:
+    case = with_a_small_bias(precision)
+    honest = observe(case)
+    assert honest.pre_activations is not None
+    larger = np.nextafter(np.asarray(honest.pre_activations[0]), 3).astype(numpy_dtype(precision.name))  # one ulp, all
+    judgement = judge(case, replace(honest, pre_activations=(larger,), activations=(larger,), deltas=None))
+    assert judgement.verdict is Verdict.SUSPECT
+    assert [c.place for c in judgement.suspect] == [Place("pre_activations", 0)]
 
 
 def test_nothing_is_claimed_of_numbers_without_independent_roundings() -> None:

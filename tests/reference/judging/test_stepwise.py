@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -14,15 +13,13 @@ pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case, Dense
-from backproof.reference.cases import standard_cases
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Observation, Place
 from backproof.reference.judging.stepwise import evidence
 from backproof.reference.judging.verdict import Judgement, Verdict
 from backproof.reference.numbers.arrays import numpy_dtype
 from backproof.reference.numbers.precision import PRECISIONS, PROFILES
-
-CASES = {(case.name, case.dtype): case for case in standard_cases()}
+from standard import CASES
 
 
 def changed(observation: Observation, quantity: str, layer: int, factor: float) -> Observation:
@@ -37,14 +34,12 @@ def first_wrong(judgement: Judgement) -> Place | None:
     return next((c.place for c in judgement.comparisons if c.verdict in (Verdict.WRONG, Verdict.SUSPECT)), None)
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("layer", range(8))
 @pytest.mark.parametrize("quantity", ["pre_activations", "activations", "deltas", "weight_gradients", "bias_gradients"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_in_eight_layers_the_step_that_is_off_is_the_first_that_is_named(
-    quantity: str, dtype: str, layer: int, sampled: Callable[[int, int], None]
-) -> None:
+def test_in_eight_layers_the_step_that_is_off_is_the_first_that_is_named(quantity: str, dtype: str, layer: int) -> None:
     """An error of 1e-4 in float32, where end to end not even the first digit of a gradient is decided."""
-    sampled(layer, 5)
     case = CASES["depth-8-wide", dtype]
     honest = observe(case)
     assert judge(case, honest).verdict is Verdict.AGREES
@@ -93,6 +88,7 @@ def test_one_sample_s_gradients_show_its_deltas_and_activations(dtype: str) -> N
         assert (np.abs(activation.value - np.asarray(honest.activations[k], np.float64)) <= activation.error).all()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("layer", range(5))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_with_gradients_alone_a_wrong_delta_is_located_in_its_layer(dtype: str, layer: int) -> None:

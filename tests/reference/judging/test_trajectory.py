@@ -69,6 +69,7 @@ def walked(
     return evidence
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_s_own_steps_are_inside_its_bounds(name: str, dtype: str) -> None:
@@ -100,6 +101,7 @@ def test_one_number_of_one_step_that_is_off_by_a_ten_billionth_of_its_step_is_wr
     assert all(not step.wrong for step in judgement.steps[:3])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("right", "wrong", "first"),
     [

@@ -8,7 +8,6 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.reference.case import Case, Dense, run
-from backproof.reference.cases import standard_cases
 from backproof.reference.judging.expected import CERTAIN, truth_of
 from backproof.reference.judging.observation import Place, computed
 from backproof.reference.numbers.bounded import BoundedArithmetic
@@ -16,10 +15,13 @@ from backproof.reference.numbers.certified import enclosures
 from backproof.reference.numbers.error_model import TRUTH, WORST
 from backproof.reference.numbers.precision import FLOAT32, PROFILES
 from backproof.reports.trials.power import network
+from standard import CASES
 
-WIDE = [*(case for case in standard_cases(("float32",)) if case.batch * sum(case.sizes) > 900), network(4, 40, 9, "float32")]  # fmt: skip
+SINGLE = [case for case in CASES.values() if case.dtype == "float32"]
+WIDE = [*(case for case in SINGLE if case.batch * sum(case.sizes) > 900), network(4, 40, 9, "float32")]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", WIDE, ids=lambda case: case.name)
 def test_float64_bounds_enclose_what_balls_enclose_on_thousands_of_elements(case: Case) -> None:
     bounds = computed(run(case, BoundedArithmetic(FLOAT32)))
@@ -33,9 +35,10 @@ def test_float64_bounds_enclose_what_balls_enclose_on_thousands_of_elements(case
         assert (ball.radius <= 1e-25 * (1 + np.abs(ball.high))).all()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
 def test_truth_is_known_to_a_thousandth_of_the_tolerance(precision: str) -> None:
-    for case in standard_cases(("float32",)):
+    for case in SINGLE:
         if case.name in ("relu-at-zero", "zero-weights") or "1e" in case.name:
             continue
         profile = PROFILES[precision]
@@ -54,7 +57,7 @@ def test_precision_is_raised_where_everything_cancels() -> None:
 
 
 def test_at_a_kink_no_precision_is_enough_and_the_search_ends() -> None:
-    case = next(c for c in standard_cases(("float64",)) if c.name == "relu-at-zero")
+    case = CASES["relu-at-zero", "float64"]
     truth = truth_of(case, PROFILES["float64"])
     assert (truth[Place("deltas", 0)].radius > 0.1).any()
     assert (truth[Place("pre_activations", 0)].radius == 0).all()

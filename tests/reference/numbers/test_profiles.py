@@ -11,7 +11,6 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters import numpy_vectorised
-from backproof.reference.cases import standard_cases
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.arrays import numpy_dtype
@@ -19,8 +18,7 @@ from backproof.reference.numbers.precision import PRECISIONS, PROFILES, TF32
 from backproof.reports.trials.power import network
 from hypothesis import given
 from hypothesis import strategies as st
-
-CASES = {(case.name, case.dtype): case for case in standard_cases()}
+from standard import CASES
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])

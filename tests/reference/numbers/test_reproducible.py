@@ -13,7 +13,6 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.reference.case import Case, run
-from backproof.reference.cases import standard_cases
 from backproof.reference.judging import expected
 from backproof.reference.judging.observation import computed
 from backproof.reference.judging.truth import certified
@@ -26,6 +25,7 @@ from backproof.reference.numbers.reproducible import REPRODUCIBLE
 from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standard import CASES
 
 FUNCTIONS = ["exp", "expm1", "log", "log1p", "tanh", "erf", "cosh"]
 # What another processor, BLAS or number of threads gives other last bits for.
@@ -45,6 +45,7 @@ DEPENDENT = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FUNCTIONS)
 @settings(max_examples=200)
 @given(x=st.floats(-750, 750) | st.floats(-1e-3, 1e-3) | st.floats(allow_nan=False, allow_infinity=False))
@@ -93,9 +94,10 @@ def test_sums_and_products_are_numpy_s_but_for_rounding() -> None:
         assert (above <= exact * (1 + margin)).all()
 
 
-SMALL = [c for c in standard_cases(("float32",)) if sum(np.size(x.weights) for x in c.layers) <= 110]
+SMALL = [c for c in CASES.values() if c.dtype == "float32" and sum(np.size(x.weights) for x in c.layers) <= 110]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("precision", [FLOAT64, FLOAT32], ids=lambda p: p.name)
 @pytest.mark.parametrize("case", SMALL[::3], ids=lambda case: case.name)
 def test_bounds_hold_the_truth_and_are_no_wider_than_numpy_s(case: Case, precision: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from backproof.reports.chapter import ledger
 from backproof.reports.chapter.entry import HOLDS, LIMIT, TOO_STRONG, Entry, Frameworks
 from backproof.reports.chapter.train import loaded, network, samples, saved
 
-COMMAND = Path(sys.executable).with_name("backproof")
+Command = Callable[..., subprocess.CompletedProcess[str]]
 WANTED = {1: HOLDS, 2: HOLDS, 3: HOLDS, 4: HOLDS, 5: HOLDS, 6: TOO_STRONG, 7: HOLDS, 8: HOLDS, 9: LIMIT, 10: LIMIT,
           11: HOLDS, 12: HOLDS, 13: HOLDS, 14: HOLDS, 15: LIMIT}  # fmt: skip
 
@@ -74,32 +73,32 @@ def test_the_views(entries: list[Entry]) -> None:
     assert ledger.summary(entries) == "{} hold, {} hold with a limit, {} too strong".format(*counts)
     assert "6. A positive derivative lowers the weight" in ledger.terminal(entries)
     assert "\n| rate · λ" in ledger.markdown(entries)
+    assert [entry["number"] for entry in json.loads(ledger.as_json(entries))] == [entry.number for entry in entries]
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_page_has_a_figure_for_each_with_curves(entries: list[Entry]) -> None:
     page = ledger.html(entries, ["plain"])
     assert page.count("<svg") == sum(bool(entry.curves) for entry in entries)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert [entry["number"] for entry in json.loads(ledger.as_json(entries))] == [entry.number for entry in entries]
 
 
-def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(COMMAND), *arguments], capture_output=True, text=True, check=False)
-
-
-def test_the_chapter_s_net_learns_and_its_weights_go_to_a_file_and_back(tmp_path: Path) -> None:
+def test_the_chapter_s_net_learns_and_its_weights_go_to_a_file_and_back(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "weights.json"
-    trained = cli("train", "--epochs", "3000", "--save", str(path))
+    trained = command("train", "--epochs", "3000", "--save", str(path))
     assert trained.returncode == 0
     assert "wrote" in trained.stderr
     layers = loaded(path)
     assert saved(layers) == path.read_text()
-    again = cli("train", "--load", str(path), "--epochs", "1")
+    again = command("train", "--load", str(path), "--epochs", "1")
     assert float(again.stdout.split()[1]) < 0.01  # it goes on where it was
 
 
-def test_data_from_a_csv_file(tmp_path: Path) -> None:
+def test_data_from_a_csv_file(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "and.csv"
     path.write_text("a,b,both\n0,0,0\n0,1,0\n1,0,0\n\n1,1,1\n")
-    finished = cli("train", "--data", str(path), "--sizes", "2,1", "--bias", "separate", "--epochs", "2000")
+    finished = command("train", "--data", str(path), "--sizes", "2,1", "--bias", "separate", "--epochs", "2000")
     assert finished.returncode == 0
     outputs = [float(line.split("│")[3]) for line in finished.stdout.splitlines() if re.match(r"│ [01]", line)]
     assert [o > 0.5 for o in outputs] == [False, False, False, True]
@@ -122,6 +121,7 @@ def test_a_bad_row_is_named(text: str, message: str, tmp_path: Path) -> None:
         samples(path, 2, 1)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -135,11 +135,8 @@ def test_a_bad_row_is_named(text: str, message: str, tmp_path: Path) -> None:
         (["--adapter", "numpy"], "cannot train"),
     ],
 )
-def test_bad_usage_is_exit_2_and_one_line(
-    arguments: list[str], message: str, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(len(message), 3)
-    finished = cli("train", *arguments)
+def test_bad_usage_is_exit_2_and_one_line(command: Command, arguments: list[str], message: str) -> None:
+    finished = command("train", *arguments)
     assert finished.returncode == 2
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr

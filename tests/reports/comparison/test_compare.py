@@ -16,12 +16,12 @@ import jsonschema
 import msgspec
 from backproof.adapters.adapter import known_adapters
 from backproof.reference.case import InvalidInput
-from backproof.reference.cases import standard_cases
 from backproof.reports.comparison.matrix import compare
 from backproof.reports.documents.results import SCHEMA_FILE, Results, encoded, schema, worst
 from backproof.reports.views.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.views.tables import power_rows
 from planted import CASES, NUMPY, dies, doubled, infinite, planted, raises
+from standard import CASES as STANDARD
 
 
 def validated(results: Results) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def test_an_out_that_is_a_file_is_refused_before_any_work(tmp_path: Any) -> None
 
 def test_the_report_says_what_the_checks_could_see() -> None:
     """Narrower formats see less, and deeper networks do not: each step is checked by itself."""
-    cases = [c for c in standard_cases(("float64", "float32", "bfloat16")) if c.name in ("depth-2", "depth-8")]
+    cases = [STANDARD[n, p] for p in ("float64", "float32", "bfloat16") for n in ("depth-2", "depth-8")]
     rows = power_rows(compare(cases, [NUMPY]))
     assert [row[:3] for row in rows] == [[p, n, "≤ 8"] for p in ("float64", "float32", "bfloat16") for n in ("2", "8")]
     seen = {(row[0], row[1]): float(row[3]) for row in rows}

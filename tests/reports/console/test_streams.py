@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,11 +32,9 @@ SCRIPTS = {
 }
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_wherever_the_report_goes_there_is_no_traceback(
-    script: str, tmp_path: Path, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(list(SCRIPTS).index(script), 3)
+def test_wherever_the_report_goes_there_is_no_traceback(script: str, tmp_path: Path) -> None:
     code, words = SCRIPTS[script]
     finished = in_shell(script, tmp_path)
     assert finished.returncode == code, finished.stderr
@@ -48,6 +45,7 @@ def test_wherever_the_report_goes_there_is_no_traceback(
         assert "agrees: no disagreement in 1 runs" in finished.stdout
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_folder_that_is_full_gets_no_half_report_and_the_result_is_printed(tmp_path: Path) -> None:
     mount = f"mkdir tiny && mount -t tmpfs -o size=64k tmpfs tiny && {COMPARE} --out tiny; code=$?; ls tiny; umount tiny; exit $code"
     finished = in_shell(f"unshare --mount --map-root-user bash -c '{mount}'", tmp_path)

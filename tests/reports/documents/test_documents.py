@@ -197,12 +197,10 @@ ODD: dict[str, Change] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(16, 1)
 @pytest.mark.parametrize("view", FORMATS)
 @pytest.mark.parametrize("name", ODD)
-def test_what_is_odd_is_shown_in_every_view(
-    name: str, view: str, tmp_path: Path, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(list(ODD).index(name) * (view == "html"), 4)  # a page takes a second
+def test_what_is_odd_is_shown_in_every_view(name: str, view: str, tmp_path: Path) -> None:
     results = read(changed(ODD[name]), tmp_path)
     assert results.verdict in FORMATS[view][0](results)
 

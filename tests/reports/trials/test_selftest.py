@@ -22,7 +22,7 @@ from backproof.reports.trials.power import measure
 
 
 def test_correct_implementations_are_not_accused(quick: bool) -> None:
-    trials = list(selftest.clean(25 if quick else 200, first=5000, frameworks=["plain", "numpy"]))
+    trials = list(selftest.clean(16 if quick else 200, first=5000, frameworks=["plain", "numpy"]))
     assert [t.alarm for t in trials if t.alarm] == []
     assert {t.verdict for t in trials} <= {"agrees", "undecided"}
     assert {t.dtype for t in trials} == set(PRECISIONS)
@@ -47,7 +47,7 @@ def test_a_planted_error_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(numpy_vectorised, "observe", wrong)
     monkeypatch.setattr(selftest, "known_adapters", lambda: {"numpy": replace(known_adapters()["numpy"], run=wrong)})
-    alarms = [t.alarm for t in selftest.clean(12, first=5000, frameworks=["numpy"]) if t.alarm]
+    alarms = [t.alarm for t in selftest.clean(8, first=5000, frameworks=["numpy"]) if t.alarm]
     assert alarms
     assert all("bias_gradients" in a.places or "updated" in a.places for a in alarms if a.verdict == "wrong")
 

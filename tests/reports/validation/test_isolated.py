@@ -21,9 +21,9 @@ if sys.platform == "win32":
 
 import hostile_functions
 from backproof.reference.case import InvalidInput
+from backproof.reports.calling.isolated import name_of
 from backproof.reports.documents.report import Report
 from backproof.reports.validation.front_door import verify, verify_by_name
-from backproof.reports.validation.isolated import name_of
 
 COMMAND = Path(sys.executable).with_name("backproof")
 DECLARED: dict[str, Any] = {
@@ -84,13 +84,11 @@ UNANSWERED = {
 }
 
 
+@pytest.mark.sampled(27)
 @pytest.mark.parametrize("name", UNANSWERED)
-def test_what_a_function_does_to_its_own_process_is_said_in_a_line(
-    name: str, folder: Path, sampled: Callable[[int, int], None]
-) -> None:
+def test_what_a_function_does_to_its_own_process_is_said_in_a_line(name: str, folder: Path) -> None:
     if name == "conjugate":
         pytest.importorskip("torch")
-    sampled(list(UNANSWERED).index(name), 7)
     report = verified(name)
     assert report.verdict == "unanswered", str(report)
     assert UNANSWERED[name] in str(report)
@@ -98,11 +96,9 @@ def test_what_a_function_does_to_its_own_process_is_said_in_a_line(
     assert not (folder / "executed").exists()
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", ["hangs", "deaf", "stubborn", "slow_generator", "array_hangs", "repr_hangs"])
-def test_reading_an_answer_is_under_the_time_limit_as_the_call_is(
-    name: str, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(len(name), 2)
+def test_reading_an_answer_is_under_the_time_limit_as_the_call_is(name: str) -> None:
     report = verified(name, timeout=0.2)
     assert report.verdict == "unanswered"
     assert "it did not answer within 0.2 s" in str(report)
@@ -114,13 +110,11 @@ ANSWERED = (
 )  # fmt: skip
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", ANSWERED)
-def test_what_is_odd_but_right_agrees(
-    name: str, folder: Path, capfd: pytest.CaptureFixture[str], sampled: Callable[[int, int], None]
-) -> None:
+def test_what_is_odd_but_right_agrees(name: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     if name == "negative_view":
         pytest.importorskip("torch")
-    sampled(ANSWERED.index(name), 2)
     report = verified(name)
     assert report.verdict == "agrees", str(report)
     assert ("it changes its arguments in place: " in str(report)) == name.startswith("argument")
@@ -137,6 +131,7 @@ def test_a_forged_answer_is_none() -> None:
     assert verified("forges_an_answer").verdict == "unanswered"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "verdict"), [("leaves_children", "agrees"), ("leaves_children_and_hangs", "unanswered")]
 )
@@ -145,11 +140,9 @@ def test_a_function_leaves_no_processes_behind(name: str, verdict: str, folder: 
     assert alive(folder) == []
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
-def test_a_verification_that_is_ended_leaves_no_processes_behind(
-    number: signal.Signals, folder: Path, sampled: Callable[[int, int], None]
-) -> None:
-    sampled(int(number in (signal.SIGHUP, signal.SIGINT)), 2)
+def test_a_verification_that_is_ended_leaves_no_processes_behind(number: signal.Signals, folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     running = subprocess.Popen(
         [COMMAND, "verify", "hostile_functions:leaves_children_and_hangs"],
@@ -184,9 +177,9 @@ IMPORTS = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("way", IMPORTS)
-def test_an_import_that_fails_is_bad_usage(way: str, folder: Path, sampled: Callable[[int, int], None]) -> None:
-    sampled(list(IMPORTS).index(way), 2)
+def test_an_import_that_fails_is_bad_usage(way: str, folder: Path) -> None:
     source, words = IMPORTS[way]
     (folder / "mymodule.py").write_text(source + "\n")
     with pytest.raises(InvalidInput, match=re.escape(words)) as refused:
@@ -195,6 +188,7 @@ def test_an_import_that_fails_is_bad_usage(way: str, folder: Path, sampled: Call
     assert len(str(refused.value)) < 400
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_folder_that_is_gone_is_bad_usage(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -261,6 +255,7 @@ def test_a_time_limit_that_is_none_is_refused(timeout: Any) -> None:
             verify(hostile_functions.right, **DECLARED, timeout=timeout, isolated=isolated)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("timeout", [1e300, float("inf"), None])
 def test_a_time_limit_may_be_beyond_every_timer(timeout: float | None) -> None:
     assert verify(hostile_functions.right, **DECLARED, timeout=timeout).ok

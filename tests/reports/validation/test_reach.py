@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ pytest.importorskip("typer")
 
 from backproof.reference.case import InvalidInput
 from backproof.reference.diagnosis.reach import BATCHES, KINDS_OF_DATA, NETWORKS, reaching_probes
-from backproof.reports.validation.front_door import verify
+from backproof.reports.validation import front_door
+from backproof.reports.validation.front_door import questions_for, verify
 from conditional_faults import BEYOND, CE, LINEAR, RELU, SEEN, SIGMOID, SOFTMAX, ConditionalFault, Net, doubled, each
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -26,9 +26,9 @@ def test_the_catalogue_is_of_at_least_forty() -> None:
     assert len({fault.name for fault in SEEN}) == len(SEEN) >= 40
 
 
+@pytest.mark.sampled(54, 27)
 @pytest.mark.parametrize("fault", SEEN, ids=lambda fault: fault.name)
-def test_a_fault_under_a_condition_is_seen(fault: ConditionalFault, sampled: Callable[[int, int], None]) -> None:
-    sampled(SEEN.index(fault), 16)
+def test_a_fault_under_a_condition_is_seen(fault: ConditionalFault) -> None:
     report = verify(fault.make(), **fault.options)
     assert report.verdict == "wrong"
     assert not report.ok
@@ -69,6 +69,21 @@ def test_what_was_covered_is_said_and_no_more_is_claimed() -> None:
     assert re.search(r"covered: layers 2; sizes 2, 3, 4; batches 1, 4; \|z\| to [\d.]+; generic numbers\.", said)
 
 
+def test_a_large_network_is_asked_each_kind_of_data_with_fewer_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(batch: int | None, cases: str = "standard") -> set[tuple[str, int]]:
+        found = questions_for([(2, 3, 1)], [(2, 3, 1)], batch, "separate", "float64", cases)
+        return {(q.case.note, q.case.batch) for q in found if q.case.note}
+
+    usual = asked(32)
+    assert usual == {(kind, n) for kind in KINDS_OF_DATA for n in (1, 32)}
+    monkeypatch.setattr(front_door, "LARGE", 10)
+    assert asked(32) == {(kind, 32) for kind in KINDS_OF_DATA}
+    assert asked(32, "many") == usual
+    assert asked(None) == {(kind, n) for kind in KINDS_OF_DATA for n in front_door.LARGE_BATCHES}
+    monkeypatch.setattr(front_door, "LARGE", 13)  # which it has
+    assert asked(32) == usual
+
+
 def test_what_a_function_does_not_take_is_said_and_is_no_failure() -> None:
     def two_layers(W: Any, B: Any, x: Any, t: Any) -> Any:
         (v, w), (a, b) = W, B
@@ -105,6 +120,7 @@ def test_a_declared_batch_has_single_samples_beside_it_and_they_show_a_small_fac
     assert verify(SIGMOID, batch=16, dtype="float32").verdict == "agrees"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize(("net", "options"), [(SIGMOID, {}), (SOFTMAX, CE), (RELU, LINEAR)])
 def test_right_implementations_agree(net: Net, options: dict[str, Any], dtype: str) -> None:

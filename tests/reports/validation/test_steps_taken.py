@@ -92,6 +92,7 @@ TORCH: dict[str, Callable[[Any], Callable[[Any, float], Any]]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", TORCH)
 def test_torch_s_optimizers_agree_as_declared_and_not_with_other_constants(name: str, dtype: str) -> None:
@@ -103,6 +104,7 @@ def test_torch_s_optimizers_agree_as_declared_and_not_with_other_constants(name:
     assert dict(report.probes)["step 7"] == "agrees"
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", TORCH)
 def test_what_is_not_declared_is_found_out_to_the_last_constant(name: str) -> None:
     torch = pytest.importorskip("torch")
@@ -131,6 +133,7 @@ def test_conventions_are_found_out_beside_the_optimizer() -> None:
     )
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.skipif(find_spec("optax") is None, reason="optax is not installed")
 @pytest.mark.parametrize(
     ("name", "make"),
@@ -219,6 +222,7 @@ def rmsprop(number: int, w: Any, g: Any, state: dict[str, Any], rate: float, ins
     return w - rate * g / (np.sqrt(state["s"] + 1e-6) if inside else np.sqrt(state["s"]) + 1e-6)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     ("name", "update"),
@@ -260,6 +264,7 @@ MISTAKES: list[tuple[str, Update, str]] = [
 ]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("name", "update", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
 def test_a_mistake_is_called_wrong_and_named(name: str, update: Update, said: str) -> None:
     report = verify_trajectory(stepping(update), name, **DECLARED)
@@ -268,6 +273,7 @@ def test_a_mistake_is_called_wrong_and_named(name: str, update: Update, said: st
     assert "step " in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_is_no_optimizer_is_wrong_and_not_named() -> None:
     cubed = lambda number, w, g, state, rate: w - rate * g**3  # noqa: E731
     report = verify_trajectory(stepping(cubed), "adam(0.9, 0.999, 1e-8)", **DECLARED)
@@ -275,6 +281,7 @@ def test_what_is_no_optimizer_is_wrong_and_not_named() -> None:
     assert "no known optimizer, and none with a known mistake, takes these steps" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_an_optimizer_that_is_neither_declared_nor_known_is_unrecognised_and_not_accused() -> None:
     report = verify_trajectory(stepping(lambda number, w, g, state, rate: w - rate * g**3), **DECLARED)
     assert report.verdict == "unrecognised"
@@ -282,6 +289,7 @@ def test_an_optimizer_that_is_neither_declared_nor_known_is_unrecognised_and_not
     assert "declare what it is meant to be" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_of_a_bare_name_steps_without_constants_are_unrecognised_as_a_fit_is_no_proof() -> None:
     report = verify_trajectory(stepping(lambda number, w, g, state, rate: w - rate * g**3), "momentum", **DECLARED)
     assert report.verdict == "unrecognised"
@@ -294,6 +302,7 @@ def test_a_known_mistake_is_found_without_a_declaration() -> None:
     assert "the bias corrections are missing: it is Adam with β₁ 0.9, β₂ 0.999, ε 1e-8 otherwise" in str(report)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("bias", ["none", "weights-first", "weights-last"])
 def test_other_forms_of_biases_are_found_out(bias: str) -> None:
     update, states, calls = momentum(), dict[int, dict[str, Any]](), [0]

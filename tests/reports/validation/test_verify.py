@@ -21,7 +21,7 @@ from backproof.reference.case import InvalidInput
 from backproof.reports.validation.front_door import Report, WrongGradients, assert_gradients, verify
 from tutorial import gradients, sigmoid
 
-COMMAND = Path(sys.executable).with_name("backproof")
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_a_right_one_agrees_to_so_many_digits_and_its_conventions_are_said() -> None:
@@ -43,6 +43,7 @@ CONVENTIONS: list[tuple[str, Callable[..., Any], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("function", "words"), [c[1:] for c in CONVENTIONS], ids=[c[0] for c in CONVENTIONS])
 def test_a_convention_is_an_answer_and_not_a_failure(function: Callable[..., Any], words: str) -> None:
     report = verify(function)
@@ -57,14 +58,14 @@ def ascent(W: Any, B: Any, x: Any, t: Any) -> Any:
 
 def test_minus_the_gradient_is_accepted_by_declaring_it_and_not_before() -> None:
     """A sign error must not pass a check silently."""
-    report = verify(ascent)
+    report = verify(ascent, cases="few")
     assert (report.verdict, report.ok) == ("unrecognised", False)
     assert str(report).startswith("unrecognised: minus the gradient of squared error with ½, summed over samples;")
     assert "sign='negative'" in report.findings[1]
-    declared = verify(ascent, sign="negative")
+    declared = verify(ascent, sign="negative", cases="few")
     assert declared.ok
     assert "minus the gradient" in str(declared).splitlines()[0]
-    assert verify(ascent, sign="positive").verdict == "wrong"
+    assert verify(ascent, sign="positive", cases="few").verdict == "wrong"
     with pytest.raises(InvalidInput, match="sign: expected one of positive, negative"):
         verify(ascent, sign="minus")
 
@@ -77,6 +78,7 @@ def test_strict_refuses_what_was_found_out_and_not_declared() -> None:
     assert verify(gradients, strict=True, **declared).ok
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_penalty_is_found_out_with_an_undeclared_loss_and_has_to_be_declared_with_a_declared_one() -> None:
     def decayed(W: Any, B: Any, x: Any, t: Any) -> Any:
         weight_gradients, bias_gradients = gradients(W, B, x, t)
@@ -180,6 +182,7 @@ def test_weights_the_other_way_round() -> None:
     assert verify(inputs_by_units, orientation="inputs_by_units").ok
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bias", ["none", "hidden", "column-last", "column-first", [True, False]])
 def test_every_bias_form(bias: Any) -> None:
     assert verify(gradients, bias=bias).ok
@@ -228,7 +231,7 @@ def test_torch_tensors_in_and_out() -> None:
 
 
 def test_weights_and_biases_may_come_layer_by_layer() -> None:
-    assert verify(lambda *given: list(zip(*gradients(*given), strict=True))).ok
+    assert verify(lambda *given: list(zip(*gradients(*given), strict=True)), cases="few").ok
     columns = verify(lambda *given: ((f := gradients(*given))[0], [b.reshape(-1, 1) for b in f[1]]), sizes=(3, 4, 1))
     assert columns.ok  # whose shapes, layer by layer, would fit as well
 
@@ -430,6 +433,7 @@ number = 3
 """
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("target", "code", "words"),
     [
@@ -446,14 +450,11 @@ number = 3
     ],
 )
 def test_on_the_command_line_the_function_has_a_process_of_its_own(
-    tmp_path: Path, target: str, code: int, words: str, sampled: Callable[[int, int], None]
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str, code: int, words: str
 ) -> None:
-    sampled(int(target in ("mynet:hang", "mynet:memory")), 2)
     (tmp_path / "mynet.py").write_text(MODULE)
-    finished = subprocess.run(
-        [COMMAND, "verify", target, "--sizes", "2,3,1", "--timeout", "1"],
-        capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, timeout=60, check=False,
-    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    finished = command("verify", target, "--sizes", "2,3,1", "--timeout", "1")
     assert finished.returncode == code, finished.stdout + finished.stderr
     assert words in finished.stdout + finished.stderr
     assert "Traceback" not in finished.stderr
@@ -478,11 +479,11 @@ def test_options(backproof): backproof(gradients)
 """
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("workers", [None, "2"])
 def test_the_pytest_plugin_fails_with_the_diagnosis_and_decides_by_the_whole_report(
-    tmp_path: Path, workers: str | None, sampled: Callable[[int, int], None]
+    tmp_path: Path, workers: str | None
 ) -> None:
-    sampled(int(workers is not None), 2)
     if workers:
         pytest.importorskip("xdist")
     (tmp_path / "mynet.py").write_text(MODULE)

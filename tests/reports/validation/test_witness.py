@@ -58,6 +58,7 @@ def outputs(weights: Any, biases: Any, inputs: Any, targets: Any) -> Any:
     return a
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("function", "options"),
     [
@@ -73,9 +74,7 @@ def test_the_witness_is_a_program_that_prints_the_right_number(
     function: Callable[..., Any],
     options: dict[str, Any],
     capsys: pytest.CaptureFixture[str],
-    sampled: Callable[[int, int], None],
 ) -> None:
-    sampled((averaged, gradients, moved, ascent, sample_by_sample, outputs).index(function), 3)
     report = bp.verify(function, **options)
     assert report.verdict == "wrong"
     lines = list(report.details)
@@ -107,11 +106,11 @@ def test_the_witness_has_the_declared_rate() -> None:
     assert any("learning_rate=0.125" in line for line in report.details)
 
 
+@pytest.mark.sampled(26)
 @pytest.mark.parametrize("number", range(len(FAULTS)), ids=[fault.name for fault in FAULTS])
 def test_every_fault_of_the_catalogue_has_a_witness_that_prints_what_it_says(
-    number: int, capsys: pytest.CaptureFixture[str], sampled: Callable[[int, int], None]
+    number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sampled(number, 10)
     fault = FAULTS[number]
     changed = [f.name for f in fields(Rules) if getattr(fault.rules(CASE), f.name) is not getattr(RULES, f.name)]
     of_update = changed == ["update"]
@@ -138,6 +137,7 @@ def test_every_fault_of_the_catalogue_has_a_witness_that_prints_what_it_says(
     assert ("step.updated" in lines[-1]) == of_update
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_witness_is_judged_in_the_format_of_the_implementation(dtype: str) -> None:
     """In float64, its roundings alone would be wrong, and the first number shown one of them."""

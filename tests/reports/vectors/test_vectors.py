@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,26 @@ from hypothesis import strategies as st
 
 FOLDER = Path(__file__).parents[3] / "vectors"
 COMMAND = Path(sys.executable).with_name("backproof")
-EXAMPLE = dict(read(FOLDER))["worked-example.json"]
 
 
-def test_they_are_rebuilt_byte_for_byte(tmp_path: Path, sampled: Callable[[int, int], None]) -> None:
-    sampled(1, 2)
+@cache
+def published() -> dict[str, Any]:
+    """The files, read once."""
+    return dict(read(FOLDER))
+
+
+@cache
+def by_number() -> dict[int, Any]:
+    return numbered(FOLDER)
+
+
+@cache
+def in_float64() -> dict[int, Case]:
+    return {n: case_of(t.request, f"test {n}") for n, t in by_number().items() if t.request.dtype == "float64"}
+
+
+@pytest.mark.usefixtures("slow")
+def test_they_are_rebuilt_byte_for_byte(tmp_path: Path) -> None:
     for path in generate(tmp_path):
         assert path.read_bytes() == (FOLDER / path.name).read_bytes(), path.name
 
@@ -55,29 +71,22 @@ PROCESSORS = {
 MADE_AND_CHECKED = """
 import sys
 from pathlib import Path
-from backproof.reports.vectors.reading import check, numbered
-from backproof.reports.vectors.making import cases, generate, vector
-folder, out, every = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+from backproof.reports.vectors.reading import check
+from backproof.reports.vectors.making import generate
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 assert check(folder) == [], check(folder)[:5]
-if every == 1:
-    for path in generate(out):
-        assert path.read_bytes() == (folder / path.name).read_bytes(), path
-else:
-    for number, case in list(enumerate(cases(), start=1))[3::every]:
-        assert vector(number, case) == numbered(folder)[number], number
+for path in generate(out):
+    assert path.read_bytes() == (folder / path.name).read_bytes(), path
 """
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_they_are_the_same_and_proved_on_every_processor(
-    processor: str, quick: bool, sampled: Callable[[int, int], None], tmp_path: Path
-) -> None:
+def test_they_are_the_same_and_proved_on_every_processor(processor: str, tmp_path: Path) -> None:
     """In a process of its own, whose kernels have fewer instructions, or other ones."""
-    sampled(1 + list(PROCESSORS).index(processor), 3)
     environment = {**os.environ, **PROCESSORS[processor]}
-    arguments = [str(FOLDER), str(tmp_path), "29" if quick else "1"]
     finished = subprocess.run(
-        [sys.executable, "-c", MADE_AND_CHECKED, *arguments],
+        [sys.executable, "-c", MADE_AND_CHECKED, str(FOLDER), str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,
@@ -88,7 +97,7 @@ def test_they_are_the_same_and_proved_on_every_processor(
 
 def test_a_kink_in_them_is_in_the_exact_numbers_too() -> None:
     """lo and hi enclose every slope only where the exact z is 0: none may be 0 just within rounding."""
-    for number, test in numbered(FOLDER).items():
+    for number, test in by_number().items():
         case = case_of(test.request, f"test {number}")
         if any("relu" in str(layer.activation) for layer in case.layers):
             bounds, exact = run(case, BoundedArithmetic(PRECISIONS[case.dtype])).forward, certified(case).forward
@@ -102,7 +111,7 @@ def test_they_are_proved_in_balls_by_code_that_did_not_make_them() -> None:
 
 
 def test_they_come_with_the_package_and_are_small() -> None:
-    assert numbered() == numbered(FOLDER)
+    assert numbered() == by_number()
     assert sum(path.stat().st_size for path in FOLDER.glob("*.json")) < 5 * 2**20
 
 
@@ -113,10 +122,11 @@ def test_they_fit_their_schema(sampled: Callable[[int, int], None]) -> None:
         jsonschema.validate(json.loads(path.read_text()), schema)
 
 
-RIGHT: list[Any] = [
-    {"weights": layer.weights.lo, "biases": layer.biases and layer.biases.lo[0]}
-    for layer in numbered(FOLDER)[2].expected.gradients
-]
+def right() -> list[Any]:
+    return [
+        {"weights": layer.weights.lo, "biases": layer.biases and layer.biases.lo[0]}
+        for layer in by_number()[2].expected.gradients
+    ]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +136,7 @@ RIGHT: list[Any] = [
         (lambda t: t["expected"]["outputs"]["decimal"][0].__setitem__(0, "0.50650948296532119850769371674158489265"), "the decimal is not right to 40 digits"),
         (lambda t: t["expected"]["outputs"]["hi"][0].__setitem__(0, 0.507), "lo and hi are farther apart than they need be"),
         (lambda t: t["expected"]["outputs"]["tolerance"][0].__setitem__(0, 1e-18), "the tolerance is below what honest rounding may do"),
-        (lambda t: t["faults"][0]["gradients"].__setitem__(slice(None), RIGHT), "none of its numbers is outside the tolerance"),
+        (lambda t: t["faults"][0]["gradients"].__setitem__(slice(None), right()), "none of its numbers is outside the tolerance"),
     ],
     ids=["lo", "decimal", "hi", "tolerance", "fault"],
 )  # fmt: skip
@@ -190,7 +200,7 @@ def test_a_request_that_makes_no_case_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_fault_is_told_by_some_test_unless_it_needs_another_case() -> None:
-    told = {name for test in numbered(FOLDER).values() for fault in test.faults for name in fault.names}
+    told = {name for test in by_number().values() for fault in test.faults for name in fault.names}
     assert len(told) >= 85
     assert told <= {fault.name for fault in FAULTS}
 
@@ -222,9 +232,6 @@ def spoken(x: float) -> float | str:
     return x if np.isfinite(x) else "NaN" if np.isnan(x) else "Infinity" if x > 0 else "-Infinity"
 
 
-FLOAT64 = {n: case_of(t.request, f"test {n}") for n, t in numbered(FOLDER).items() if t.request.dtype == "float64"}
-
-
 def written(tmp_path: Path, answers: list[Any]) -> Path:
     path = tmp_path / "answers.jsonl"
     path.write_text("\n".join(a if isinstance(a, str) else json.dumps(a) for a in answers))
@@ -232,14 +239,14 @@ def written(tmp_path: Path, answers: list[Any]) -> Path:
 
 
 def test_a_file_of_right_answers_agrees(tmp_path: Path) -> None:
-    report = verify_answers(written(tmp_path, [answer(n, case) for n, case in FLOAT64.items()]))
+    report = verify_answers(written(tmp_path, [answer(n, case) for n, case in in_float64().items()]))
     assert report.verdict == "agrees", str(report)
     assert report.digits is not None
 
 
 def test_a_file_of_wrong_answers_is_diagnosed_over_all_of_them(tmp_path: Path) -> None:
     path = written(
-        tmp_path, [answer(n, case, "hidden-delta-without-derivative") for n, case in FLOAT64.items() if n < 15]
+        tmp_path, [answer(n, case, "hidden-delta-without-derivative") for n, case in in_float64().items() if n < 15]
     )
     report = verify_answers(path)
     assert report.verdict == "wrong"
@@ -247,9 +254,9 @@ def test_a_file_of_wrong_answers_is_diagnosed_over_all_of_them(tmp_path: Path) -
 
 
 def test_a_json_array_will_do_and_unusable_lines_are_said(tmp_path: Path) -> None:
-    array = written(tmp_path, [json.dumps([answer(1, FLOAT64[1]), answer(2, FLOAT64[2])])])
+    array = written(tmp_path, [json.dumps([answer(1, in_float64()[1]), answer(2, in_float64()[2])])])
     assert verify_answers(array).verdict == "agrees"
-    mixed = [answer(1, FLOAT64[1]), "{", {"id": 4711}, {"id": 2}, {"id": 2, "outputs": [[1, 2]]}]
+    mixed = [answer(1, in_float64()[1]), "{", {"id": 4711}, {"id": 2}, {"id": 2, "outputs": [[1, 2]]}]
     report = verify_answers(written(tmp_path, mixed))
     assert report.verdict == "unanswered"
     text = str(report)
@@ -261,8 +268,8 @@ def test_a_json_array_will_do_and_unusable_lines_are_said(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("slow")
 def test_two_answers_to_a_test_do_not_agree_twice(tmp_path: Path) -> None:
-    right, wrong = answer(2, FLOAT64[2]), answer(2, FLOAT64[2], "hidden-delta-without-derivative")
-    report = verify_answers(written(tmp_path, [answer(1, FLOAT64[1]), right, right]))
+    right, wrong = answer(2, in_float64()[2]), answer(2, in_float64()[2], "hidden-delta-without-derivative")
+    report = verify_answers(written(tmp_path, [answer(1, in_float64()[1]), right, right]))
     assert (report.verdict, report.ok) == ("unanswered", False)
     assert "line 3: test 2 has been answered in line 2. Expected one answer to a test." in report.findings
     assert len(report.probes) == 2
@@ -295,7 +302,7 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
 def test_where_they_cannot_be_written_one_line_says_so(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vectors_making, "vector_files", lambda: {"xor": EXAMPLE})
+    monkeypatch.setattr(vectors_making, "vector_files", lambda: {"xor": published()["worked-example.json"]})
     place = unfit(tmp_path, kind)
     before = contents(tmp_path)
     with pytest.raises(InvalidInput, match="expected a folder that can be written to") as refused:
@@ -310,7 +317,11 @@ def test_where_they_cannot_be_written_one_line_says_so(
 def test_on_a_full_disk_nothing_is_half_written(
     number: int, written_before: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vectors_making, "vector_files", lambda: {"xor": EXAMPLE, "kinks": EXAMPLE})
+    monkeypatch.setattr(
+        vectors_making,
+        "vector_files",
+        lambda: {"xor": published()["worked-example.json"], "kinks": published()["worked-example.json"]},
+    )
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "xor.json").write_text("old", encoding="utf-8")
     before = contents(tmp_path)
@@ -332,7 +343,7 @@ def test_on_a_full_disk_nothing_is_half_written(
 
 
 def test_they_are_written_over_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors_making, "vector_files", lambda: {"xor": EXAMPLE})
+    monkeypatch.setattr(vectors_making, "vector_files", lambda: {"xor": published()["worked-example.json"]})
     place = tmp_path / "new" / "below"
     for _ in range(2):
         assert {path.name for path in generate(place)} == {path.name for path in place.iterdir()}
@@ -368,9 +379,9 @@ def test_a_file_that_is_no_vectors_is_refused(text: str, tmp_path: Path) -> None
         list(read(tmp_path))
 
 
-def test_the_command_line(tmp_path: Path, sampled: Callable[[int, int], None]) -> None:
-    sampled(1, 2)
-    path = written(tmp_path, [answer(1, FLOAT64[1])])
+@pytest.mark.usefixtures("slow")
+def test_the_command_line(tmp_path: Path) -> None:
+    path = written(tmp_path, [answer(1, in_float64()[1])])
     for arguments, code in ((["verify", "--answers", str(path)], 0), (["vectors", "check"], 0), (["vectors", "show", "1"], 0),
                             (["vectors", "show", "0"], 2), (["vectors", "check", str(tmp_path)], 2),
                             (["vectors", "generate", str(path)], 2), (["vectors", "generate", "x" * 5000], 2),
@@ -407,9 +418,9 @@ def test_a_spoiled_vectors_file_is_read_or_refused(at: int, what: str) -> None:
 
 
 def test_flags_and_descriptions_are_complete() -> None:
-    for _, file in read(FOLDER):
-        tests = [test for group in file.groups for test in group.tests]
-        assert {flag for test in tests for flag in test.flags} == set(file.flags)
-        assert {n for test in tests for fault in test.faults for n in fault.names} == set(file.fault_descriptions)
-        assert len(tests) == file.number_of_tests
-    assert set(vectors.FLAGS) >= {flag for _, file in read(FOLDER) for flag in file.flags}
+    for file in published().values():
+        every = [test for group in file.groups for test in group.tests]
+        assert {flag for test in every for flag in test.flags} == set(file.flags)
+        assert {n for test in every for fault in test.faults for n in fault.names} == set(file.fault_descriptions)
+        assert len(every) == file.number_of_tests
+    assert set(vectors.FLAGS) >= {flag for file in published().values() for flag in file.flags}

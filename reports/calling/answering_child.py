@@ -1,4 +1,4 @@
-"""The process of a function: python -P -m backproof.reports.validation.answering_child. It answers, and judges nothing.
+"""The process of a function: python -P -m backproof.reports.calling.answering_child. It answers, and judges nothing.
 
 Questions come on standard input, answers go to standard output, both as lines of `answers_of_functions`; the function
 gets neither. Whatever it does to this process, it can only give other answers.

@@ -48,6 +48,12 @@ class Call:
         """Where the biases stand in the weights: 0 for the first column, 1 for the last, None for separate ones."""
         return {"weights-first": 0, "weights-last": 1}.get(self.bias) if isinstance(self.bias, str) else None
 
+    @property
+    def stored(self) -> str:
+        """How it stores its parameters, in words."""
+        stored = "units × inputs" if self.orientation == "units_by_inputs" else "inputs × units"
+        return f"weights stored {stored}, bias: {self.bias if isinstance(self.bias, str) else 'as declared'}"
+
     def observe(self, case: Case) -> Observation:
         """The function's answer to a probe. Raises Unanswered, or ModifiedInputs with the answer."""
         if isinstance(self.function, Elsewhere):

@@ -64,7 +64,7 @@ def in_its_own_process(target: str, path: list[str], timeout: float | None) -> I
 
         yield found(Find(target, path))
         return
-    with Child([sys.executable, "-P", "-m", "backproof.reports.validation.answering_child"]) as child:
+    with Child([sys.executable, "-P", "-m", "backproof.reports.calling.answering_child"]) as child:
         there = _There(child)
         ready = there.hear(STARTING)
         if ready.kind != "ready":

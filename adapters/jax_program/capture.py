@@ -1,0 +1,102 @@
+"""What JAX does for a function and its gradient, as one program. Both are traced, and read by `interpreter.py`.
+
+The gradient's jaxpr holds its own forward pass: `custom_vjp`s are their `fwd` there, and themselves in the function's.
+Source: JAX, `jax.make_jaxpr`, `jax.vjp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.interpreters import partial_eval
+
+from ...reference.programs import STOP, Captured, Unsupported
+from .interpreter import Interpreter, values
+
+
+def capture(
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    seed: int = 0,
+    run: Callable[[Sequence[Any], Sequence[Any]], Any] | None = None,
+) -> Captured:
+    """Traces `function(*inputs)` and its gradient, and returns what they do at this point as a program.
+
+    inputs: any trees of arrays and numbers; real ones are differentiated, everything else is as it is
+    seed: of the cotangents, random numbers of order one
+    run: what really runs, for `Captured.ran`: (differentiated leaves, cotangents) → (outputs, gradients); compiled
+        once by a caller that captures often
+    Raises Unsupported, with the user's line, if an operation is not known.
+    """
+    config: Any = jax.config
+    leaves, tree = jax.tree.flatten(tuple(inputs))
+    places = [k for k, x in enumerate(leaves) if real_number(x)]
+    given = [leaves[k] for k in places]
+    wide = bool(config.jax_enable_x64) or any(getattr(x, "dtype", None) == np.float64 for x in given)
+
+    def traced() -> AbstractContextManager[Any]:
+        return jax.enable_x64(wide)
+
+    def outputs(*differentiated: Any) -> list[Any]:
+        filled = list(leaves)
+        for k, x in zip(places, differentiated, strict=True):
+            filled[k] = x
+        found = jax.tree.leaves(function(*jax.tree.unflatten(tree, filled)))
+        return [y for y in found if real_number(y)]
+
+    def gradients(differentiated: Sequence[Any], cotangents: Sequence[Any]) -> Any:
+        values, back = jax.vjp(outputs, *differentiated)
+        return values, back(list(cotangents))
+
+    interpreter = Interpreter(np.random.default_rng(seed), traced)
+    with jax.enable_x64(True):
+        with traced():
+            try:
+                forward = jax.make_jaxpr(outputs)(*given)
+            except jax.errors.ConcretizationTypeError as error:
+                raise Unsupported(f"Python decides by a number here, which JAX cannot trace: {error}") from error
+        starts = [
+            interpreter.input(v.aval, np.asarray(x).astype(v.aval.dtype))
+            for v, x in zip(forward.jaxpr.invars, given, strict=True)
+        ]
+        interpreter.recording = True
+        ends = interpreter.read(forward.jaxpr, forward.consts, starts)
+        interpreter.recording = False
+        arriving = [interpreter.random(v.aval) for v in forward.jaxpr.outvars]
+        with traced():
+            arrays = [np.asarray(x.run) for x in arriving]
+            backward = jax.make_jaxpr(lambda xs, cts: gradients(xs, cts)[1])(given, arrays)
+            ran = (run or gradients)([jnp.asarray(x) for x in given], [jnp.asarray(x) for x in arrays])
+        needed, _ = partial_eval.dce_jaxpr(backward.jaxpr, [True] * len(backward.jaxpr.outvars), instantiate=True)
+        found = interpreter.read(needed, backward.consts, [*starts, *arriving])
+    return Captured(
+        interpreter.program,
+        values(starts),
+        values(ends),
+        values(arriving),
+        values(found),
+        interpreter.given,
+        tuple(np.asarray(x).astype(np.float64) for x in jax.tree.leaves(ran)),
+        tuple(interpreter.borders),
+        tuple(interpreter.notes),
+        stops=tuple(dict.fromkeys(node.origin for node in interpreter.program.nodes if node.operation is STOP)),
+    )
+
+
+def real_number(x: Any) -> bool:
+    """Whether it is a number, or an array of numbers, that a gradient flows through."""
+    if isinstance(x, bool | int | str | bytes) or x is None:
+        return False
+    if isinstance(x, float):
+        return True
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        return False
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise Unsupported("complex numbers are not in our programs")
+    return bool(jnp.issubdtype(dtype, jnp.floating))

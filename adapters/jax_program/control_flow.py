@@ -1,0 +1,137 @@
+"""Equations that hold other jaxprs: calls, loops, branches, custom rules. Each is followed as it ran.
+
+`TABLE`: name → entry(interpreter, equation, operands), which returns the variables of its results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...reference.programs import Unsupported, concatenated, numbered, rearranged, reshaped
+from .seen import Seen, Work
+
+if TYPE_CHECKING:
+    from .interpreter import Interpreter
+
+Entry = Callable[["Interpreter", Any, Sequence[Seen]], Sequence[Seen]]
+LONGEST = 10_000  # rounds of a `while` that are followed
+
+# Where an equation that does nothing but call keeps the jaxpr that it calls.
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_closed_call": "call_jaxpr",
+    "call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "remat_opt": "fwd_jaxpr",
+    "eval_jaxpr": "jaxpr",
+    "composite": "jaxpr",
+    "custom_vmap_call": "call",
+    "linear_call": "callee",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+
+
+def _call(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+    return interpreter.inside(eqn.params[CALLS[eqn.primitive.name]], operands)
+
+
+def _custom(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+    if not interpreter.recording:
+        return _call(interpreter, eqn, operands)
+    return interpreter.recorded(eqn, eqn.params[CALLS[eqn.primitive.name]], operands)
+
+
+def _cond(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+    branches = eqn.params["branches"]
+    taken = int(np.clip(int(operands[0].array), 0, len(branches) - 1))
+    interpreter.note(f"branch {taken} of {len(branches)} was taken")
+    return interpreter.inside(branches[taken], operands[1:])
+
+
+def _while(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+    p = eqn.params
+    first, second = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
+    carry = list(operands[second:])
+    for _ in range(LONGEST):
+        (going_on,) = interpreter.inside(p["cond_jaxpr"], [*operands[:first], *carry])
+        if not bool(going_on.array):
+            return carry
+        carry = list(interpreter.inside(p["body_jaxpr"], [*operands[first:second], *carry]))
+    raise Unsupported(f"{interpreter.program.origin}: a while loop of more than {LONGEST} rounds")
+
+
+def _scan(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+    p = eqn.params
+    first, second = p["num_consts"], p["num_consts"] + p["num_carry"]
+    carry, given = list(operands[first:second]), operands[second:]
+    rows: list[tuple[int, Sequence[Seen]]] = []
+    for k in reversed(range(p["length"])) if p["reverse"] else range(p["length"]):
+        elements = [_element(x, k) for x in given]
+        results = interpreter.inside(p["jaxpr"], [*operands[:first], *carry, *elements])
+        carry = list(results[: p["num_carry"]])
+        rows.append((k, results[p["num_carry"] :]))
+    ordered = [row for _, row in sorted(rows, key=lambda row: row[0])]
+    stacked = [
+        _stacked(interpreter, v.aval, [row[j] for row in ordered]) for j, v in enumerate(eqn.outvars[p["num_carry"] :])
+    ]
+    return [*carry, *stacked]
+
+
+def _element(x: Seen, k: int) -> Seen:
+    """x[k]."""
+    aval = jax.core.ShapedArray(x.aval.shape[1:], x.aval.dtype)
+    keys = jnp.issubdtype(x.aval.dtype, jax.dtypes.extended)
+    element = Seen(x.program, aval, Work(lambda array: [array[k] if keys else np.asarray(array)[k]], [x]))
+    if x.real:
+        element.become(rearranged(x.value, numbered(tuple(x.aval.shape))[k]), x.varies)
+    return element
+
+
+def _stacked(interpreter: Interpreter, aval: Any, rows: Sequence[Seen]) -> Seen:
+    def stack(*arrays: Any) -> Any:
+        if not arrays:
+            return [np.zeros(aval.shape, aval.dtype)]
+        keys = jnp.issubdtype(aval.dtype, jax.dtypes.extended)
+        return [jnp.stack(arrays) if keys else np.stack([np.asarray(x) for x in arrays])]
+
+    stacked = Seen(interpreter.program, aval, Work(stack, rows))
+    if stacked.real and rows:
+        parts = [reshaped(x.value, (1, *x.aval.shape)) for x in rows]
+        stacked.become(concatenated(parts, 0), any(x.varies for x in rows))
+    return stacked
+
+
+def _linear_solve(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+    """By the function that solves; what it knows of the matrix stands between its neighbours' constants."""
+    lengths, jaxprs = eqn.params["const_lengths"], eqn.params["jaxprs"]
+    counts = [lengths.matvec, lengths.vecmat, lengths.solve, lengths.transpose_solve]
+    start, end = sum(counts[:2]), sum(counts)
+    return interpreter.inside(jaxprs.solve, [*operands[start : start + lengths.solve], *operands[end:]])
+
+
+def _nothing(*_: Any) -> Sequence[Seen]:
+    """Printing and the like has no results."""
+    return []
+
+
+TABLE: dict[str, Entry] = {
+    **dict.fromkeys(CALLS, _call),
+    **dict.fromkeys(("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"), _custom),
+    "cond": _cond,
+    "while": _while,
+    "scan": _scan,
+    "custom_linear_solve": _linear_solve,
+    **dict.fromkeys(("debug_callback", "debug_print", "inspect_sharding", "dce_sink"), _nothing),
+}

@@ -1,0 +1,99 @@
+"""A JAX function, as the rule check runs it: at other points, traced, or as it really is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from ...reference.programs import Captured
+from .capture import capture, real_number
+
+Array = NDArray[Any]
+
+
+class JaxSubject:
+    """`function(*inputs)`, differentiated by every real number in its inputs, which may be trees."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        inputs: Sequence[Any],
+        keywords: Mapping[str, Any] | None = None,
+        loss: Callable[[Any], Any] | None = None,
+    ) -> None:
+        def called(*given: Any) -> Any:
+            result = function(*given, **(keywords or {}))
+            return result if loss is None else loss(result)
+
+        self.function = called
+        paths, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
+        self.leaves = [leaf for _, leaf in paths]
+        self.places = [k for k, leaf in enumerate(self.leaves) if real_number(leaf)]
+        self.name = getattr(function, "__name__", None) or type(function).__name__
+        self.names = [_named(paths[k][0]) for k in self.places]
+        self.start = [np.asarray(self.leaves[k]).astype(np.float64) for k in self.places]
+        self.moved = len(self.places)
+        self.wide = wide(inputs)
+        formats = [np.asarray(self.leaves[k]).dtype for k in self.places]
+        self.formats = [d if self.wide else _narrow(d) for d in formats]
+        self.roundoff = max((_roundoff(d) for d in self.formats), default=2.0**-53)
+        self.run = jax.jit(self._gradients)
+
+    def capture(self, values: Sequence[Array], seed: int) -> Captured:
+        """See `capture.capture`. values: of the differentiated leaves."""
+        return capture(self.function, self._at(values), seed, self.run)
+
+    def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
+        """Σ c · output with fixed random c, and its gradient, as JAX runs it."""
+        with jax.enable_x64(self.wide):
+            given = [jax.numpy.asarray(np.asarray(v).astype(d)) for v, d in zip(values, self.formats, strict=True)]
+            generator = np.random.default_rng(7)
+            shapes = jax.eval_shape(self._outputs, *given)
+            weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in shapes]
+            results, gradients = self.run(given, [jax.numpy.asarray(w) for w in weights])
+            total = sum(float((_array(y) * _array(w)).sum()) for y, w in zip(results, weights, strict=True))
+            return total, [_array(g) for g in gradients]
+
+    def _outputs(self, *differentiated: Any) -> list[Any]:
+        found = jax.tree.leaves(self.function(*self._filled(differentiated)))
+        return [y for y in found if real_number(y)]
+
+    def _gradients(self, differentiated: Sequence[Any], cotangents: Sequence[Any]) -> Any:
+        values, back = jax.vjp(self._outputs, *differentiated)
+        return values, back(list(cotangents))
+
+    def _at(self, values: Sequence[Array]) -> tuple[Any, ...]:
+        return self._filled([np.asarray(v).astype(d) for v, d in zip(values, self.formats, strict=True)])
+
+    def _filled(self, differentiated: Sequence[Any]) -> tuple[Any, ...]:
+        leaves = list(self.leaves)
+        for k, x in zip(self.places, differentiated, strict=True):
+            leaves[k] = x
+        return tuple(jax.tree_util.tree_unflatten(self.tree, leaves))
+
+
+def wide(inputs: Any) -> bool:
+    """Whether float64 is meant: it is switched on, or an array comes in it."""
+    arrays = [leaf for leaf in jax.tree.leaves(inputs) if hasattr(leaf, "dtype")]
+    return bool(jax.config.jax_enable_x64) or any(leaf.dtype == np.float64 for leaf in arrays)
+
+
+def _named(path: Sequence[Any]) -> str:
+    """`input 0`, and below it the keys of the tree: input 0['w']."""
+    return f"input {path[0].idx}" + jax.tree_util.keystr(tuple(path[1:]))
+
+
+def _array(x: Any) -> Array:
+    return np.asarray(x).astype(np.float64)
+
+
+def _narrow(dtype: Any) -> Any:
+    return np.dtype(np.float32) if dtype == np.float64 else dtype
+
+
+def _roundoff(dtype: Any) -> float:
+    return float(jax.numpy.finfo(dtype).eps) / 2

@@ -1,0 +1,156 @@
+"""One call of PyTorch, as an operation's entry sees it: its operands as values, its numbers as the run had them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...reference.programs import Program, Value, broadcast, chosen, joined, pullback, rearranged, reshaped, scattered
+from ...reference.programs.movement import RESHAPE
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+Tensor = torch.Tensor
+Array = NDArray[Any]
+
+
+def real(tensor: Any) -> bool:
+    """Whether it is a tensor of numbers that a gradient flows through."""
+    return isinstance(tensor, Tensor) and tensor.is_floating_point()
+
+
+def array(tensor: Tensor) -> Array:
+    """Its numbers, in float64."""
+    if tensor._is_zerotensor():
+        return np.zeros(tuple(tensor.shape))
+    return tensor.detach().to(torch.float64).cpu().resolve_conj().resolve_neg().contiguous().numpy().copy()
+
+
+@dataclass(frozen=True)
+class Call:
+    """arguments: by the schema's names, as before the call;  after: as it left them;  outputs: what it returned."""
+
+    recorder: Recorder
+    func: Any
+    name: str
+    arguments: dict[str, Any]
+    after: dict[str, Any]
+    outputs: tuple[Any, ...]
+
+    @property
+    def program(self) -> Program:
+        return self.recorder.program
+
+    # ---------------------------------------------------------------- the run's numbers
+
+    def unseen(self, work: Callable[[], Any]) -> Any:
+        return self.recorder.unseen(work)
+
+    def numbers(self, x: Any) -> Array:
+        """A tensor's numbers, in float64; a plain number likewise."""
+        return self.unseen(lambda: array(x)) if isinstance(x, Tensor) else np.asarray(x, dtype=np.float64)
+
+    def positions(self, x: Tensor) -> NDArray[np.int64]:
+        """A tensor of indices."""
+        return self.unseen(lambda: x.detach().cpu().to(torch.int64).contiguous().numpy().copy())
+
+    def holds(self, name: str, condition: Callable[[Array], Any]) -> NDArray[np.bool_]:
+        """Where the condition held for the numbers of the argument of this name."""
+        return np.asarray(condition(self.numbers(self.arguments[name])), dtype=bool)
+
+    # ---------------------------------------------------------------- values
+
+    def constant(self, numbers: Any) -> Value:
+        return self.program.constant(np.asarray(numbers, dtype=np.float64))
+
+    def filled(self, number: float, shape: Sequence[int]) -> Value:
+        """This number, in every element."""
+        return self.program.constant(number, tuple(shape))
+
+    def recorded(self, tensor: Tensor) -> Value:
+        """The numbers of this run, as a constant: no gradient goes through."""
+        return self.constant(self.numbers(tensor))
+
+    def computed(self, function: Callable[[Tensor], Tensor], name: str) -> Value:
+        """What PyTorch's function gives for the argument of this name, as a constant."""
+        return self.recorded(self.unseen(lambda: function(self.arguments[name].detach())))
+
+    def value(self, x: Any) -> Any:
+        """A tensor of any kind as a value; plain numbers as they are."""
+        return self.recorded(x) if isinstance(x, Tensor) else x
+
+    def spread(self, x: Any, shape: Sequence[int]) -> Value:
+        """A value, a tensor or a number, broadcast."""
+        x = self.value(x)
+        return broadcast(x, shape) if isinstance(x, Value) else self.filled(x, shape)
+
+    def where(self, name: str, condition: Callable[[Array], Any], x: Value | float, y: Value | float) -> Value:
+        """x where the condition held for that argument, y elsewhere; the argument's shape says which elements."""
+        mask = self.holds(name, condition)
+        shape = np.broadcast_shapes(mask.shape, *(v.shape for v in (x, y) if isinstance(v, Value)))
+        return chosen(np.broadcast_to(mask, shape), self.spread(x, shape), self.spread(y, shape))
+
+    def pulled(self, formula: Callable[..., Value], operands: Sequence[Value], cotangent: Value) -> list[Value]:
+        """The pullback of a formula at operands that a backward kernel was given, which may depend on each other."""
+        own = [self.program.add(RESHAPE, x, into=x.shape) for x in operands]
+        found = pullback([formula(*own)], [cotangent], own)
+        return [self.filled(0, x.shape) if g is None else g for g, x in zip(found, own, strict=True)]
+
+    # ---------------------------------------------------------------- movements
+
+    def moved(self, operands: dict[str, Any]) -> Value | tuple[Value, ...]:
+        """A movement: the call itself, made on the numbers 1, 2, 3, … of the elements, shows where they go."""
+        parts: list[Value] = []
+        first = 1
+
+        def numbered(x: Any) -> Any:
+            nonlocal first
+            if isinstance(x, Value):
+                parts.append(x)
+                numbers = torch.arange(first, first + x.size, dtype=torch.float64).reshape(x.shape)
+                first += x.size
+                return numbers
+            return [numbered(y) for y in x] if isinstance(x, tuple | list) else x
+
+        func = functional(self.func)
+        names = {a.name for a in func._schema.arguments} - {"dtype", "layout", "device", "pin_memory", "memory_format"}
+        arguments = {name: numbered(x) for name, x in operands.items() if name in names}
+        result = self.unseen(lambda: func(**arguments))
+        results = result if isinstance(result, tuple | list) else (result,)
+        whole = joined(parts)
+        moved = tuple(rearranged(whole, x.numpy().astype(np.int64) - 1) for x in results)
+        return moved if isinstance(result, tuple | list) else moved[0]
+
+    def moved_back(self, gradient: Value, shape: Sequence[int], movement: Callable[[Tensor], Tensor]) -> Value:
+        """The pullback of a movement of PyTorch's: every element is added where it came from."""
+        return scattered(gradient, self.traced(shape, movement), tuple(shape))
+
+    def traced(self, shape: Sequence[int], movement: Callable[[Tensor], Tensor]) -> NDArray[np.int64]:
+        """Where the elements of a movement's result come from; −1: nowhere."""
+        size = int(np.prod(tuple(shape), dtype=np.int64))
+        numbers = torch.arange(1, 1 + size, dtype=torch.float64).reshape(tuple(shape))
+        return self.unseen(lambda: movement(numbers).contiguous().numpy().astype(np.int64)) - 1
+
+    def shaped(self, x: Value, like: Tensor) -> Value:
+        return reshaped(x, tuple(like.shape))
+
+
+def functional(func: Any) -> Any:
+    """The same call without writing into an operand."""
+    schema = func._schema
+    name = schema.name.removeprefix("aten::")
+    packet = getattr(torch.ops.aten, name.removesuffix("_") if not name.endswith("__") else name, None)
+    if packet is None or not any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments):
+        return func
+    wanted = [a.name for a in schema.arguments if not a.is_out]
+    for overload in [func._overloadname, *packet.overloads()]:
+        other = getattr(packet, overload, None) if overload else getattr(packet, "default", None)
+        if other is not None and [a.name for a in other._schema.arguments] == wanted:
+            return other
+    return func

@@ -1,0 +1,337 @@
+"""The dispatch mode that writes down PyTorch's calls; `capture.py` uses it, and tells what it is for.
+
+An element is known by its place in memory: `buffers` holds, for each storage, what stands in it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ...reference.programs import Origin, Program, Unsupported, Value, joined, rearranged, reshaped, stopped
+from . import (
+    activations,
+    convolutions,
+    distances,
+    embeddings,
+    linear_algebra,
+    losses,
+    norms,
+    pointwise,
+    recurrent,
+    resampling,
+    selection,
+    sums,
+)
+from .call import Call, array, functional, real
+from .operations import CONSTANTS, MOVEMENTS, OPERATIONS
+
+FAMILIES = (  # each fills the table when it is imported
+    activations, convolutions, distances, embeddings, linear_algebra, losses, norms, pointwise, recurrent, resampling,
+    selection, sums,
+)  # fmt: skip
+Tensor = torch.Tensor
+# The same elements at the same places, under another shape or name.
+SAME_MEMORY = {
+    "detach", "alias", "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "as_strided_",
+    "resolve_conj", "resolve_neg", "lift_fresh", "contiguous",
+}  # fmt: skip
+_HERE = Path(__file__).parents[2]
+_OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adapters", "reference", "reports")))
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes down the calls. values in memory: `buffers`, the content of each storage that depends on an input."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.program = Program()
+        self.buffers: dict[int, Value] = {}
+        self.kept: list[Any] = []  # a storage that is freed would be taken for the next one in its place
+        self.notes: list[str] = []
+        self.left: list[Origin] = []  # where numbers left the graph
+        self.stopped: dict[int, tuple[Value, Value]] = {}  # by tensor: its buffer as it was, and the value stopped
+        self.stops: list[Origin] = []  # where a gradient is stopped, outside of custom functions
+        self.calls = 0
+        self.within: list[str] = []
+        self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears
+        self.off = False
+
+    # ---------------------------------------------------------------- memory
+
+    def known(self, tensor: Tensor) -> bool:
+        return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self.buffers
+
+    def given(self, tensor: Tensor) -> Value:
+        """The tensor's elements become an input of the program."""
+        self.kept.append(tensor)
+        value = self.program.input(tuple(tensor.shape))
+        self.write(tensor, value)
+        return value
+
+    def read(self, tensor: Tensor) -> Value:
+        """What stands in the tensor's places: a value of its shape, a constant where no input has been written."""
+        self.kept.append(tensor)
+        buffer = self.buffers.get(tensor.untyped_storage()._cdata)
+        if buffer is None:
+            return self.program.constant(self.unseen(lambda: array(tensor)))
+        before, value = self.stopped.get(id(tensor), (None, None))
+        if value is not None and before is buffer and value.shape == tuple(tensor.shape):
+            return value
+        if _whole(tensor, buffer.size):
+            return reshaped(buffer, tuple(tensor.shape))
+        return rearranged(buffer, places(tensor))
+
+    def write(self, tensor: Tensor, value: Value) -> None:
+        """From now on the tensor's places hold `value`."""
+        self.kept.append(tensor)
+        storage = tensor.untyped_storage()
+        size = storage.nbytes() // tensor.element_size()
+        if value.shape != tuple(tensor.shape):
+            raise AssertionError(
+                f"{self.program.origin}: {value.shape} written where {tuple(tensor.shape)} was computed"
+            )
+        if _whole(tensor, size):
+            self.buffers[storage._cdata] = reshaped(value, (size,))
+            return
+        covered = places(tensor)
+        before = self.buffers.get(storage._cdata)
+        if before is None and np.unique(covered).size < size:
+            before = self.program.constant(self.unseen(lambda: array(_flat(tensor, size))))
+        sources = np.arange(size) if before is not None else np.full(size, -1)
+        sources[covered.reshape(-1)] = np.arange(value.size) + (0 if before is None else size)
+        self.buffers[storage._cdata] = rearranged(value if before is None else joined([before, value]), sources)
+
+    def border(self, tensor: Tensor) -> Value:
+        """The tensor's value, and what is read from its places from now on depends on that very line."""
+        value = self.read(tensor)
+        if self.known(tensor) and 0 not in [s for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1]:
+            self.write(tensor, value)
+        return value
+
+    def unseen(self, work: Callable[[], Any]) -> Any:
+        """Done without being written down."""
+        before, self.off = self.off, True
+        try:
+            return work()
+        finally:
+            self.off = before
+
+    def leaving(self, name: str) -> None:
+        """A followed tensor's numbers are taken out of the graph."""
+        if not self.off:
+            self.left.append(Origin(name, *users_line()))
+
+    def stopping(self, name: str, source: Tensor, result: Tensor) -> None:
+        """A followed tensor's gradient is stopped: by intention, unless a custom function does it."""
+        if not self.off and self._users_own():
+            self.program.origin = Origin(name, *users_line(), self.calls)
+            self.stops.append(self.program.origin)
+            buffer = self.buffers[source.untyped_storage()._cdata]
+            self.stopped[id(result)] = (buffer, stopped(self.read(source)))
+            self.kept.append(result)
+
+    def _users_own(self) -> bool:
+        """Neither inside of a custom function nor on the way back."""
+        return not self.within and torch._C._current_autograd_node() is None
+
+    # ---------------------------------------------------------------- calls
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self.off:
+            return func(*args, **kwargs)
+        tensors = [x for x in leaves((args, kwargs)) if isinstance(x, Tensor)]
+        followed = any(self.known(x) for x in tensors)
+        rule = self._rule(func)
+        # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
+        if not followed and (rule is None or _is_view(func) or not any(real(x) for x in tensors)):
+            return self._kept(func(*args, **kwargs))
+        name = func._schema.name.removeprefix("aten::")
+        self.calls += 1
+        self.program.origin = self._origin(name)
+        if name == "_local_scalar_dense":
+            return self._read_out(func, args)
+        if _is_view(func) or name in SAME_MEMORY:
+            return self._kept(_plain(func(*args, **kwargs), self.program.origin))
+        if rule is None:
+            return self._decomposed(func, args, kwargs)
+        return self._written_down(func, rule, _by_name(func, args, kwargs), args, kwargs, followed)
+
+    def _rule(self, func: Any) -> Callable[[Call, dict[str, Any]], Any] | None:
+        """What the entry for this call, or the table's other columns, make of it; None where it is not known."""
+        function = functional(func)
+        name = function._schema.name.removeprefix("aten::")
+        names = (f"{name}.{function._overloadname}", name)
+        for known in names:
+            if (entry := OPERATIONS.get(known)) is not None:
+                return partial(_entered, entry)
+        if any(known in MOVEMENTS for known in names):
+            return Call.moved
+        if any(known in CONSTANTS for known in names):
+            return lambda call, operands: tuple(call.recorded(x) if real(x) else None for x in call.outputs)
+        return None
+
+    def _written_down(
+        self, func: Any, rule: Any, arguments: dict[str, Any], args: Any, kwargs: Any, followed: bool
+    ) -> Any:
+        schema = func._schema.arguments
+        written = [a.name for a in schema if a.alias_info is not None and a.alias_info.is_write]
+        operands = {a.name: self._operand(arguments[a.name]) for a in schema if not a.is_out and a.name in arguments}
+        before = {n: self._copied(x) if n in written else x for n, x in arguments.items()}
+        result = self._kept(func(*args, **kwargs))
+        if followed:
+            _plain(result, self.program.origin)
+        outputs = list(result) if isinstance(result, tuple | list) else [result]
+        outputs = [x for x in outputs if isinstance(x, Tensor)] if len(func._schema.returns) == 1 else outputs
+        changed = [arguments[n] for n in written if not any(arguments[n] is x for x in outputs)]
+        if not any(real(x) for x in (*outputs, *changed)):
+            return result
+        call = Call(self, func, func._schema.name, before, arguments, tuple(outputs))
+        try:
+            values = rule(call, operands)
+        except Unsupported:
+            if followed:
+                raise
+            return result
+        values = values if isinstance(values, tuple | list) else (values,)
+        if len(values) < len(outputs) + len([x for x in changed if x is not None]):
+            raise Unsupported(f"{self.program.origin}: what {func._schema.name} changes on the side is not covered")
+        halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
+        if halted and followed:
+            self.stops.append(self.program.origin)
+        for tensor, value in zip((*outputs, *changed), values, strict=False):
+            if real(tensor) and value is not None:
+                self.write(tensor, stopped(value) if halted else value)
+        return result
+
+    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """By PyTorch's own decomposition into calls that are known."""
+        from torch._decomp import decomposition_table
+
+        name = func._schema.name.removeprefix("aten::")
+        if name.startswith("_foreach_"):
+            return self._one_by_one(func, _by_name(func, args, kwargs))
+        decomposition = decomposition_table.get(func)
+        if decomposition is None and func._can_decompose():
+            decomposition = func.decompose
+        if decomposition is None:
+            raise Unsupported(f"{self.program.origin}: the operation {func._schema.name} is not covered")
+        note = f"{name}: by PyTorch's decomposition"
+        if note not in self.notes:
+            self.notes.append(note)
+        with self:
+            return decomposition(*args, **kwargs)
+
+    def _one_by_one(self, func: Any, arguments: dict[str, Any]) -> Any:
+        """An operation on lists of tensors: the operation on each."""
+        name = func._schema.name.removeprefix("aten::_foreach_")
+        packet = getattr(torch.ops.aten, {"norm": "linalg_vector_norm"}.get(name, name))
+        lists = [x for x in arguments.values() if isinstance(x, tuple | list)]
+        with self:
+            results = [
+                packet(*(x[k] if isinstance(x, tuple | list) else x for x in arguments.values() if x is not None))
+                for k in range(len(lists[0]))
+            ]
+        return None if not func._schema.returns else results
+
+    def _read_out(self, func: Any, args: Any) -> Any:
+        if real(args[0]):
+            self.notes.append(f"a number is read out of a tensor: {self.program.origin}")
+        return func(*args)
+
+    def _operand(self, argument: Any) -> Any:
+        if real(argument):
+            return self.read(argument)
+        if isinstance(argument, tuple | list) and any(isinstance(x, Tensor) for x in argument):
+            return [self._operand(x) for x in argument]
+        return argument
+
+    def _copied(self, argument: Any) -> Any:
+        if isinstance(argument, tuple | list):
+            return [self._copied(x) for x in argument]
+        return self.unseen(lambda: argument.detach().clone()) if isinstance(argument, Tensor) else argument
+
+    def _kept(self, result: Any) -> Any:
+        self.kept.append(result)
+        return result
+
+    def _origin(self, name: str) -> Origin:
+        node: Any = torch._C._current_autograd_node()
+        if node is not None:
+            before = self.origins.get(node._sequence_nr())
+            file, line = users_line()
+            if before is not None and not file:
+                return Origin(name, before.file, before.line, self.calls, node.name())
+            return Origin(name, file, line, self.calls, node.name())
+        origin = Origin(name, *users_line(), self.calls, self.within[-1] if self.within else "")
+        self.origins[torch._C._autograd._get_sequence_nr() - 1] = origin
+        return origin
+
+
+def _entered(entry: Any, call: Call, operands: dict[str, Any]) -> Any:
+    return entry(call, **operands)
+
+
+def places(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """The position in its storage of each element."""
+    result = np.full(tuple(tensor.shape), tensor.storage_offset(), dtype=np.int64)
+    for axis, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        shape = [1] * tensor.dim()
+        shape[axis] = n
+        result += (np.arange(n) * stride).reshape(shape)
+    return result
+
+
+def _whole(tensor: Tensor, size: int) -> bool:
+    return tensor.is_contiguous() and tensor.numel() == size and tensor.storage_offset() == 0
+
+
+def _flat(tensor: Tensor, size: int) -> Tensor:
+    return tensor.detach().as_strided((size,), (1,), 0)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """What stands in nested lists, tuples and dictionaries."""
+    return torch.utils._pytree.tree_leaves(tree)
+
+
+def _is_view(func: Any) -> bool:
+    """Whether its results are its operand's own memory."""
+    returns = func._schema.returns
+    return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+
+
+def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments by the names of the schema, its defaults where none were passed."""
+    names = [a.name for a in func._schema.arguments]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    for a in func._schema.arguments:
+        if a.name not in given and a.has_default_value():
+            given[a.name] = a.default_value
+    return given
+
+
+def _plain(result: Any, origin: Origin) -> Any:
+    """The result, if it is made of real numbers."""
+    if any(isinstance(x, Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)):
+        raise Unsupported(f"{origin}: complex numbers and sparse tensors are not covered")
+    return result
+
+
+def users_line() -> tuple[str, int]:
+    """The innermost line that is not PyTorch's or ours; nothing where there is none."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_OWN) and not file.startswith("<"):
+            return file, frame.f_lineno
+        frame = frame.f_back
+    return "", 0

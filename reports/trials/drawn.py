@@ -1,0 +1,71 @@
+"""What the trials of the rule check draw, whichever framework runs it: `rule_trials.py` checks each and counts.
+
+Everything about a configuration is drawn from its number alone, so that an alarm is reproduced by its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..any_network import RuleReport
+
+T = TypeVar("T")
+
+FAMILIES = ("MLP", "CNN", "RNN", "transformer", "loss", "custom function", "composition")
+PRIMES = (2, 3, 5)  # sizes that tell axes apart, and that balls are quick with
+DTYPES = {"float64": 0.5, "float32": 0.35, "bfloat16": 0.15}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One right function. words: what it is made of;  report: the rule check of it, when it is called."""
+
+    family: str
+    dtype: str
+    words: str
+    report: Callable[[], RuleReport]
+
+
+@dataclass(frozen=True)
+class Dice:
+    """Random choices, in order."""
+
+    rng: np.random.Generator
+
+    def one_of(self, options: Sequence[T]) -> T:
+        return options[int(self.rng.integers(len(options)))]
+
+    def flag(self, chance: float = 0.5) -> bool:
+        return bool(self.rng.random() < chance)
+
+    def whole(self, low: int, high: int) -> int:
+        """From low to high, both included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def size(self) -> int:
+        return self.one_of(PRIMES)
+
+    def batch(self) -> int:
+        """One sample a third of the time."""
+        return self.one_of((1, 2, 3))
+
+    def several(self, options: Sequence[T], count: int) -> list[T]:
+        """So many different ones, in random order."""
+        return [options[int(k)] for k in self.rng.permutation(len(options))[:count]]
+
+    def dtype(self) -> str:
+        return str(self.rng.choice(list(DTYPES), p=list(DTYPES.values())))
+
+    def numbers(self, shape: Sequence[int]) -> NDArray[Any]:
+        return self.rng.standard_normal(tuple(shape))
+
+
+def dice(number: int, stream: int) -> Dice:
+    """Of configuration `number` of one kind of trial."""
+    return Dice(np.random.default_rng([number, stream]))

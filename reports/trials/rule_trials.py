@@ -1,0 +1,107 @@
+"""The rule check on trial: random right networks and functions, none of which may be called wrong.
+
+A configuration is drawn from its number alone (`torch_networks.py`, `jax_networks.py`), so that an alarm is reproduced
+by its number and its framework. A framework more is an entry of FRAMEWORKS.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from time import process_time
+from typing import Any, TypeVar
+
+from ...reference.programs import Unsupported
+from .drawn import Drawn
+
+T = TypeVar("T")
+
+
+def _torch(number: int) -> Drawn:
+    import torch
+
+    from .torch_networks import draw
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    return draw(number)
+
+
+def _jax(number: int) -> Drawn:
+    from .jax_networks import draw
+
+    return draw(number)
+
+
+FRAMEWORKS: dict[str, Callable[[int], Drawn]] = {"torch": _torch, "jax": _jax}
+# wrong: a right one was accused;  failed: backproof raised;  unanswered: the framework itself cannot run it
+OUTCOMES = ("agrees", "undecided", "unsupported", "unanswered", "wrong", "failed")
+NOT_THERE = ("not implemented for", "not supported")  # what a framework says of an operation that a format has not
+
+
+@dataclass(frozen=True)
+class RuleTrial:
+    """What became of one configuration. said: of every outcome but `agrees`, why"""
+
+    number: int
+    framework: str
+    family: str
+    dtype: str
+    words: str
+    outcome: str
+    said: str = ""
+    seconds: float = 0.0
+
+    @property
+    def alarm(self) -> bool:
+        return self.outcome in ("wrong", "failed")
+
+
+def try_one(number: int, framework: str) -> RuleTrial:
+    """Draw configuration `number` and check its rule."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of frameworks, about unusual sizes
+        drawn = FRAMEWORKS[framework](number)
+        started = process_time()
+        outcome, said = _outcome(drawn)
+    seconds = process_time() - started
+    return RuleTrial(number, framework, drawn.family, drawn.dtype, drawn.words, outcome, said, seconds)
+
+
+def _outcome(drawn: Drawn) -> tuple[str, str]:
+    try:
+        report = drawn.report()
+    except Unsupported as error:
+        return "unsupported", str(error)
+    except Exception as error:  # counted, and said
+        missing = isinstance(error, NotImplementedError | RuntimeError) and any(s in str(error) for s in NOT_THERE)
+        return "unanswered" if missing else "failed", f"{type(error).__name__}: {error}"
+    return report.verdict, "" if report.ok else report.reason if report.verdict == "undecided" else str(report)
+
+
+def trials(
+    count: int, first: int = 0, executor: Executor | None = None, frameworks: Sequence[str] = ("torch",)
+) -> Iterator[RuleTrial]:
+    """Try so many configurations from number `first` on, on the frameworks in turn; None as executor runs here."""
+    tasks = [(number, frameworks[number % len(frameworks)]) for number in range(first, first + count)]
+    yield from spread(try_one, tasks, executor)
+
+
+def spread(one: Callable[..., T], tasks: Sequence[tuple[Any, ...]], executor: Executor | None) -> Iterator[T]:
+    """`one` of each task, in the order in which they finish."""
+    if executor is None:
+        yield from (one(*task) for task in tasks)
+        return
+    chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+    for future in as_completed([executor.submit(several, one, chunk) for chunk in chunks]):
+        yield from future.result()
+
+
+CHUNK = 10  # configurations per task
+
+
+def several(one: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> list[T]:
+    """For one process."""
+    return [one(*task) for task in tasks]

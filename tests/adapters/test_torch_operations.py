@@ -1,0 +1,636 @@
+"""PyTorch's operations, captured: the program gives the numbers that ran, and its chain rule is PyTorch's backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+import torch
+import torch.nn.functional as F  # noqa: N812
+from backproof.adapters.torch_program.capture import capture
+from backproof.reference.programs import Captured, Outcome, Unsupported, check, right_as_stopped
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+COVERAGE = run_path(str(Path(__file__).with_name("opinfo_coverage.py")))
+furthest: Callable[[Captured], float] = COVERAGE["furthest"]
+
+TRANSLATED = 1e-9  # what float64's rounding stays under on these small inputs, kernels' own sums included
+SAME = {Outcome.EQUAL, Outcome.LITERALS}
+
+
+def drawn(*shape: int, seed: int = 0) -> Any:
+    generator = torch.Generator().manual_seed(1000 * seed + 7 * len(shape) + sum(shape))
+    return torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
+
+
+def between(*shape: int, low: float = 0.1, high: float = 0.9, seed: int = 0) -> Any:
+    return (torch.sigmoid(drawn(*shape, seed=seed)) * (high - low) + low).detach().requires_grad_()
+
+
+def outcomes(function: Callable[..., Any], *inputs: Any, parameters: Any = ()) -> set[Outcome]:
+    captured = capture(function, inputs, parameters=tuple(parameters))
+    assert captured.outputs
+    assert furthest(captured) < TRANSLATED
+    return {agreement.outcome for agreement in check(captured)}
+
+
+def gradient_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function's gradient, as a function: its backward is the second order."""
+
+    def gradient(*inputs: Any) -> Any:
+        y = torch.utils._pytree.tree_leaves(function(*inputs))[0]
+        weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype).reshape(y.shape)
+        leaves = [x for x in inputs if isinstance(x, torch.Tensor) and x.requires_grad]
+        return torch.autograd.grad(y, leaves, weights, create_graph=True)
+
+    return gradient
+
+
+def module(made: Callable[[], Any], seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return made().double()
+
+
+class Attention(nn.Module):
+    """One block, with rotated queries and keys, SwiGLU and RMS norms, as a language model has them."""
+
+    def __init__(self, size: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        self.heads, self.qkv, self.out = heads, nn.Linear(size, 3 * size), nn.Linear(size, size, bias=False)
+        self.gate, self.up, self.down = nn.Linear(size, 12), nn.Linear(size, 12), nn.Linear(12, size)
+        self.first, self.second = nn.RMSNorm(size), nn.RMSNorm(size, eps=1e-6)
+
+    def forward(self, x: Any) -> Any:
+        batch, length, size = x.shape
+        parts = self.qkv(self.first(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.rotated(parts[0]), self.rotated(parts[1]), parts[2]
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(seen.transpose(1, 2).reshape(batch, length, size))
+        y = self.second(x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+    def rotated(self, x: Any) -> Any:
+        half = x.shape[-1] // 2
+        angles = torch.arange(x.shape[-2], dtype=x.dtype)[:, None] / 100 ** (torch.arange(half, dtype=x.dtype) / half)
+        first, second = x[..., :half], x[..., half:]
+        return torch.cat(
+            [first * angles.cos() - second * angles.sin(), first * angles.sin() + second * angles.cos()], -1
+        )
+
+
+class Decoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerDecoderLayer(8, 2, 12, batch_first=True, norm_first=True, activation="gelu")
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x, x, tgt_mask=nn.Transformer.generate_square_subsequent_mask(3, dtype=x.dtype))
+
+
+class Twice(nn.Module):
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x, x)
+
+
+MASK = torch.tensor([[0.0, -torch.inf, 0.5], [0.0, 0.0, -torch.inf], [1.0, 0.0, 0.0]], dtype=torch.float64)
+CLASSES, ORDER = torch.tensor([1, 0, 3, -100, 2]), torch.tensor([[2, 0, 1], [0, 2, 2]])
+SIGNS = torch.tensor([1.0, -1, 1, 1, -1], dtype=torch.float64)
+
+
+def attended(mask: Any = None, causal: bool = False, scale: Any = None) -> Callable[..., Any]:
+    return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
+
+
+def spelled_out(q: Any, k: Any, v: Any) -> Any:
+    scores = (q @ k.transpose(-1, -2) / 2).masked_fill(~torch.tril(torch.ones(3, 3, dtype=torch.bool)), -torch.inf)
+    return F.dropout(F.softmax(scores, -1), 0.3) @ v
+
+
+def normed(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Callable[..., Any]:
+    return lambda x, w, b: function(x, *arguments, weight=w, bias=b, **keywords)
+
+
+def q() -> tuple[Any, ...]:
+    return drawn(2, 2, 3, 4), drawn(2, 2, 3, 4, seed=1), drawn(2, 2, 3, 4, seed=2)
+
+
+Case = tuple[Callable[..., Any], Callable[[], tuple[Any, ...]]]
+SMOOTH: dict[str, Case] = {
+    "mlp": (lambda x, v, w: torch.tanh(x @ v).sigmoid() @ w, lambda: (drawn(4, 3), drawn(3, 5), drawn(5, 2))),
+    "gelu": (lambda x: F.gelu(x) + F.gelu(x, approximate="tanh"), lambda: (drawn(7),)),
+    "silu mish softplus": (lambda x: F.silu(x) + F.mish(x) + F.softplus(x, 2.0), lambda: (drawn(7),)),
+    "logsigmoid elu glu": (lambda x: F.glu(F.logsigmoid(x) * F.elu(x, 0.7)), lambda: (drawn(8),)),
+    "softmax": (lambda x: F.softmax(x, 1) * F.log_softmax(x, 0), lambda: (drawn(3, 4),)),
+    "conv1d": (lambda x, w, b: F.conv1d(x, w, b, stride=2, padding=1), lambda: (drawn(2, 3, 7), drawn(4, 3, 3), drawn(4))),
+    "conv2d groups": (
+        lambda x, w: F.conv2d(x, w, stride=(1, 2), padding=(2, 1), dilation=(2, 1), groups=2),
+        lambda: (drawn(2, 4, 5, 6), drawn(4, 2, 2, 3)),
+    ),
+    "conv3d": (F.conv3d, lambda: (drawn(1, 2, 3, 4, 3), drawn(2, 2, 2, 2, 2), drawn(2))),
+    "conv_transpose1d": (
+        lambda x, w, b: F.conv_transpose1d(x, w, b, stride=2, padding=1, output_padding=1, groups=2),
+        lambda: (drawn(2, 4, 3), drawn(4, 3, 3), drawn(6)),
+    ),
+    "conv_transpose2d": (
+        lambda x, w: F.conv_transpose2d(x, w, stride=2, dilation=2),
+        lambda: (drawn(1, 2, 3, 2), drawn(2, 3, 2, 2)),
+    ),
+    "conv_transpose3d": (F.conv_transpose3d, lambda: (drawn(1, 2, 2, 2, 2), drawn(2, 1, 2, 2, 2))),
+    "avg_pool2d": (
+        lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True) ** 2 + F.avg_pool2d(x, 3, 2, 1, True, False),
+        lambda: (drawn(1, 2, 6, 6),),
+    ),
+    "batch_norm": (normed(F.batch_norm, None, None, training=True), lambda: (drawn(4, 3, 2), drawn(3), drawn(3, seed=1))),
+    "layer_norm": (normed(F.layer_norm, (2, 3)), lambda: (drawn(4, 2, 3), drawn(2, 3), drawn(2, 3, seed=1))),
+    "group_norm": (normed(F.group_norm, 2), lambda: (drawn(2, 4, 3), drawn(4), drawn(4, seed=1))),
+    "rms_norm": (lambda x, w: F.rms_norm(x, (5,), w), lambda: (drawn(3, 5), drawn(5))),
+    "embedding": (lambda w: torch.tanh(F.embedding(ORDER, w, padding_idx=0)), lambda: (drawn(3, 4),)),
+    "mse": (F.mse_loss, lambda: (drawn(5), drawn(5, seed=1))),
+    "cross_entropy": (
+        lambda x, w: F.cross_entropy(x, CLASSES, w, label_smoothing=0.1), lambda: (drawn(5, 4), between(4).detach())
+    ),
+    "bce_with_logits": (
+        lambda x, y: F.binary_cross_entropy_with_logits(x, y, pos_weight=torch.full_like(x, 2.5)),
+        lambda: (drawn(5), between(5)),
+    ),
+    "kl_div": (lambda x, y: F.kl_div(x, y, reduction="batchmean"), lambda: (drawn(3, 4), between(3, 4))),
+    "soft_margin": (lambda x: F.soft_margin_loss(x, SIGNS), lambda: (drawn(5),)),
+    "poisson gaussian": (
+        lambda x, y: F.poisson_nll_loss(x, y) + F.gaussian_nll_loss(x, y, torch.full_like(x, 0.7)),
+        lambda: (drawn(5), between(5).detach()),
+    ),
+    "einsum": (lambda x, y: torch.einsum("bij,bjk->ik", x, y), lambda: (drawn(2, 3, 4), drawn(2, 4, 2))),
+    "logsumexp var std": (
+        lambda x: torch.logsumexp(x, 0) + x.var(0) + x.std(0, correction=0), lambda: (drawn(4, 3),)
+    ),
+    "norms": (lambda x: x.norm(dim=0) + torch.linalg.vector_norm(x, 3.5, dim=0), lambda: (between(4, 3),)),
+    "running": (lambda x: x.cumsum(0) * x.cumprod(1) + torch.logcumsumexp(x, 1), lambda: (drawn(3, 4),)),
+    "prod lerp": (lambda x: torch.lerp(x.prod(0), x[0], 0.3) + torch.addcdiv(x[0], x[1], x[2]), lambda: (between(3, 4),)),
+    "special": (
+        lambda x: torch.digamma(x) + torch.special.i0e(x) + torch.erfinv(x) + torch.logit(x) + torch.xlogy(x, x),
+        lambda: (between(5),),
+    ),
+    "bilinear": (
+        lambda x: F.interpolate(x, scale_factor=1.7, mode="bilinear", align_corners=False) ** 2, lambda: (drawn(1, 2, 3, 4),)
+    ),
+    "bicubic": (lambda x: F.interpolate(x, (5, 7), mode="bicubic", align_corners=True).exp(), lambda: (drawn(1, 1, 4, 3),)),
+    "linear algebra": (
+        lambda x: torch.linalg.inv(x) + torch.linalg.solve(x, x.T) + torch.linalg.slogdet(x)[1],
+        lambda: (drawn(3, 3),),
+    ),
+    "cholesky": (lambda x: torch.linalg.cholesky(x @ x.T + torch.eye(3, dtype=x.dtype)), lambda: (drawn(3, 3),)),
+    "attention spelled out": (spelled_out, q),
+    "index_put": (
+        lambda x, y: torch.sin(x).index_put((torch.tensor([0, 0, 2]),), y, accumulate=True), lambda: (drawn(3, 2), drawn(3, 2, seed=1))
+    ),
+    "scatter_add": (
+        lambda x, y: torch.exp(x).scatter_add(1, ORDER, y), lambda: (drawn(2, 3), drawn(2, 3, seed=1))
+    ),
+}  # fmt: skip
+CORNERED: dict[str, Case] = {
+    "relu family": (
+        lambda x: F.relu(x) + F.leaky_relu(x, 0.1) + F.hardtanh(x) + F.relu6(x) + F.selu(x) + F.celu(x, 0.5), lambda: (drawn(9),)
+    ),
+    "shrink family": (lambda x: F.softshrink(x) + F.hardshrink(x) + F.hardswish(x) + F.threshold(x, 0.2, -1.0), lambda: (drawn(9),)),
+    "bce": (lambda x: F.binary_cross_entropy(x, torch.full_like(x, 0.3)), lambda: (between(5),)),
+    "prelu": (F.prelu, lambda: (drawn(2, 3, 2), between(3))),
+    "max_pool1d": (lambda x: F.max_pool1d(x, 3, 2, 1), lambda: (drawn(2, 3, 7),)),
+    "max_pool2d": (lambda x: F.max_pool2d(x, (2, 3), stride=1, padding=1, dilation=(2, 1)), lambda: (drawn(2, 2, 6, 6),)),
+    "max_pool3d": (lambda x: F.max_pool3d(x, 2, ceil_mode=True), lambda: (drawn(1, 2, 3, 4, 3),)),
+    "avg_pool": (
+        lambda x: F.avg_pool1d(x[0, 0], 2).sum() + F.avg_pool3d(x, 2, 1, divisor_override=5), lambda: (drawn(1, 2, 4, 4, 4),)
+    ),
+    "adaptive pools": (
+        lambda x: F.adaptive_avg_pool2d(x, (3, 2)) + F.adaptive_max_pool2d(x, (3, 2)) + F.adaptive_avg_pool1d(x[0], 2).sum(),
+        lambda: (drawn(1, 2, 5, 7),),
+    ),
+    "adaptive_avg_pool3d": (lambda x: F.adaptive_avg_pool3d(x, 2), lambda: (drawn(1, 1, 3, 4, 5),)),
+    "attention": (attended(), q),
+    "attention causal": (attended(causal=True, scale=0.3), q),
+    "attention masked": (attended(MASK), q),
+    "attention where": (attended(MASK > -1), q),
+    "huber smooth_l1 l1": (
+        lambda x, y: F.huber_loss(x, y, delta=0.4) + F.smooth_l1_loss(x, y, beta=0.5) + F.l1_loss(x, y), lambda: (drawn(9), drawn(9, seed=1))
+    ),
+    "margins": (
+        lambda x: F.multi_margin_loss(x, CLASSES.clamp(0), margin=0.7) + F.multilabel_margin_loss(x, torch.tensor([[1, 3, -1, 0]] * 5))
+        + F.multilabel_soft_margin_loss(x, (x > 0).double()), lambda: (drawn(5, 4),)
+    ),
+    "pair losses": (
+        lambda x, y: F.cosine_embedding_loss(x, y, SIGNS) + F.triplet_margin_loss(x, y, x.flip(0)) + F.hinge_embedding_loss(x[:, 0], SIGNS)
+        + F.margin_ranking_loss(x[:, 0], y[:, 0], SIGNS, margin=0.3), lambda: (drawn(5, 4), drawn(5, 4, seed=1))
+    ),
+    "nll 2d": (lambda x: F.nll_loss(F.log_softmax(x, 1), torch.tensor([[[0, 2], [1, -100]]])), lambda: (drawn(1, 3, 2, 2),)),
+    "ctc": (
+        lambda x: F.ctc_loss(F.log_softmax(x, -1), torch.tensor([[1, 2, 2], [1, 0, 0]]), torch.tensor([6, 5]), torch.tensor([3, 1])),
+        lambda: (drawn(6, 2, 4),),
+    ),
+    "embedding_bag": (
+        lambda w: F.embedding_bag(ORDER, w, mode="mean") + F.embedding_bag(ORDER, w, mode="max"), lambda: (drawn(3, 4),)
+    ),
+    "nearest": (
+        lambda x: F.interpolate(x, (5, 7), mode="nearest").sum() * F.interpolate(x, (5, 7), mode="nearest-exact"), lambda: (drawn(1, 2, 3, 4),)
+    ),
+    "trilinear": (lambda x: F.interpolate(x, (3, 4, 5), mode="trilinear"), lambda: (drawn(1, 1, 2, 3, 2),)),
+    "antialiased": (lambda x: F.interpolate(x, (2, 3), mode="bilinear", antialias=True), lambda: (drawn(1, 1, 5, 7),)),
+    "pads": (
+        lambda x: F.pad(x, (1, 2, 1, 0), "reflect") * F.pad(x, (1, 2, 1, 0), "replicate") + F.pad(x, (1, 2, 1, 0), value=1.5)
+        + F.pad(x, (1, 2, 1, 0), "circular"), lambda: (drawn(1, 2, 3, 4),)
+    ),
+    "grid_sample": (
+        lambda x, g: F.grid_sample(x, torch.tanh(g), padding_mode="reflection", align_corners=True)
+        + F.grid_sample(x, g, mode="bicubic", align_corners=False), lambda: (drawn(1, 2, 4, 4), drawn(1, 2, 3, 2))
+    ),
+    "fold": (lambda x: F.fold(F.unfold(x, 2, padding=1) ** 2, (4, 4), 2, padding=1), lambda: (drawn(1, 2, 4, 4),)),
+    "order": (
+        lambda x: x.sort(0).values * x.topk(4, 0).values + x.kthvalue(2, 0).values + x.median(0).values + x.max(0).values + x.amin(0),
+        lambda: (drawn(4, 3),),
+    ),
+    "extremes": (lambda x: x.max() * x.min() + x.cummax(0).values + x.amax(1, True) + torch.minimum(x, x.flip(0)), lambda: (drawn(4, 3),)),
+    "selection": (
+        lambda x: x.gather(1, ORDER) + x[:, [0, 2, 1]] * x.index_select(1, torch.tensor([1, 1, 0])) + x.take(torch.tensor([0, 5, 3])),
+        lambda: (drawn(2, 3),),
+    ),
+    "written": (
+        lambda x, y: x.scatter(1, ORDER[:, :2], y[:, :2]) + x.index_add(0, torch.tensor([1, 1]), y, alpha=0.5) + x.index_copy(0, torch.tensor([1, 0]), y)
+        + x.index_fill(1, torch.tensor([0]), 2.0) + x.masked_scatter(x > 0, y), lambda: (drawn(2, 3), drawn(2, 3, seed=1))
+    ),
+    "scatter_reduce": (
+        lambda x, y: x.scatter_reduce(1, ORDER, y, "mean") + x.scatter_reduce(1, ORDER, y, "amax") + x.scatter_reduce(1, ORDER, y, "prod", include_self=False),
+        lambda: (drawn(2, 3), drawn(2, 3, seed=1)),
+    ),
+    "where": (lambda x, y: torch.where(x > y, x * y, x.masked_fill(y > 0, 3.0)), lambda: (drawn(9), drawn(9, seed=1))),
+    "rest": (
+        lambda x, y: torch.fmod(x, y) + torch.remainder(x, y) + x.clamp(-y, y) + x.clamp_min(0.1) + torch.copysign(x, y) + x.frac(),
+        lambda: (drawn(9), between(9)),
+    ),
+    "distances": (lambda x, y: torch.cdist(x, y) + torch.cdist(x, y, p=1.5) + F.pdist(x).sum(), lambda: (drawn(3, 4), drawn(5, 4))),
+    "qr lu det": (
+        lambda x: torch.linalg.det(x) + torch.linalg.qr(x).R + torch.linalg.lu(x)[1] + torch.linalg.pinv(x).T, lambda: (drawn(4, 4),)
+    ),
+}  # fmt: skip
+MODULES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "LSTM": (lambda: nn.LSTM(3, 4, num_layers=2, bidirectional=True), (3, 2, 3)),
+    "GRU": (lambda: nn.GRU(3, 4, batch_first=True), (2, 3, 3)),
+    "RNN": (lambda: nn.RNN(3, 4, nonlinearity="relu"), (3, 2, 3)),
+    "LSTM projected": (lambda: nn.LSTM(3, 4, proj_size=2), (3, 2, 3)),
+    "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), (2, 3, 8)),
+    "TransformerDecoderLayer": (Decoder, (2, 3, 8)),
+    "GPT block": (Attention, (2, 3, 8)),
+    "CNN": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(),
+            nn.Linear(16, 3),
+        ),
+        (3, 2, 6, 6),
+    ),
+    "norms": (
+        lambda: nn.Sequential(nn.InstanceNorm1d(3, affine=True), nn.LocalResponseNorm(2), nn.GroupNorm(3, 3)),
+        (2, 3, 4),
+    ),
+    "bilinear": (lambda: Twice(nn.Bilinear(3, 3, 2)), (4, 3)),
+    "weight norm": (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)), (4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", [*SMOOTH, *CORNERED])
+def test_the_captured_backward_is_the_chain_rule(name: str, sampled: Callable[[int, int], None]) -> None:
+    sampled([*SMOOTH, *CORNERED].index(name), 4)
+    function, inputs = (SMOOTH | CORNERED)[name]
+    torch.manual_seed(0)
+    assert outcomes(function, *inputs()) <= SAME
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_so_is_the_backward_of_the_backward(name: str, sampled: Callable[[int, int], None]) -> None:
+    sampled(list(SMOOTH).index(name), 9)
+    function, inputs = SMOOTH[name]
+    torch.manual_seed(0)
+    assert outcomes(gradient_of(function), *inputs()) <= SAME
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_with_their_parameters(name: str, training: bool, sampled: Callable[[int, int], None]) -> None:
+    sampled(2 * list(MODULES).index(name) + training, 6)
+    made, shape = MODULES[name]
+    network = module(made).train(training)
+    torch.manual_seed(1)
+    assert outcomes(network, drawn(*shape), parameters=network.parameters()) <= SAME
+
+
+# ------------------------------------------------------------------------------------------------ what is saved
+
+
+def own_backward(kernel: Callable[..., Any], forward: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], Any]:
+    """A custom function whose backward is a kernel of PyTorch's: kernel(gradient, x, what was saved)."""
+
+    class Own(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            y, saved = forward(x)
+            ctx.save_for_backward(x, saved)
+            return y
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return kernel(g, *ctx.saved_tensors)
+
+    return Own.apply
+
+
+ATEN = torch.ops.aten
+
+
+def _layer_norm_back(g: Any, x: Any, middle: Any) -> Any:
+    inverse = 1 / torch.sqrt(x.var(-1, keepdim=True, correction=0) + 1e-5)
+    return ATEN.native_layer_norm_backward(g, x, [4], middle, inverse, None, None, [True, False, False])[0]
+
+
+def _attention_back(g: Any, x: Any, saved: Any) -> Any:
+    out, weights = ATEN._scaled_dot_product_flash_attention_for_cpu(x.detach(), x.detach(), x.detach())
+    grads = ATEN._scaled_dot_product_flash_attention_for_cpu_backward(g, x, x, x, out, weights + saved, 0.0, False)
+    return grads[0] + grads[1] + grads[2]
+
+
+SAVED: dict[str, tuple[Callable[..., Any], Callable[[Any], Any], Callable[[Any], Any], tuple[int, ...]]] = {
+    "softmax": (
+        lambda g, x, out: ATEN._softmax_backward_data(g, out, 1, x.dtype), lambda x: F.softmax(x, 1), lambda y: y * 1.1, (2, 4)
+    ),
+    "log_softmax": (
+        lambda g, x, out: ATEN._log_softmax_backward_data(g, out, 1, x.dtype), lambda x: F.log_softmax(x, 1), lambda y: y + 0.1, (2, 4)
+    ),
+    "tanh": (lambda g, x, out: ATEN.tanh_backward(g, out), torch.tanh, lambda y: y * 0.9, (5,)),
+    "sigmoid": (lambda g, x, out: ATEN.sigmoid_backward(g, out), torch.sigmoid, lambda y: y * 0.9, (5,)),
+    "layer norm's mean": (_layer_norm_back, lambda x: F.layer_norm(x, (4,)), lambda y: y * 0 + 0.1, (2, 4)),
+    "attention's sums": (_attention_back, lambda x: F.scaled_dot_product_attention(x, x, x), lambda y: 0.1, (1, 1, 3, 4)),
+    "batch norm's deviation": (
+        lambda g, x, saved: ATEN.native_batch_norm_backward(
+            g, x, None, None, None, x.mean(0), saved * 1 / torch.sqrt(x.var(0, correction=0) + 1e-5), True, 1e-5, [True, False, False]
+        )[0],
+        lambda x: F.batch_norm(x, None, None, training=True),
+        lambda y: torch.full((3,), 1.01, dtype=torch.float64),
+        (5, 3),
+    ),
+    "threshold": (lambda g, x, out: ATEN.threshold_backward(g, out, 0.0), F.relu, lambda y: y + 1, (9,)),
+}  # fmt: skip
+RIGHT: dict[str, Callable[[Any, Any], Any]] = {
+    "layer norm's mean": lambda x, y: x.mean(-1, keepdim=True),
+    "attention's sums": lambda x, y: torch.zeros((), dtype=x.dtype),
+    "batch norm's deviation": lambda x, y: torch.ones(3, dtype=x.dtype),
+}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_a_kernel_is_written_from_the_operands_it_was_given(name: str) -> None:
+    """What was saved belongs to them: the right tensor makes a right gradient, another one a wrong gradient."""
+    kernel, function, spoiled, shape = SAVED[name]
+    right = own_backward(kernel, lambda x: (y := function(x), RIGHT.get(name, lambda x, y: y)(x, y)))
+    assert outcomes(right, drawn(*shape)) <= SAME
+
+    def stale(x: Any) -> tuple[Any, Any]:
+        return (y := function(x)), torch.as_tensor(spoiled(y), dtype=x.dtype)
+
+    assert outcomes(own_backward(kernel, stale), drawn(*shape)) == {Outcome.DIFFERENT}
+
+
+# ------------------------------------------------------------------------------------------------ ways of writing
+
+
+def in_place(x: Any) -> Any:
+    y = x * 2
+    y[:, 1] = y[:, 0].clone() * x[:, 2]
+    y[1].mul_(1.5).add_(x[0], alpha=2)
+    y.t()[2].copy_(x[:, 0])
+    y.clamp_(max=1.0).relu_()
+    return torch.cat([y, y.clone().unsqueeze_(0)[0].masked_fill_(y > 0.5, 2.0)])
+
+
+def with_out(x: Any) -> Any:
+    class Out(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return torch.mul(torch.exp(x, out=torch.empty_like(x)), x, out=torch.empty_like(x)) + torch.add(
+                x, 1, out=torch.empty_like(x)
+            )
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g * (torch.exp(x) * (1 + x) + 1)
+
+    return Out.apply(x)
+
+
+def listed(x: Any) -> Any:
+    """Lists of tensors in one call, as optimizers and clipping have them."""
+    parts = torch._foreach_mul([x[0], x[1]], [x[2], x[0]])
+    return torch.stack([*torch._foreach_exp(parts), *torch._foreach_add(parts, 1.5)])
+
+
+def hooked(x: Any) -> Any:
+    y = x * x
+    y.register_hook(lambda g: g * 1.0)
+    return y.sin()
+
+
+def strided(x: Any) -> Any:
+    return (
+        x.t()[::2].expand(2, 2, 3).as_strided((2, 3), (2, 4)) * x.diagonal()[None, :2].mean() + x.unfold(1, 2, 1).sum()
+    )
+
+
+class Setup(torch.autograd.Function):
+    """The newer way to write one, with an argument that is no tensor and a gradient that is not there."""
+
+    @staticmethod
+    def forward(x: Any, scale: float, other: Any) -> Any:
+        return x.sin() * scale, other.detach() + 1
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.scale = inputs[1]
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, g: Any, _: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return g * x.cos() * ctx.scale, None, None
+
+
+WAYS: dict[str, Case] = {
+    "in place": (in_place, lambda: (drawn(3, 3),)),
+    "out": (with_out, lambda: (drawn(3, 3),)),
+    "foreach": (listed, lambda: (drawn(3, 4),)),
+    "hook": (hooked, lambda: (drawn(4),)),
+    "strides": (strided, lambda: (drawn(3, 4),)),
+    "transposed input": (lambda x: x.exp() @ x.t(), lambda: (drawn(3, 4).detach().t().requires_grad_(),)),
+    "nothing in it": (lambda x, y: (x.sum() + y.sum() * 2, x * 3), lambda: (drawn(0, 3), drawn(2))),
+    "no axes": (lambda x: x.sin() * torch.softmax(x, 0) + x.max(), lambda: (drawn(),)),
+    "integers, masks": (
+        lambda x: x * torch.tensor([1, 2, 3]) + (x > 0) * x + torch.arange(3) - x.long(), lambda: (drawn(3),)
+    ),
+    "setup_context": (lambda x: Setup.apply(x, 1.5, x)[0], lambda: (drawn(4),)),
+    "not used": (lambda x, y: x.sin(), lambda: (drawn(3), drawn(3))),
+    "nested inputs": (lambda pair: pair[0]["x"] * pair[1], lambda: ([{"x": drawn(3)}, drawn(3, seed=1)],)),
+    "tied": (lambda x, w: F.linear(torch.tanh(F.linear(x, w)), w.t()), lambda: (drawn(3, 4), drawn(2, 4))),
+    "checkpoint": (lambda x: checkpoint(lambda y: y.sin().exp() * y, x, use_reentrant=False), lambda: (drawn(4),)),
+    "reentrant checkpoint": (lambda x: checkpoint(lambda y: y.sin().exp() * y, x, use_reentrant=True) * x, lambda: (drawn(4),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_ways_of_writing(name: str) -> None:
+    function, inputs = WAYS[name]
+    assert outcomes(function, *inputs()) <= SAME
+
+
+def test_what_is_computed_without_gradients_is_stopped() -> None:
+    """A spectral norm's singular vectors come from its weights, under no_grad: the rule is right as it is meant."""
+    network = module(lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2)))
+    captured = capture(network, (drawn(4, 3),), parameters=tuple(network.parameters()))
+    assert captured.stops
+    assert right_as_stopped(captured)
+    assert right_as_stopped(capture(lambda x: x * x.detach().exp(), (drawn(4),)))
+    assert not right_as_stopped(capture(lambda x: Wrong.apply(x * x.detach()), (drawn(4),)))
+
+
+class Wrong(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g
+
+
+def test_buffers_that_a_module_changes_are_followed() -> None:
+    """In training a batch norm's statistics move: the next call in evaluation depends on the batch through them."""
+    network = module(lambda: nn.BatchNorm1d(3, momentum=0.3))
+
+    def twice(x: Any) -> Any:
+        network.train()
+        network(x)
+        network.eval()
+        return network(x) + network.running_var
+
+    captured = capture(
+        lambda x: twice(x).sum() + network.running_mean.sum() * 0, (drawn(4, 3),), parameters=network.parameters()
+    )
+    assert furthest(captured) < TRANSLATED
+
+
+def test_casts_are_what_rounds_and_not_the_rule() -> None:
+    assert {
+        a.outcome
+        for a in check(
+            capture(
+                lambda x, y: (x.float() * y).half().double().exp(),
+                (drawn(4), drawn(4).float().detach().requires_grad_()),
+            )
+        )
+    } <= SAME
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
+def test_other_formats_have_the_same_rule(kind: str) -> None:
+    network = (
+        module(lambda: nn.LSTM(3, 4)).to(getattr(torch, kind))
+        if kind == "float32"
+        else module(lambda: nn.Linear(3, 2)).to(getattr(torch, kind))
+    )
+    x = drawn(3, 2, 3).detach().to(getattr(torch, kind)).requires_grad_()
+    captured = capture(network, (x,), parameters=tuple(network.parameters()))
+    assert {a.outcome for a in check(captured)} <= SAME
+    assert furthest(captured) < {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.01}[kind]
+
+
+# ------------------------------------------------------------------------------------------------ what is not covered
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.linalg.eigvalsh(x + x.T),
+        lambda x: torch.fft.rfft(x).abs(),
+        lambda x: x.to_sparse().to_dense(),
+        torch.linalg.matrix_exp,
+    ],
+)
+def test_what_is_not_covered_is_named_with_its_line(function: Any) -> None:
+    with pytest.raises(Unsupported, match=r"test_torch_operations.py"):
+        capture(function, (drawn(3, 3),))
+
+
+def test_inputs_that_share_memory_are_refused() -> None:
+    with pytest.raises(Unsupported, match="share their memory"):
+        capture(torch.sin, (torch.zeros(1, 3).expand(2, 3).requires_grad_(),))
+
+
+# ------------------------------------------------------------------------------------------------ PyTorch differs
+
+
+DIFFERS: dict[str, Case] = {
+    "as_strided_scatter": (
+        lambda x, y: torch.as_strided_scatter(x, y, (2, 2), (2, 1)), lambda: (drawn(3, 3), drawn(2, 2))
+    ),
+    "max_unpool1d with equal indices": (
+        lambda x: F.max_unpool1d(x, torch.tensor([[[0, 0, 3]]]), [2]), lambda: (drawn(1, 1, 3),)
+    ),
+    "celu: 1/alpha in float32": (lambda x: F.celu(x, 0.7), lambda: (drawn(9),)),
+    "binary_cross_entropy twice: 1e-12 is added": (
+        gradient_of(lambda x: F.binary_cross_entropy(x, torch.full_like(x, 0.3))), lambda: (between(5),)
+    ),
+    "ctc_loss of what is no log_softmax": (
+        lambda x: F.ctc_loss(x, torch.tensor([[1, 2]]), torch.tensor([4]), torch.tensor([2])), lambda: (drawn(4, 1, 3),)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIFFERS)
+def test_where_pytorch_differs_from_the_chain_rule_it_is_seen(name: str) -> None:
+    """The program is PyTorch's, to its numbers: what differs is the gradient itself."""
+    function, inputs = DIFFERS[name]
+    assert Outcome.DIFFERENT in outcomes(function, *inputs())
+
+
+def test_hardsigmoid_is_seen_to_hold_a_sixth_in_float32() -> None:
+    captured = capture(F.hardsigmoid, (drawn(5),))
+    assert {a.outcome for a in check(captured)} <= SAME
+    assert 1e-8 < furthest(captured) < 1e-7
+
+
+# ------------------------------------------------------------------------------------------------ the catalogue
+
+
+def test_the_catalogue_is_covered(slow: None) -> None:
+    for name in ("expecttest", "yaml"):
+        pytest.importorskip(name)
+    findings = COVERAGE["coverage"]()
+    covered = [f for f in findings if f.kind in {COVERAGE["OURS"], COVERAGE["MOVED"], COVERAGE["DECOMPOSED"]}]
+    assert len(covered) >= 450, COVERAGE["table"](findings)
+    wrong = [
+        f
+        for f in findings
+        if f.kind == COVERAGE["MISSING"] and any("gradient:" in r or "numbers than" in r for r in f.reasons)
+    ]
+    assert not wrong, COVERAGE["table"](wrong)

@@ -1,0 +1,192 @@
+"""The trials of the rule check: right networks are never called wrong, mistakes in backward code are refused."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+torch = pytest.importorskip("torch")
+pytest.importorskip("typer")
+
+from backproof.reference.programs import Unsupported
+from backproof.reports.trials import backward_edits, backward_trials, rule_running, rule_trials
+from backproof.reports.trials.backward_code import Affine, Softmax
+from backproof.reports.trials.backward_trials import BackwardTrial, judged, unmutated
+from backproof.reports.trials.drawn import FAMILIES, Drawn, dice
+from backproof.reports.trials.rule_trials import RuleTrial, trials
+from backproof.reports.trials.torch_custom import WRITTEN
+from backproof.reports.trials.torch_networks import draw
+
+FIRST = 40_000
+
+
+def test_right_networks_are_not_accused(quick: bool) -> None:
+    tried = list(trials(len(FAMILIES) if quick else 20 * len(FAMILIES), FIRST))
+    assert [trial for trial in tried if trial.alarm] == []
+    assert sum(trial.outcome == "agrees" for trial in tried) >= 0.8 * len(tried)
+    assert {trial.family for trial in tried} == set(FAMILIES)
+
+
+def test_a_configuration_is_the_same_each_time() -> None:
+    one, other = draw(FIRST + 3), draw(FIRST + 3)
+    assert (one.words, one.dtype, one.family) == (other.words, other.dtype, other.family)
+    assert draw(FIRST + 3 + len(FAMILIES)).words != one.words
+
+
+def test_many_configurations_can_be_drawn(quick: bool) -> None:
+    drawn = [draw(number) for number in range(FIRST, FIRST + (70 if quick else 1400))]
+    assert len({each.words for each in drawn}) > 0.9 * len(drawn)
+    assert {each.dtype for each in drawn} == {"float64", "float32", "bfloat16"}
+
+
+def test_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
+    checked = dict(unmutated()) if not quick else {}
+    assert [name for name, said in checked.items() if said != "agrees"] == []
+    for family in FAMILIES:
+        assert sum(written.family == family for written in WRITTEN) >= 2
+
+
+def test_planted_mistakes_are_refused_where_they_are(quick: bool) -> None:
+    tried = [backward_trials.try_one(FIRST + number) for number in range(6 if quick else 150)]
+    visible = [trial for trial in tried if trial.visible]
+    assert len(visible) > len(tried) / 3
+    assert [trial for trial in visible if not trial.refused or trial.outcome == "misplaced"] == []
+
+
+def test_a_mistake_is_the_same_each_time_and_leaves_the_code_alone() -> None:
+    before = ast.unparse(backward_edits.source_of(Softmax).tree)
+    shapes = {"grad": (2, 3), "y": (2, 3), "inner": (2, 1)}
+    edits = [backward_edits.edited(Softmax, shapes, dice(5, 0))[1] for _ in range(2)]
+    assert edits[0] == edits[1]
+    assert edits[0].before != edits[0].after
+    assert ast.unparse(backward_edits.source_of(Softmax).tree) == before
+
+
+def test_mistakes_are_of_many_kinds() -> None:
+    kinds = set()
+    for number, written in enumerate(WRITTEN):
+        shapes: dict[str, tuple[int, ...]] = {"grad": (2, 2)}
+        kinds |= {backward_edits.edited(written.function, shapes, dice(number, k))[1].kind for k in range(12)}
+    wanted = {"term dropped", "factor dropped", "sign flipped", "constant scaled", "ones for the gradient"}
+    wanted |= {
+        "transpose added",
+        "transpose dropped",
+        "another axis",
+        "one axis too many",
+        "mean for sum",
+        "keepdim changed",
+    }
+    assert wanted | {"nothing returned", "zeros returned", "another saved tensor", "returned in another order"} <= kinds
+
+
+def test_an_edited_function_runs_its_edited_backward() -> None:
+    source = backward_edits.source_of(Affine)
+    source.tree.body[-1] = ast.parse("return 2 * grad_x, None, grad_b").body[0]
+    wrong: Any = backward_edits.compiled(Affine, source)
+    x, w, b = (torch.ones(n, dtype=torch.float64, requires_grad=True) for n in ((2, 3), (4, 3), (4,)))
+    wrong.apply(x, w, b).sum().backward()
+    assert x.grad.tolist() == [[8.0] * 3] * 2
+    assert w.grad is None
+
+
+# ------------------------------------------------------------------------------------------ the trials can fail
+
+
+def drawn(report: Callable[[], Any]) -> Drawn:
+    return Drawn("MLP", "float64", "a network", report)
+
+
+def raises(error: Exception) -> Callable[[], Any]:
+    def report() -> Any:
+        raise error
+
+    return report
+
+
+class Report(SimpleNamespace):
+    def __str__(self) -> str:
+        return "why"
+
+
+@pytest.mark.parametrize(
+    ("report", "outcome"),
+    [
+        (lambda: Report(verdict="agrees", ok=True, reason=""), "agrees"),
+        (lambda: Report(verdict="wrong", ok=False, reason=""), "wrong"),
+        (lambda: Report(verdict="undecided", ok=False, reason="why"), "undecided"),
+        (raises(Unsupported("why")), "unsupported"),
+        (raises(RuntimeError("not implemented for 'BFloat16': why")), "unanswered"),
+        (raises(ValueError("why")), "failed"),
+    ],
+    ids=["agrees", "wrong", "undecided", "unsupported", "unanswered", "failed"],
+)
+def test_what_becomes_of_a_configuration(
+    monkeypatch: pytest.MonkeyPatch, report: Callable[[], Any], outcome: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number: drawn(report))
+    trial = rule_trials.try_one(1, "torch")
+    assert trial.outcome == outcome
+    assert ("why" in trial.said) == (outcome != "agrees")
+    assert trial.alarm == (outcome in ("wrong", "failed"))
+    rule_running.show_rules([trial])
+    assert outcome in capsys.readouterr().out
+
+
+def wrong_report(inputs: tuple[int, ...], border: str | None) -> Any:
+    explanation = SimpleNamespace(inputs=inputs, border=border and SimpleNamespace(name=border), text="it is doubled")
+    point = SimpleNamespace(special=False)
+    seen = (SimpleNamespace(point=point, wrong=lambda: [0, 2]),)
+    return Report(verdict="wrong", reason="", seen=seen, explanations=(explanation,))
+
+
+@pytest.mark.parametrize(
+    ("report", "outcome"),
+    [
+        (lambda: wrong_report((0, 2), "Mine"), "named"),
+        (lambda: wrong_report((0,), "Mine"), "not named"),
+        (lambda: wrong_report((0, 2), "Yours"), "misplaced"),
+        (lambda: wrong_report((0, 2), None), "named"),
+        (lambda: Report(verdict="agrees", reason=""), "agrees"),
+        (lambda: Report(verdict="undecided", reason="why"), "undecided"),
+        (raises(ValueError("why")), "failed"),
+    ],
+    ids=["named", "one input left", "misplaced", "no function named", "missed", "undecided", "failed"],
+)
+def test_what_becomes_of_a_mistake(report: Callable[[], Any], outcome: str, capsys: pytest.CaptureFixture[str]) -> None:
+    planted = BackwardTrial(1, "MLP", "term dropped", "what was planted", "raised")
+    trial = judged(planted, "Mine", report)
+    assert trial.outcome == outcome
+    assert trial.refused == (outcome in ("named", "not named", "misplaced"))
+    rule_running.show_edits([trial, replace(planted, outcome="equivalent")])
+    printed = capsys.readouterr().out
+    assert ("what was planted" in printed) == (outcome != "named")
+    assert "2 mistakes: 1 change nothing" in printed
+
+
+def test_alike_reasons_are_told_once() -> None:
+    one = RuleTrial(7, "torch", "CNN", "float32", "a network", "unsupported", "torch.fold (here): not covered")
+    (line,) = rule_running.reasons([one, replace(one, number=3)])
+    assert line.startswith("2, first torch 3 (a network, float32): torch.fold")
+
+
+def test_jax_configurations_are_drawn_the_same_each_time(quick: bool) -> None:
+    pytest.importorskip("jax")
+    from backproof.reports.trials import jax_networks
+
+    numbers = range(FIRST, FIRST + (len(FAMILIES) if quick else 20 * len(FAMILIES)))
+    drawn = [jax_networks.draw(number) for number in numbers]
+    assert [each.words for each in drawn] == [jax_networks.draw(number).words for number in numbers]
+    assert {each.family for each in drawn} == set(FAMILIES)
+
+
+@pytest.mark.usefixtures("slow")
+def test_right_jax_functions_are_not_accused() -> None:
+    pytest.importorskip("jax")
+    tried = list(trials(2 * len(FAMILIES), FIRST, frameworks=("jax",)))
+    assert [trial for trial in tried if trial.alarm] == []
