@@ -13,6 +13,7 @@ from .console import show_report
 from .options import AGREES, UNANSWERED, WRONG, Format, Strict, whole_numbers
 
 if TYPE_CHECKING:
+    from .any_network import Told
     from .documents import Report
 
 
@@ -88,7 +89,7 @@ def separate_names(activations: str | None) -> list[str] | str | None:
 
 def _verified(
     target: str | None, command: str | None, answers: Path | None, options: dict[str, Any], process: dict[str, Any]
-) -> Report:
+) -> Report | Told:
     if target is not None:
         from .validation import verify_by_name
 
@@ -126,15 +127,15 @@ def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
             raise InvalidInput(f"--{name.replace('_', '-')} says nothing with {door}; leave it out.")
 
 
-def _verification(report: Report, format: Format) -> str:
+def _verification(report: Report | Told, format: Format) -> str:
     from .console import json_text, markdown_block
-    from .views import junit_of
+    from .views import junit_of, junit_of_network
 
     match format:
         case Format.json:
             return json_text(report.to_json()) + "\n"
         case Format.junit:
-            return junit_of(report)
+            return junit_of(report) if hasattr(report, "probes") else junit_of_network(report)
         case Format.markdown:
             return markdown_block(str(report)) + "\n"
     return f"{report}\n"

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax._src import source_info_util
 
-from ...reference.programs import Border, Origin, Program, Unsupported, Value, special
+from ...reference.programs import WHAT_TO_DO, Border, Origin, Program, Unsupported, Value, special
 from . import control_flow, elementwise, linear_algebra, movement, sums
 from .by_numpy import by_numpy
 from .seen import Call, Seen, Work, known, literal, real
@@ -120,7 +120,9 @@ class Interpreter:
         if entry is None:
             if not varies:
                 return results
-            raise Unsupported(f"{self.program.origin}: JAX's primitive {name} is not covered{_reason(name)}")
+            raise Unsupported(
+                f"{self.program.origin}: JAX's primitive {name} is not covered{_reason(name)}: {WHAT_TO_DO}"
+            )
         call = Call(self.program, name, eqn.params, operands, results, bind, self.notes)
         try:
             values = entry(call)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ...reference.programs import Origin, Program, Unsupported, Value, joined, rearranged, reshaped, stopped
+from ...reference.programs import WHAT_TO_DO, Origin, Program, Unsupported, Value, joined, rearranged, reshaped, stopped
 from . import (
     activations,
     convolutions,
@@ -223,7 +223,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
         if decomposition is None:
-            raise Unsupported(f"{self.program.origin}: the operation {func._schema.name} is not covered")
+            raise Unsupported(f"{self.program.origin}: the operation {func._schema.name} is not covered: {WHAT_TO_DO}")
         note = f"{name}: by PyTorch's decomposition"
         if note not in self.notes:
             self.notes.append(note)

@@ -14,6 +14,8 @@ from ...reference.programs import elementwise as e
 from .operations import entry
 from .shapes import sliced
 
+BIASES = (3, 4)  # among the operands of the backward
+
 
 def _layer(x: Value, weights: Sequence[Value], h: Value, c: Value, reverse: bool) -> tuple[Value, Value, Value]:
     """x: time × batch × features;  weights: of x and of h, and their biases."""
@@ -21,7 +23,9 @@ def _layer(x: Value, weights: Sequence[Value], h: Value, c: Value, reverse: bool
     by_input, by_state, first, second = weights
     outputs: list[Value] = []
     for time in range(x.shape[0])[:: -1 if reverse else 1]:
-        z = matmul(sliced(x, time), permuted(by_input, (1, 0))) + matmul(h, permuted(by_state, (1, 0))) + first + second
+        z = matmul(sliced(x, time), permuted(by_input, (1, 0))) + matmul(h, permuted(by_state, (1, 0)))
+        if first.shape != by_input.shape:  # without biases PyTorch hands over zeros in the weights' shape
+            z = z + first + second
         i, f, g, o = (sliced(z, slice(None), slice(k * size, (k + 1) * size)) for k in range(4))
         c = e.logistic(f) * c + e.logistic(i) * e.tanh(g)
         h = e.logistic(o) * e.tanh(c)
@@ -68,4 +72,7 @@ def _mkldnn_layer_backward(
 
     cotangent = concatenated([reshaped(g, (g.size,)) for _, g in arriving], 0)
     gradients = call.pulled(formula, operands, cotangent)
-    return tuple(reshaped(g, tuple(x.shape)) for g, x in zip(gradients, call.outputs, strict=True))
+    return tuple(
+        reshaped(g, tuple(x.shape)) if has_biases or k not in BIASES else call.recorded(x)
+        for k, (g, x) in enumerate(zip(gradients, call.outputs, strict=True))
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
-    from .captured import Border, Captured, Unsupported
+    from .captured import WHAT_TO_DO, Border, Captured, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
     from .flow import Explanation, explained
     from .movement import (

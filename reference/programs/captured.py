@@ -15,6 +15,11 @@ class Unsupported(Exception):
     """An operation that we have no rule for. The message says which one, where it stands, and what to do."""
 
 
+WHAT_TO_DO = (
+    "no verdict. Check the parts before and after it by themselves, or the numbers that run with backproof.check_path"
+)
+
+
 @dataclass(frozen=True)
 class Border:
     """One call of a custom function (PyTorch's autograd.Function, JAX's custom_vjp): what went in and out, both ways.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...reference.doors import door
 
 if TYPE_CHECKING:
+    from .built import Told, builds_a_network, verify_built
     from .networks import subject_of, verify_by_paths, verify_network
     from .rule import NotDecided, RuleReport, Subject, WrongRule, check_rule
 else:

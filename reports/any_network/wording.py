@@ -77,7 +77,8 @@ def _because(report: RuleReport) -> Iterator[str]:
 
 def _explanation(explanation: Explanation) -> Iterator[str]:
     border = explanation.border
-    within = f"in the backward of {border.name} ({place(border.origin)}), " if border else ""
+    called = f" ({place(border.origin)})" if border and place(border.origin) else ""
+    within = f"in the backward of {border.name}{called}, " if border else ""
     yield _filled(f"because {within}{explanation.text}", "  ")
     if explanation.origin is not None and source_line(explanation.origin):
         yield f"      {place(explanation.origin)}    {source_line(explanation.origin)}"

@@ -1,7 +1,8 @@
-"""The process of a function: python -P -m backproof.reports.calling.answering_child. It answers, and judges nothing.
+"""The process of a function: python -P -m backproof.reports.calling.answering_child. It answers probes.
 
 Questions come on standard input, answers go to standard output, both as lines of `answers_of_functions`; the function
-gets neither. Whatever it does to this process, it can only give other answers.
+gets neither. Whatever it does to this process, it can only give other answers. A function without arguments builds a
+network, whose tensors cannot cross: that one is judged here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import msgspec
 from ...adapters.adapter import Unanswered
 from ...adapters.protocol import case_of, printable
 from ...reference.case import InvalidInput
-from .answers_of_functions import Find, Probe, Reply, answer_of
+from ...reference.programs import Unsupported
+from ..any_network import builds_a_network, verify_built
+from .answers_of_functions import NETWORK, Find, Probe, Reply, answer_of
 from .call import Call, ModifiedInputs, told
 from .reading_answers import Misshapen
 from .time_limit import TimeUp
@@ -52,10 +55,25 @@ def main() -> None:
     except InvalidInput as error:
         reply(Reply("invalid", words=str(error)))
         return
+    if builds_a_network(function):
+        reply(Reply("found", words=NETWORK))
+        reply(verified(function))
+        os._exit(0)
     reply(Reply("found"))
     for number, line in enumerate(questions, start=1):
         reply(answered(function, msgspec.json.decode(line, type=Probe), number))
     os._exit(0)  # threads that the function has left do not keep it
+
+
+def verified(build: Callable[..., Any]) -> Reply:
+    """The report on the network that a function builds, or why there is none."""
+    try:
+        report = verify_built(build)
+    except (InvalidInput, Unsupported) as error:
+        return Reply("invalid", words=str(error))
+    except BaseException as error:  # the user's own
+        return Reply("unanswered", words=f"{printable(getattr(build, '__name__', 'it'))} raised {told(error)}")
+    return Reply("network", network=report)
 
 
 def answered(function: Callable[..., Any], probe: Probe, number: int) -> Reply:

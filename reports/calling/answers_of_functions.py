@@ -19,8 +19,13 @@ from ...adapters.protocol import Request, printable
 from ...reference.case import Case
 from ...reference.judging import Observation
 from ...reference.numbers import PRECISIONS, numpy_dtype
+from ..any_network import Told
+from ..console import printable_lines
 
 Array = NDArray[Any]
+
+
+VERDICTS = ("agrees", "wrong", "undecided")  # of a network
 
 
 class Find(msgspec.Struct, frozen=True):
@@ -49,13 +54,15 @@ class Numbers(msgspec.Struct, frozen=True):
     data: bytes
 
 
-Kind = Literal["ready", "found", "invalid", "answer", "unanswered", "misshapen", "time"]
+NETWORK = "network"  # said of a function that is found: it builds one, and the report on that is next
+Kind = Literal["ready", "found", "network", "invalid", "answer", "unanswered", "misshapen", "time"]
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the function's process says.
 
-    kind: ready, to be asked; found, or invalid where there is no such function; an answer, or why there is none
+    kind: ready, to be asked; found, or invalid where there is no such function; an answer, or why there is none;
+        network: the report on the one that the function builds
     id: the request's;  words: where there is no answer;  changed: the names of arguments that the function changed
     outputs, or weights and biases of each layer: the answer
     """
@@ -64,6 +71,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     id: int = 0
     words: str = ""
     changed: list[str] = []
+    network: Told | None = None
     outputs: Numbers | None = None
     weights: list[Numbers | None] = []
     biases: list[Numbers | None] = []
@@ -114,8 +122,13 @@ def read_reply(line: bytes) -> Reply:
         reply = msgspec.json.decode(line, type=Reply)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Unanswered(FORGED) from None
+    told = reply.network
+    if told is not None:
+        if told.verdict not in VERDICTS:
+            raise Unanswered(FORGED)
+        told = Told(told.verdict, printable(told.name), printable_lines(told.text))
     return msgspec.structs.replace(
-        reply, words=printable(reply.words), changed=[printable(c, 60) for c in reply.changed]
+        reply, words=printable(reply.words), changed=[printable(c, 60) for c in reply.changed], network=told
     )
 
 

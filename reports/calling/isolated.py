@@ -19,7 +19,8 @@ from ...adapters.child_process import TIME_UP, Child, Stopped, longest_answer
 from ...adapters.protocol import line_of, printable, request
 from ...reference.case import Case, InvalidInput
 from ...reference.judging import Observation
-from .answers_of_functions import FORGED, Find, Probe, Reply, observation_of, read_reply
+from ..any_network import Told
+from .answers_of_functions import FORGED, NETWORK, Find, Probe, Reply, observation_of, read_reply
 from .call import Call, Elsewhere, ModifiedInputs
 from .declared import declared_timeout
 from .reading_answers import Misshapen
@@ -65,7 +66,7 @@ def in_its_own_process(target: str, path: list[str], timeout: float | None) -> I
         yield found(Find(target, path))
         return
     with Child([sys.executable, "-P", "-m", "backproof.reports.calling.answering_child"]) as child:
-        there = _There(child)
+        there = There(child)
         ready = there.hear(STARTING)
         if ready.kind != "ready":
             raise InvalidInput(f"{printable(target)}: its process does not start: {ready.words}")
@@ -78,16 +79,25 @@ def in_its_own_process(target: str, path: list[str], timeout: float | None) -> I
             raise InvalidInput(reply.words)
         if reply.kind != "found":
             raise InvalidInput(f"{printable(target)}: importing it, {reply.words}.")
+        there.builds = reply.words == NETWORK
         yield cast("Callable[..., Any]", there)
 
 
-class _There(Elsewhere):
+class There(Elsewhere):
     """The function at the other end of a child's pipes."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
         self.asked = 0
+        self.builds = False
         self.gone: Reply | None = None
+
+    def network(self, target: str, timeout: float | None) -> Told:
+        """The report on the network that the function builds. Raises InvalidInput where there is none."""
+        reply = self.hear(declared_timeout(timeout))
+        if reply.network is not None:
+            return reply.network
+        raise InvalidInput(f"{printable(target)}: {reply.words}")
 
     def observe(self, call: Call, case: Case) -> Observation:
         self.asked += 1

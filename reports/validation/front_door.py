@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -36,12 +36,14 @@ from ...reference.diagnosis import (
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import DISTRIBUTION
 from ...reference.numbers import PRECISIONS
+from ..any_network import RuleReport, Told, verify_network
 from ..calling import (
     ORIENTATIONS,
     Array,
     Call,
     ModifiedInputs,
     Question,
+    There,
     alternatives,
     as_array,
     ask,
@@ -69,13 +71,50 @@ BATCHES = {"standard": (4, 1, 2, 1), "few": (4, 1), "many": (4, 1, 2, 1, 8, 1, 1
 ROUNDS = {"few": 0, "standard": 1, "many": 3}  # of those that reach further
 
 
+@overload
 def verify(
     function: Callable[..., Any],
+    inputs: None = None,
+    *,
+    returns: str = ...,
+    sizes: Sequence[int] | None = ...,
+    activations: Sequence[str | Activation] | str | Activation | None = ...,
+    loss: str | None = ...,
+    reduction: str | None = ...,
+    bias: str | Sequence[bool] | None = ...,
+    orientation: str | None = ...,
+    batch: int | None = ...,
+    dtype: str = ...,
+    learning_rate: float | None = ...,
+    cases: str = ...,
+    timeout: float | None = ...,
+    strict: bool = ...,
+    updates: str | None = ...,
+    isolated: bool = ...,
+    sign: str | None = ...,
+    decay: float | None = ...,
+    optimizer: str | None = ...,
+    targets: str | None = ...,
+) -> Report: ...
+
+
+@overload
+def verify(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    loss: Callable[[Any], Any] | None = ...,
+) -> RuleReport: ...
+
+
+def verify(
+    function: Callable[..., Any],
+    inputs: Any = None,
     *,
     returns: str = "gradients",
     sizes: Sequence[int] | None = None,
     activations: Sequence[str | Activation] | str | Activation | None = None,
-    loss: str | None = None,
+    loss: Any = None,
     reduction: str | None = None,
     bias: str | Sequence[bool] | None = None,
     orientation: str | None = None,
@@ -91,8 +130,11 @@ def verify(
     decay: float | None = None,
     optimizer: str | None = None,
     targets: str | None = None,
-) -> Report:
+) -> Report | RuleReport:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
+
+    With `inputs`, a torch.nn.Module or any function of tensors or arrays: see `verify_network`, whose report it returns;
+    `loss` is a function then. Without, a dense net's:
 
     function: for `returns`
         "gradients":  f(weights, biases, inputs, targets) -> (weight_gradients, bias_gradients)
@@ -116,6 +158,13 @@ def verify(
 
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
     """
+    if inputs is not None:
+        return verify_network(function, inputs, loss=loss)
+    if "torch.nn" in {base.__module__.rpartition(".modules")[0] for base in type(function).__mro__}:
+        name = type(function).__name__
+        raise InvalidInput(
+            f"{name} is a module: verify it at an input of small sizes: backproof.verify(module, inputs)."
+        )
     _check_names(returns, dtype, cases, orientation, bias, updates)
     _check_of_loss(targets, sign, decay)
     declared_timeout(timeout)
@@ -232,15 +281,18 @@ def _where(
     return in_its_own_process(name_of(function), sys.path, timeout)
 
 
-def verify_by_name(target: str, options: dict[str, Any]) -> Report:
+def verify_by_name(target: str, options: dict[str, Any]) -> Report | Told:
     """Verify `package.module:function` in a process of its own; the current folder is searched first.
 
+    A function without arguments builds a network (`reports/any_network/built.py`), and that is verified.
     Raises InvalidInput where there is no such function or an option makes no sense.
     """
     if target.count(":") != 1 or not all(target.split(":")):
         raise InvalidInput(f"{printable(target)}: expected package.module:function, such as mynet.backprop:gradients.")
     path = ["", *(folder for folder in sys.path if folder)]
     with in_its_own_process(target, path, options.get("timeout")) as function:
+        if isinstance(function, There) and function.builds:
+            return function.network(target, options.get("timeout"))
         return verify(function, **options)
 
 

@@ -6,7 +6,7 @@ from ...reference.doors import door
 
 if TYPE_CHECKING:
     from .figures import curves
-    from .junit import junit_of
+    from .junit import junit_of, junit_of_network
     from .pages import drawn, html, page, table
     from .render import FORMATS, prepare, prepare_file, replace_file, write, write_pages
     from .tables import INDENT, alike, number

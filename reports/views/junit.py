@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET  # it writes here, and reads nothing
 
+from ..any_network import Told
 from ..console import printable_lines
 from ..documents import Report, Results, RunResult, made_safe
 from .tables import failures, summary
@@ -82,4 +83,19 @@ def junit_of(report: Report) -> str:
     if whole:
         test = ET.SubElement(suite, "testcase", name="all answers", classname="backproof.verify", time="0")
         ET.SubElement(test, "failure", type=report.verdict, message=text.partition("\n")[0]).text = text
+    return _document(root)
+
+
+def junit_of_network(told: Told) -> str:
+    """The rule check of a network as JUnit XML: one test; an error where nothing can be said."""
+    root = ET.Element("testsuites", name="backproof")
+    failed, errors = told.verdict == "wrong", told.verdict == "undecided"
+    suite = ET.SubElement(
+        root, "testsuite", name="verify", tests="1", failures=str(int(failed)), errors=str(int(errors)), skipped="0"
+    )
+    test = ET.SubElement(suite, "testcase", name=printable_lines(told.name), classname="backproof.verify", time="0")
+    text = printable_lines(told.text)
+    if not told.ok:
+        kind = "failure" if failed else "error"
+        ET.SubElement(test, kind, type=told.verdict, message=text.partition("\n")[0]).text = text
     return _document(root)

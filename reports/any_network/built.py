@@ -1,0 +1,69 @@
+"""What `backproof verify model.py:build` names: a function without arguments that says what to verify.
+
+    def build():
+        return module, inputs          # or a dict: function, inputs and, if wanted, loss, keywords, stopped
+
+It is called, and verified, where the command line keeps what is the user's: in the child process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...reference.case import InvalidInput
+from .networks import verify_network
+
+TAKEN = ("function", "inputs", "loss", "keywords", "stopped")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A report as plain data, to cross from one process to another. text: the whole of it."""
+
+    verdict: str
+    name: str
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict == "agrees"
+
+    def to_json(self) -> str:
+        """The report as a JSON object."""
+        return json.dumps(
+            {"verdict": self.verdict, "ok": self.ok, "function": self.name, "report": self.text}, indent=1
+        )
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def builds_a_network(function: Callable[..., Any]) -> bool:
+    """Whether it can be called without arguments, which a function of a dense net's weights cannot."""
+    if isinstance(function, type):
+        return False  # of a dense net: it is made with its sizes
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def verify_built(build: Callable[..., Any]) -> Told:
+    """Calls `build` and verifies what it returns. Raises InvalidInput for anything but what is described above."""
+    built = build()
+    name = getattr(build, "__name__", type(build).__name__)
+    if isinstance(built, tuple) and len(built) == 2:
+        built = {"function": built[0], "inputs": built[1]}
+    if not isinstance(built, dict) or not {"function", "inputs"} <= built.keys() <= {*TAKEN}:
+        got = f"a dict with {', '.join(map(repr, built))}" if isinstance(built, dict) else type(built).__name__
+        raise InvalidInput(
+            f"{name}(): expected it to return (module or function, inputs), or a dict of them by name "
+            f"({', '.join(TAKEN)}), got {got}."
+        )
+    report = verify_network(built.pop("function"), built.pop("inputs"), **built)
+    return Told(report.verdict, report.name, str(report))
