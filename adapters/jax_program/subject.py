@@ -13,6 +13,7 @@ from ...reference.programs import Captured
 from .capture import capture, real_number
 
 Array = NDArray[Any]
+WIDE = 2.0**-53  # float64's unit roundoff
 
 
 class JaxSubject:
@@ -29,7 +30,7 @@ class JaxSubject:
             result = function(*given, **(keywords or {}))
             return result if loss is None else loss(result)
 
-        self.function = called
+        self.function, self.given = called, tuple(inputs)
         paths, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
         self.leaves = [leaf for _, leaf in paths]
         self.places = [k for k, leaf in enumerate(self.leaves) if real_number(leaf)]
@@ -40,8 +41,20 @@ class JaxSubject:
         self.wide = wide(inputs)
         formats = [np.asarray(self.leaves[k]).dtype for k in self.places]
         self.formats = [d if self.wide else _narrow(d) for d in formats]
-        self.roundoff = max((_roundoff(d) for d in self.formats), default=2.0**-53)
+        self.roundoff = max((_roundoff(d) for d in self.formats), default=WIDE)
         self.run = jax.jit(self._gradients)
+
+    def widened(self) -> JaxSubject | None:
+        """The same in float64; None where it is that already."""
+        if self.roundoff == WIDE:
+            return None
+
+        def wide(x: Any) -> Any:
+            return np.asarray(x).astype(np.float64) if real_number(x) else x
+
+        subject = JaxSubject(self.function, jax.tree.map(wide, self.given))
+        subject.name = self.name
+        return subject
 
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated leaves."""

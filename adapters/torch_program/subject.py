@@ -16,6 +16,7 @@ from .capture import array, capture, real
 
 Array = NDArray[Any]
 Tensor = torch.Tensor
+WIDE = 2.0**-53  # float64's unit roundoff
 
 
 class TorchSubject:
@@ -45,8 +46,23 @@ class TorchSubject:
         self.start = [array(x) for x in leaves]
         self.moved = len(self.places)
         formats = [x.dtype for x in leaves]
-        self.roundoff = max((torch.finfo(d).eps / 2 for d in formats), default=2.0**-53)
+        self.roundoff = max((torch.finfo(d).eps / 2 for d in formats), default=WIDE)
         self.seed = 0
+
+    def widened(self) -> TorchSubject | None:
+        """The same in float64; None where it is that already."""
+        if self.roundoff == WIDE:
+            return None
+
+        def wide(x: Any) -> Any:
+            return x.detach().to(torch.float64).requires_grad_(x.requires_grad) if real(x) else x
+
+        module = isinstance(self.function, torch.nn.Module)
+        function = copy.deepcopy(self.function).double() if module else self.function
+        keywords = {name: wide(x) for name, x in self.keywords.items()}
+        subject = TorchSubject(function, [wide(x) for x in self.inputs], keywords, self.loss)
+        subject.name = self.name
+        return subject
 
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated inputs, then of the parameters."""

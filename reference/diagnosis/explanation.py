@@ -127,8 +127,10 @@ def right(convention: Convention | None = None) -> Prediction:
     return by_rules(lambda case: RULES, convention)
 
 
-def reproduces(prediction: Prediction, evidence: Evidence) -> bool:
+def reproduces(prediction: Prediction, evidence: Evidence, of_formats: bool = False) -> bool:
     """Whether every number of every observation is inside the bounds of what is predicted.
+
+    of_formats: whether the weights themselves may be rounded to a narrower format, by more than a step moves them
 
     What is no number (0/0, or 1/(n − 1) of a single sample) must be predicted to be none, and nothing else may be.
     """
@@ -146,7 +148,8 @@ def reproduces(prediction: Prediction, evidence: Evidence) -> bool:
             return False
         claimed += any(finite.any() for finite in numbers)
         unit = PROFILES[observation.precision].storage.unit_roundoff
-        if not _near([(array, np.array(floats[place], float)) for place, array in shown], unit):
+        near = [(array, np.array(floats[place], float), _moved_from(case, place)) for place, array in shown]
+        if not _near([(got, wanted, None if of_formats else before) for got, wanted, before in near], unit):
             return False
         bounds = prediction(case, BoundedArithmetic(PROFILES[observation.precision]))
         assert bounds is not None
@@ -209,16 +212,32 @@ def _off(got: NDArray[Any], wanted: NDArray[Any]) -> float:
     return float(off) if np.isfinite(off) else np.inf
 
 
-def _near(pairs: Sequence[tuple[NDArray[Any], Array]], unit_roundoff: float) -> bool:
-    """Whether each array is near what is wanted; sums that cancel to nothing are compared with the largest of all."""
-    if any(got.shape != wanted.shape for got, wanted in pairs):
+def _moved_from(case: Case, place: Place) -> Array | None:
+    """What an update begins at: beside it every step is small, and so is what is wrong with one. None of the others."""
+    if place.layer is None or not place.quantity.startswith("updated"):
+        return None
+    layer = case.layers[place.layer]
+    if place.quantity == "updated_biases" and layer.biases is None:
+        return None
+    return np.array(layer.weights if place.quantity == "updated_weights" else [layer.biases], float)
+
+
+def _near(triples: Sequence[tuple[NDArray[Any], Array, Array | None]], unit_roundoff: float) -> bool:
+    """Whether each array is near what is wanted; sums that cancel to nothing are compared with the largest of all.
+
+    triples: with what the array was before, where it is the change that has to be near
+    """
+    if any(got.shape != wanted.shape for got, wanted, _ in triples):
         return False
     with np.errstate(all="ignore"):
-        largest = max(float(np.abs(wanted).max()) for _, wanted in pairs)
+        largest = max(float(np.abs(wanted).max()) for _, wanted, _ in triples)
         if not np.isfinite(largest):
             return True  # it is for the bounds to say
         return all(
             float(np.abs(got.astype(float) - wanted).max())
-            <= max(NEARBY * float(np.abs(wanted).max()), ROUNDINGS * unit_roundoff * largest)
-            for got, wanted in pairs
+            <= max(
+                NEARBY * float(np.abs(wanted if before is None else wanted - before).max()),
+                ROUNDINGS * unit_roundoff * largest,
+            )
+            for got, wanted, before in triples
         )

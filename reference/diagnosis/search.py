@@ -54,7 +54,10 @@ def diagnose(
     if coarse and not _refused(evidence, convention):
         return Diagnosis((), numbers)
     for kind in KINDS if kinds is None else kinds:
-        fitting = [e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
+        formats = kind is downcasts
+        fitting = [
+            e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence, formats)
+        ]
         if coarse:
             fitting = [e for e in fitting if _changes_something(e, evidence, convention)]
         if fitting:
@@ -170,7 +173,7 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
                 assert e.prediction is not None
                 if (
                     _as_far(off, apart(e.prediction, honest, evidence), declared.storage.unit_roundoff)
-                    and reproduces(e.prediction, evidence)
+                    and reproduces(e.prediction, evidence, of_formats=True)
                     and (all_of_it or _correlated(e.prediction, honest, evidence) > CORRELATED)
                     and _steps_agree(evidence, convention, fault, layer if alone else None)
                 ):

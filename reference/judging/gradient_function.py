@@ -167,7 +167,8 @@ class Asked:
                 sizes[n] = math.fsum(np.abs(p).sum() for p in products) if answer.finite else math.nan
             reach = math.fsum(np.abs(d).sum() for d in step.values())
             jitter = math.fsum((self.jitter[k] * np.abs(d)).sum() for k, d in step.items()) if self.jitter else 0.0
-            usual = self.size * reach / math.fsum(self.scales[k] * d.size for k, d in step.items())
+            width = math.fsum(self.scales[k] * d.size for k, d in step.items())
+            usual = self.size * reach / width if width else 0.0
         return integral(values, sizes, reach, jitter, usual), np.array([answer.value for answer in answers])
 
 

@@ -150,7 +150,7 @@ class BoundedArithmetic:
         """An elementwise computation, some rows at a time, so that the work stays in the processor's cache."""
         rows, columns = matrices[0].value.shape
         step = max(1, BLOCK // columns)
-        if step >= rows:
+        if step >= rows or self.model.channels > RANDOM:  # how often a number repeats, only the whole shows
             return compute(*matrices)
         parts = [compute(*(m.rows(slice(k, k + step)) for m in matrices)) for k in range(0, rows, step)]
         shape = (self.model.channels, *parts[0].value.shape)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from .arithmetic import Curve
 from .arrays import ArrayFunctions
 from .atlas import ulps
-from .error_model import OUTWARD, RANDOM, TRUTH, U64, WORST, Model, OwnError
+from .error_model import OUTWARD, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, OwnError
 from .kernels import NUMPY, Kernels
 from .precision import FLOAT64
+from .repeated import allowed, lost, offset, shared
 
 Array = NDArray[np.float64]
 
@@ -69,24 +70,25 @@ class Bounded:
 
     def __add__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
-            return self.rounded(self.value + other, self.errors)
+            return self._alike(self.rounded(self.value + other, self.errors), np.full((1, 1), float(other)))
         return self._summed(self.value + other.value, other)
 
     def __sub__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
-            return self.rounded(self.value - other, self.errors)
+            return self._alike(self.rounded(self.value - other, self.errors), np.full((1, 1), float(other)))
         return self._summed(self.value - other.value, other)
 
     def __mul__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
             return self._scaled(other)
         model = undivided_model(self, other)
-        errors = self.reach * other.errors + self.errors * other.reach
+        value = self.value * other.value
+        errors = self.reach * other._errors_in(value) + self._errors_in(value) * other.reach
         # Split into steps, a product may pass through twice an operand: (g + g·a)(1 − a).
         for operand in (self, other):
             if not 2 * operand.widest < operand.model.largest:
                 errors = unless_lost(2 * operand.reach, errors, operand.model.largest)
-        return self.rounded(self.value * other.value, errors, model=model)
+        return self.rounded(value, errors, model=model)
 
     def __truediv__(self, other: Operand) -> Bounded:
         if not isinstance(other, Bounded):
@@ -97,7 +99,7 @@ class Bounded:
             return result if abs(other) <= 1 else result.undivided(abs(other))
         smallest = np.abs(other.value) - other.error  # of the denominators in reach
         quotient = self.value / other.value
-        errors = (self.errors + self.reach / smallest * other.errors) / smallest
+        errors = (self._errors_in(quotient) + self.reach / smallest * other._errors_in(quotient)) / smallest
         return self.rounded(quotient, np.where(smallest > 0, errors, np.inf))
 
     def __rtruediv__(self, other: float) -> Bounded:
@@ -119,7 +121,7 @@ class Bounded:
         return self + other
 
     def __rsub__(self, other: float) -> Bounded:
-        return self.rounded(other - self.value, self.errors)
+        return self._alike(self.rounded(other - self.value, self.errors), np.full((1, 1), float(other)))
 
     def __rmul__(self, other: float) -> Bounded:
         return self._scaled(other)
@@ -152,7 +154,32 @@ class Bounded:
     def _summed(self, value: Array, other: Bounded) -> Bounded:
         """A sum or difference: who divides later has done so here, if the other summand has nothing to be divided."""
         model = min(self.model, other.model, key=_put_off)
-        return self.rounded(value, self.errors + other.errors, model=model)
+        result = self.rounded(value, self._errors_in(value) + other._errors_in(value), model=model)
+        return self._alike(result, other.value, other.reach)
+
+    def _alike(self, result: Bounded, other: Array, other_reach: Array | None = None) -> Bounded:
+        """A sum or difference with what its rounding has in common in many elements: see `repeated.py`."""
+        if result.model.channels <= RANDOM:
+            return result
+        unit, largest = result.model.profile.storage.unit_roundoff, result.reach
+        reach, others = self.reach, np.abs(other) if other_reach is None else other_reach
+        systematic, spread = lost(reach, others, largest, unit), np.zeros((1, 1))
+        for value, its_other in ((self.value, others), (other, reach)):
+            everywhere, somewhere = allowed(*offset(np.abs(value), its_other, largest, unit))
+            systematic, spread = np.maximum(systematic, everywhere), np.maximum(spread, somewhere)
+        if not systematic.any() and not spread.any():
+            return result
+        errors = np.broadcast_to(result.errors, (result.model.channels, *result.value.shape)).copy()
+        errors[SYSTEMATIC] += systematic * OUTWARD
+        own = unit * largest  # is in the random part already: the two are independent
+        errors[RANDOM] += (np.hypot(own, spread) - own) * OUTWARD
+        return Bounded(result.value, errors, result.model)
+
+    def _errors_in(self, result: Array) -> Array:
+        """The errors of this operand, as they go into results of which fewer are alike."""
+        if self.model.channels <= RANDOM or not self.errors[RANDOM].any():
+            return self.errors
+        return shared(self.errors, self.value, result)
 
     def _held(self, constant: float, errors: Array) -> Array:
         """The errors, infinite if the format does not hold the constant: 70,000 samples in float16."""

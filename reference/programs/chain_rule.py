@@ -44,7 +44,8 @@ def pullback(
     passed(edge, share): what of a share goes through;  seen_as(line, value): what that line's pullback takes a result
         or an operand for. Both are for trying what a wrong gradient would be.
     """
-    nodes = outputs[0].program.nodes
+    program, before = outputs[0].program, outputs[0].program.origin
+    nodes = program.nodes
     between, given = depending(outputs, inputs), {value.index for value in inputs}
     shares: dict[int, list[Value]] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
@@ -55,16 +56,18 @@ def pullback(
         if line not in shares:
             continue
         gradients[line] = _added_up(shares[line])
-        node, result = nodes[line], seen_as(line, outputs[0].program.value(line))
-        operands = [seen_as(line, outputs[0].program.value(k)) for k in node.operands]
+        node, result = nodes[line], seen_as(line, program.value(line))
+        operands = [seen_as(line, program.value(k)) for k in node.operands]
         if line in given or not between.intersection(node.operands):
             continue
+        program.origin = node.origin
         for k, share in enumerate(node.operation.pullback(gradients[line], result, *operands, **node.parameters)):
             if share is None or node.operands[k] not in between:
                 continue
             through = passed(Edge(node.operands[k], line, k), share)
             if through is not None:
                 shares.setdefault(node.operands[k], []).append(through)
+    program.origin = before
     return [gradients.get(value.index) for value in inputs]
 
 

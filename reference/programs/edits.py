@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from . import repairs
 from .chain_rule import Edge, pullback
 from .elementwise import absolute
 from .flow import Edit, Segment, Trial, alike
@@ -44,7 +45,15 @@ def of_one_gradient(trial: Trial) -> Iterator[Edit]:
             continue
         factor = constant_ratio(seen, right)
         if factor is not None:
+            yield _scaled(name if len(trial.wrong) == 1 else "every wrong gradient", factor)
             yield _scaled(name, factor)
+        for line in sorted(trial.forward_lines):
+            value = trial.known.get(line)
+            if value is not None and value.shape == seen.shape and alike(value, seen):
+                yield Edit(
+                    f"{name} is no gradient: {named(trial, line)} itself is returned",
+                    lambda s, line=line: [s.captured.program.value(line)] * len(s.inputs),
+                )
         for j in range(len(trial.right)):
             if j != k and trial.right[j].shape == seen.shape and alike(trial.right[j], seen):
                 yield Edit(f"{name} is that of input {j}", lambda s, j=j: [s.right()[j]] * len(s.inputs))
@@ -170,21 +179,29 @@ def _edge_sets(trial: Trial) -> Iterator[tuple[frozenset[Edge], str, Origin]]:
             told.add(edges)
             user = nodes[group[0].user].origin
             whole = edges == frozenset(by_user.get(user.call, ()))
-            source = "" if whole else f", as it depends on {_named(trial, group[0].used)},"
+            source = "" if whole else f", as it depends on {named(trial, group[0].used)},"
             yield edges, f"the gradient through {user}{source}", user
 
 
-def _named(trial: Trial, line: int) -> str:
+def named(trial: Trial, line: int) -> str:
     """What a reader knows a value by: the input, or the operation that computed it, seen through movements."""
     nodes = trial.segment.captured.program.nodes
+
+    def source(line: int) -> int:
+        while nodes[line].operation.name in {"rearrange", "reshape", "stop", "identity"}:
+            line = nodes[line].operands[0]
+        return line
+
     inputs = {v.index: k for k, v in enumerate(trial.segment.inputs)}
-    while line not in inputs and nodes[line].operation.name in {"rearrange", "reshape", "stop"}:
-        line = nodes[line].operands[0]
-    if line in inputs:
-        return f"input {inputs[line]}"
-    node = nodes[line]
+    inputs |= {source(v.index): k for k, v in enumerate(trial.segment.inputs)}
+    place = inputs.get(line, inputs.get(source(line)))
+    if place is not None:
+        return f"input {place}"
+    node = nodes[source(line)]
     if node.operation.name == "constant":
         return "a constant" if node.parameters["array"].size != 1 else f"{float(node.parameters['array'].flat[0]):g}"
+    if any(c is not None and source(c.index) == source(line) for c in trial.segment.arrived):
+        return "the incoming gradient"
     return str(node.origin) if node.origin.name else node.operation.name
 
 
@@ -243,9 +260,9 @@ def of_a_factor(trial: Trial) -> Iterator[Edit]:
             stands = [line] if name == "result" else list(dict.fromkeys(node.operands))
             for used in stands:
                 for other in (*[k for k in others if nodes[k].shape == nodes[used].shape and k != used], None):
-                    what = "1" if other is None else _named(trial, other)
+                    what = "1" if other is None else named(trial, other)
                     yield Edit(
-                        f"on the way back through {node.origin}, {what} stands where {_named(trial, used)} belongs",
+                        f"on the way back through {node.origin}, {what} stands where {named(trial, used)} belongs",
                         lambda s, line=line, used=used, other=other: _with_other(s, line, used, other),
                         node.origin,
                     )
@@ -283,7 +300,7 @@ def of_a_value(trial: Trial) -> Iterator[Edit]:
             for line in sorted(trial.forward_lines)
             if line in trial.known and _broadcasts(nodes[line].shape, right.shape) and np.all(trial.known[line])
         }
-        names = {line: _named(trial, line) for line in values}
+        names = {line: named(trial, line) for line in values}
         for v, value in values.items():
             if alike(ratio, value):
                 yield _by_values(f"the gradient of input {k} has a factor too many: {names[v]}", v, None)
@@ -353,4 +370,15 @@ def _sizes(trial: Trial) -> list[int]:
     return sorted({n for v in values for n in (*v.shape, v.size)})
 
 
-FAMILIES = (of_one_gradient, of_the_cotangent, of_an_edge, of_a_value, of_a_factor, of_two_edges)
+FAMILIES = (
+    of_one_gradient,
+    of_the_cotangent,
+    of_an_edge,
+    of_a_value,
+    repairs.of_a_scale,
+    repairs.of_axes,
+    repairs.of_an_operand,
+    of_a_factor,
+    repairs.of_a_missing_factor,
+    of_two_edges,
+)

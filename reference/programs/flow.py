@@ -9,7 +9,7 @@ not found with. `rule_check.py` says that there is something to explain; `edits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class Segment:
     """A part of what was captured whose backward is judged by itself: one custom function, or everything.
 
     arrived: the cotangents of the outputs;  seen: the gradients given back, None for none
+    base: the first line of the chain rule's gradient, once that has been written down
     """
 
     captured: Captured
@@ -38,6 +39,16 @@ class Segment:
     arrived: tuple[Value | None, ...]
     inputs: tuple[Value, ...]
     seen: tuple[Value | None, ...]
+    base: int = 0
+
+    def prepared(self) -> tuple[Segment, list[Value | None]]:
+        """With the chain rule's gradient written down: the segment that knows where, and the gradient."""
+        there = replace(self, base=len(self.captured.program.nodes))
+        return there, there.right()
+
+    def value(self, line: int) -> Value:
+        """A line by its number; from −1 down, those of the chain rule's gradient, which stands elsewhere in each."""
+        return self.captured.program.value(line if line >= 0 else self.base - 1 - line)
 
     def right(self) -> list[Value | None]:
         """The chain rule's gradients of the inputs, for the cotangents that arrived."""
@@ -53,12 +64,14 @@ class Edit:
 
     text: what is wrong, in words;  origin: of the operation it concerns
     gradients(segment): what the inputs' gradients would be
+    repairs: they are the right ones then, made of those seen; and not those seen, made of the right ones
     """
 
     text: str
     gradients: Callable[[Segment], Sequence[Value | None]]
     origin: Origin | None = None
     fitted: bool = False
+    repairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,10 +138,12 @@ class Trial:
     """A segment in floats: what is needed to try one edit after another without running the forward again."""
 
     def __init__(self, segment: Segment, wrong: Sequence[int]) -> None:
-        self.segment, self.wrong = segment, tuple(wrong)
         program = segment.captured.program
-        self.lines = len(program.nodes)
-        right = segment.right()
+        segment, right = segment.prepared()
+        self.segment, self.wrong = segment, tuple(wrong)
+        self.right_values = right
+        self.backward: list[int] | None = None
+        self.candidates: list[int | None] | None = None
         self.forward_lines = set(lines_needed(segment.outputs))
         forward = [program.value(k) for k in self._needed(right)]
         self.known: dict[int, Array] = dict(segment.captured.given)
@@ -139,7 +154,7 @@ class Trial:
 
     def _needed(self, right: Sequence[Value | None]) -> list[int]:
         roots = [v for v in (*right, *self.segment.seen, *self.segment.outputs) if v is not None]
-        return [k for k in lines_needed(roots) if k < self.lines or k in {v.index for v in roots}]
+        return lines_needed(roots)
 
     def numbers(self, gradients: Sequence[Value | None]) -> list[Array]:
         """The gradients in floats, zeros for None."""
@@ -153,7 +168,8 @@ class Trial:
     def met(self, edit: Edit) -> set[int]:
         """The wrong inputs whose gradients the edit gives."""
         numbers = self.tried(edit.gradients)
-        return {k for k in self.wrong if alike(numbers[k], self.seen[k])}
+        wanted = self.right if edit.repairs else self.seen
+        return {k for k in self.wrong if alike(numbers[k], wanted[k])}
 
     def tried(self, gradients: Callable[[Segment], Sequence[Value | None]]) -> list[Array]:
         """The numbers that an edit would give. Its lines are taken off the program again: there will be many."""
@@ -181,8 +197,10 @@ def alike(x: Array, y: Array) -> bool:
 
 def _proved(edit: Edit, elsewhere: Segment, inputs: Sequence[int]) -> bool:
     """Whether the edit gives the gradients seen at another point as well, in balls."""
+    elsewhere, right = elsewhere.prepared()
     gradients = edit.gradients(elsewhere)
-    pairs = [(gradients[k], elsewhere.seen[k], elsewhere.inputs[k]) for k in inputs]
+    wanted = right if edit.repairs else elsewhere.seen
+    pairs = [(gradients[k], wanted[k], elsewhere.inputs[k]) for k in inputs]
     results = agreements(elsewhere.captured, [p[0] for p in pairs], [p[1] for p in pairs], [p[2] for p in pairs])
     good = {Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK}
     return all(a.outcome in good or (edit.fitted and a.digits >= AS_FITTED) for a in results)

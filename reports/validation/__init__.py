@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from ...reference.doors import door
 
 if TYPE_CHECKING:
-    from .front_door import assert_gradients, verify, verify_by_name
+    from .by_name import verify_by_name
+    from .front_door import assert_gradients, verify
     from .smallest import witness
     from .steps_taken import verify_trajectory
     from .verify_process import Asked, judged, verify_command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ...reference.diagnosis import (
@@ -17,7 +18,7 @@ from ...reference.judging import SEVERITY, Place, Verdict
 from ..calling import Repeat
 from ..documents import Report, Subject
 from .conditional import wrong_at_times
-from .explaining import explained, reported, unrecognised
+from .explaining import bases_of, explained, reported, unrecognised
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suits
 from .reach import Judged, covered
 from .wording import because, inferred_words, steps, verdict_of_each
@@ -33,6 +34,7 @@ def assess(
     strict: bool,
     repeats: Sequence[Repeat] = (),
     declared: Declared | None = None,
+    explain: bool = True,
 ) -> Report:
     """The report on answers to probes: under the first convention that they follow, or a diagnosis.
 
@@ -41,6 +43,7 @@ def assess(
     conventions: those that may be followed, which is what was declared
     repeats: what was asked again; other numbers there are a finding only if they are wrong
     declared: what of the conventions was declared; everything that they have in common if None
+    explain: whether wrong numbers are to be explained, which takes most of the time; else they are only not right
     """
     known = in_common(conventions) if declared is None else declared
     generic = [pair for pair in observed if not pair[0].note] or list(observed)
@@ -53,6 +56,8 @@ def assess(
         if not any_wrong(beyond):
             return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats, known)
         conditional = conditional or (convention, judged, beyond)
+    if not explain:
+        return Report("unrecognised", None, (), None, None, strict)
     if conditional is not None:
         convention, judged, beyond = conditional
         remembered = _remembered(convention, repeats)
@@ -193,7 +198,8 @@ def _wrong(
         if diagnosis is not None:
             said = [*because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
         return reported("wrong", convention, diagnosis, said, observed, subject, strict)
-    found = explained(conventions, observed, subject, declared)
+    bases = cache(lambda: bases_of(conventions, observed, declared))
+    found = explained(conventions, observed, subject, declared, bases)
     partly = found is not None and found[3] == "unrecognised" and subject.returns == "gradients"
     if found is not None and not (partly and partly_followed(conventions, observed) is not None):
         convention, diagnosis, said, verdict = found
@@ -202,4 +208,4 @@ def _wrong(
         suiting_it = [pair for pair in further if suits(at_times, [pair])]
         judged = judged_under(at_times, [*observed, *suiting_it])
         return wrong_at_times(at_times, judged, subject, findings, strict, declared)
-    return unrecognised(conventions, observed, subject, declared, findings, strict)
+    return unrecognised(observed, subject, declared, findings, strict, bases())

@@ -5,7 +5,7 @@ Nothing here calls a network wrong because it is not known: see `unrecognised`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ...reference.diagnosis import (
@@ -47,13 +47,20 @@ RANKED = 4  # of those that an adaptive first step goes with
 
 
 def explained(
-    conventions: Sequence[Convention], observed: Evidence, subject: Subject, declared: Declared
+    conventions: Sequence[Convention],
+    observed: Evidence,
+    subject: Subject,
+    declared: Declared,
+    bases_found: Callable[[], list[Convention]],
 ) -> Found | None:
-    """The first explanation that reproduces every number, from the plainest kind on; None for none."""
+    """The first explanation that reproduces every number, from the plainest kind on; None for none.
+
+    bases_found: `bases_of`, which is asked for only where numbers do not follow another convention
+    """
     if (other := _not_declared(conventions, observed, declared)) is not None:
         said = [f"it computes {other}, exactly; that is not what was declared."]
         return max(conventions, key=lambda c: _in_common(c, other)), None, said, "wrong"
-    bases = _bases(conventions, observed, declared)
+    bases = bases_found()
     shows_activations = bool(forward_read_off(observed, declared))
     masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])
     if masked is not None:
@@ -94,7 +101,7 @@ def _besides(
     """A single mistake under another loss or reduction than was declared."""
     if declared.loss is None and declared.reduction is None:
         return None
-    for convention in _bases(conventions, observed, Declared(declared.activations)):
+    for convention in bases_of(conventions, observed, Declared(declared.activations)):
         if convention in conventions:
             continue
         diagnosis = diagnose(evidence_under(convention, observed), convention, [formulas])
@@ -207,12 +214,12 @@ def _not_declared(conventions: Sequence[Convention], observed: Evidence, declare
     return next((convention for convention, _ in followed(others, observed)), None)
 
 
-def _bases(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> list[Convention]:
+def bases_of(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> list[Convention]:
     """Under which conventions to look for mistakes: what single samples show of them, else the likeliest."""
     read = [c for c in nearly_read_off(observed, declared) if suits(c, observed) and not c.online]
-    if not read and observed[0][1].updated_weights is not None:  # perhaps the learning rate is left out
-        without = [(replace(case, learning_rate=1.0), o) for case, o in observed]
-        read = [c for c in nearly_read_off(without, declared) if suits(c, observed) and not c.online]
+    for power in OTHER_POWERS if not read and observed[0][1].updated_weights is not None else ():
+        powers = [(replace(case, learning_rate=(case.learning_rate or 1.0) ** power), o) for case, o in observed]
+        read += [c for c in nearly_read_off(powers, declared) if suits(c, observed) and not c.online]
     if not read:
         guessed = [c for c in forward_read_off(observed, declared) if suits(c, observed)]
         stepping = observed[0][1].updated_weights is not None
@@ -240,20 +247,21 @@ def _off(convention: Convention, observed: Evidence) -> float:
     return max(first_step_off(rough_steps(evidence_under(convention, [pair]), convention.rules())) for pair in observed)
 
 
+OTHER_POWERS = (0, 2)  # of the learning rate: perhaps it is left out, or comes twice
 FITS = 50.0  # roundings; it decides nothing but where to look
 PROBES_RANKED = 4
 
 
 def unrecognised(
-    conventions: Sequence[Convention],
     observed: Evidence,
     subject: Subject,
     declared: Declared,
     findings: list[str],
     strict: bool,
+    bases: Sequence[Convention],
 ) -> Report:
     """Nothing explains the numbers. No loss has this gradient: wrong. Some has: wrong only if all was declared."""
-    convention = _bases(conventions, observed, declared)[0]
+    convention = bases[0]
     field = field_of(subject, observed)
     asymmetric = field is not None and field.symmetric is False
     if asymmetric:

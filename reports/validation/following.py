@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ...reference.case import Case, InvalidInput
 from ...reference.diagnosis import Convention, Evidence, reproduces, right
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
+from .predictions import Predictions
 from .reach import Judged
 
 
@@ -62,9 +63,11 @@ def partly_followed(conventions: Sequence[Convention], observed: Evidence) -> Co
     of a network.
     """
     firsts = {case.sizes: (case, o) for case, o in reversed(observed) if case.batch > 1}
+    predictions = Predictions()
     found: list[tuple[int, Convention]] = []
     for convention in conventions:
-        if not any(reproduces(right(convention), evidence_under(convention, [pair])) for pair in firsts.values()):
+        near = [pair for pair in firsts.values() if not predictions.far(convention, *pair)]
+        if not any(reproduces(right(convention), evidence_under(convention, [pair])) for pair in near):
             continue
         followed = [p for p in observed if reproduces(right(convention), evidence_under(convention, [p]))]
         found.append((len(followed), convention))

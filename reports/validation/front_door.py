@@ -18,7 +18,6 @@ from typing import Any, overload
 import numpy as np
 
 from ...adapters.adapter import Unanswered
-from ...adapters.protocol import printable
 from ...reference.activations import Activation
 from ...reference.case import Case, Dense, InvalidInput, known_loss, network_sizes, one_of
 from ...reference.diagnosis import BATCHES as BATCHES_REACHED
@@ -36,14 +35,13 @@ from ...reference.diagnosis import (
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import DISTRIBUTION
 from ...reference.numbers import PRECISIONS
-from ..any_network import RuleReport, Told, verify_network
+from ..any_network import RuleReport, verify_network
 from ..calling import (
     ORIENTATIONS,
     Array,
     Call,
     ModifiedInputs,
     Question,
-    There,
     alternatives,
     as_array,
     ask,
@@ -133,8 +131,8 @@ def verify(
 ) -> Report | RuleReport:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
-    With `inputs`, a torch.nn.Module or any function of tensors or arrays: see `verify_network`, whose report it returns;
-    `loss` is a function then. Without, a dense net's:
+    With `inputs`, a torch.nn.Module or any function of tensors or arrays: see `verify_network`, whose report it
+    returns; `loss` is a function then. Without, a dense net's:
 
     function: for `returns`
         "gradients":  f(weights, biases, inputs, targets) -> (weight_gradients, bias_gradients)
@@ -158,19 +156,13 @@ def verify(
 
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
     """
-    if inputs is not None:
-        return verify_network(function, inputs, loss=loss)
-    if "torch.nn" in {base.__module__.rpartition(".modules")[0] for base in type(function).__mro__}:
-        name = type(function).__name__
-        raise InvalidInput(
-            f"{name} is a module: verify it at an input of small sizes: backproof.verify(module, inputs)."
-        )
+    network = _of_a_network(function, inputs, loss)
+    if network is not None:
+        return network
     _check_names(returns, dtype, cases, orientation, bias, updates)
     _check_of_loss(targets, sign, decay)
     declared_timeout(timeout)
-    rate = declared_learning_rate(learning_rate)
-    if learning_rate is not None and returns != "updated":
-        raise InvalidInput("learning_rate: only for returns='updated'; gradients and outputs do not depend on it.")
+    rate = _rate_of(returns, learning_rate)
     if optimizer is not None:
         return _of_optimizer(
             function,
@@ -237,7 +229,7 @@ def verify(
             reports.append(report)
         if targets is None and not call.classes and _may_take_classes(reports[0], conventions):
             hot = [replace(q, case=one_hot(q.case)) for q in questions]
-            report = _reported(call, hot, conventions, strict, said)
+            report = _reported(call, hot, conventions, strict, said, explain=False)
             if report.ok:
                 return replace(report, findings=(TAKES_CLASSES, *report.findings))
     return min(reports, key=lambda report: not (report.diagnosis and report.diagnosis.explanations))
@@ -281,19 +273,20 @@ def _where(
     return in_its_own_process(name_of(function), sys.path, timeout)
 
 
-def verify_by_name(target: str, options: dict[str, Any]) -> Report | Told:
-    """Verify `package.module:function` in a process of its own; the current folder is searched first.
+def _of_a_network(function: Callable[..., Any], inputs: Any, loss: Any) -> RuleReport | None:
+    """The report, if it is one. Raises InvalidInput for a module without inputs."""
+    if inputs is not None:
+        return verify_network(function, inputs, loss=loss)
+    if any(base.__module__.startswith("torch.nn.modules") for base in type(function).__mro__):
+        name = type(function).__name__
+        raise InvalidInput(f"{name} is a module: verify it at small inputs: backproof.verify(module, inputs).")
+    return None
 
-    A function without arguments builds a network (`reports/any_network/built.py`), and that is verified.
-    Raises InvalidInput where there is no such function or an option makes no sense.
-    """
-    if target.count(":") != 1 or not all(target.split(":")):
-        raise InvalidInput(f"{printable(target)}: expected package.module:function, such as mynet.backprop:gradients.")
-    path = ["", *(folder for folder in sys.path if folder)]
-    with in_its_own_process(target, path, options.get("timeout")) as function:
-        if isinstance(function, There) and function.builds:
-            return function.network(target, options.get("timeout"))
-        return verify(function, **options)
+
+def _rate_of(returns: str, learning_rate: float | None) -> float:
+    if learning_rate is not None and returns != "updated":
+        raise InvalidInput("learning_rate: only for returns='updated'; gradients and outputs do not depend on it.")
+    return declared_learning_rate(learning_rate)
 
 
 def questions_for(
@@ -403,14 +396,20 @@ def _of_optimizer(
 
 
 def _reported(
-    call: Call, questions: Sequence[Question], conventions: Sequence[Convention], strict: bool, declared: Declared
+    call: Call,
+    questions: Sequence[Question],
+    conventions: Sequence[Convention],
+    strict: bool,
+    declared: Declared,
+    explain: bool = True,
 ) -> Report:
+    """explain: whether to say why numbers are wrong; if not, it matters only whether they are right."""
     found = ask(call, questions)
     if not found.observed:
         return Report("unanswered", None, tuple(dict.fromkeys(found.failures)), None, strict=strict)
     rate = next((q.case.learning_rate for q in questions if q.case.learning_rate is not None), 0.5)
     subject = Subject(call.returns, call.stored, call.bias, partial(_once_more, call), rate)
-    report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats, declared)
+    report = assess(found.observed, conventions, subject, found.findings, strict, found.repeats, declared, explain)
     findings = [*report.findings]
     for message in dict.fromkeys(found.not_taken.values()):
         scopes = [scope for scope, why in found.not_taken.items() if why == message]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .front_door import Report
+    from ..any_network import RuleReport
+    from ..documents import Report
 
 MARKER = "backproof"
 
@@ -29,20 +30,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def backproof(request: pytest.FixtureRequest) -> Callable[..., Report]:
-    """Call it with a function, and options of `backproof.verify`; it fails the test with the diagnosis."""
+def backproof(request: pytest.FixtureRequest) -> Callable[..., Report | RuleReport]:
+    """Call it with a function, and options of `backproof.verify`; it fails the test with the diagnosis.
+
+    With a module, or any function of tensors or arrays, and inputs: it fails with the report of the rule check.
+    """
     marker = request.node.get_closest_marker(MARKER)
     declared: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
 
-    def check(function: Callable[..., Any], **options: Any) -> Report:
+    def check(function: Callable[..., Any], inputs: Any = None, **options: Any) -> Report | RuleReport:
         from ...reference.case import InvalidInput
+        from ...reference.programs import Unsupported
         from .front_door import verify
 
         if marker is not None and marker.args:
             pytest.fail(f"@pytest.mark.{MARKER}: expected options by name, got {marker.args!r}", pytrace=False)
         try:
-            report = verify(function, **{**declared, **options})
-        except InvalidInput as error:
+            report: Report | RuleReport = verify(function, inputs, **{**declared, **options})
+        except (InvalidInput, Unsupported) as error:
             pytest.fail(str(error), pytrace=False)
         if not report.ok:
             pytest.fail(str(report), pytrace=False)

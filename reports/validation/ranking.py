@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, groupby
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...reference.case import Case
 from ...reference.diagnosis import (
-    ARRAYS,
     Convention,
     Diagnosis,
     Evidence,
@@ -22,12 +18,11 @@ from ...reference.diagnosis import (
     one_of_each,
     right,
 )
-from ...reference.judging import Place, as_matrix
+from ...reference.judging import as_matrix
 from ...reference.judging import observed as shown
 from ...reference.numbers import PROFILES
 from .following import evidence_under
-
-Array = NDArray[Any]
+from .predictions import Predictions, before
 
 RANKED_BY_DIGITS, LIKELY = 6, 24  # conventions that a wrong answer is diagnosed under
 NETWORKS_RANKED = 2  # that conventions are ranked by: what a mean divides by may be the same in one of them
@@ -36,7 +31,8 @@ NEARLY_RIGHT, ROUNDINGS = 1e-3, 8  # of an array's largest number; in formats of
 
 def worth_diagnosing(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
     """The likeliest: by digits, and where no array is right, those that the last layer leads to."""
-    ranked = sorted(conventions, key=lambda c: -_explained(c, observed))
+    predictions = Predictions()
+    ranked = sorted(conventions, key=lambda c: -_explained(c, observed, predictions))
     kinds = [[c for c in ranked if c.online == online][:RANKED_BY_DIGITS] for online in (ranked[0].online, True, False)]
     by_digits = list(dict.fromkeys(chain.from_iterable(kinds)))  # of updates, the likelier kind first
     if _right_arrays(by_digits[0], observed):
@@ -74,22 +70,14 @@ def _right_arrays(convention: Convention, observed: Evidence) -> int:
     return sum(off < near for off in far.values())
 
 
-def _explained(convention: Convention, observed: Evidence) -> float:
+def _explained(convention: Convention, observed: Evidence, predictions: Predictions) -> float:
     """How many digits of each array of each network the convention gives, in the mean: it ranks, no more."""
     digits = 0.0
-    for case, observation in evidence_under(convention, one_of_each(observed)[:NETWORKS_RANKED]):
-        floats = right(convention)(case, ARRAYS) or {}
+    for case, observation in one_of_each(observed)[:NETWORKS_RANKED]:
+        floats = predictions.of(convention, case)
         with np.errstate(all="ignore"):
             for place, array in shown(observation):
-                moved = np.abs(floats[place] - _before(case, place)).max()  # of updates, what counts is the change
+                moved = np.abs(floats[place] - before(case, place)).max()  # of updates, what counts is the change
                 errors = np.abs(as_matrix(place, array).astype(float) - floats[place]) / moved
                 digits += float(np.clip(-np.log10(np.where(np.isnan(errors), 1, errors)), 0, 16).mean())
     return digits
-
-
-def _before(case: Case, place: Place) -> Array:
-    """What a weight was before the update; nothing, of gradients."""
-    layer = case.layers[place.layer or 0]
-    if place.quantity == "updated_weights":
-        return np.array(layer.weights, float)
-    return np.array([layer.biases], float) if place.quantity == "updated_biases" else np.zeros(())

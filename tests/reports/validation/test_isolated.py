@@ -23,7 +23,8 @@ import hostile_functions
 from backproof.reference.case import InvalidInput
 from backproof.reports.calling.isolated import name_of
 from backproof.reports.documents.report import Report
-from backproof.reports.validation.front_door import verify, verify_by_name
+from backproof.reports.validation.by_name import verify_by_name
+from backproof.reports.validation.front_door import verify
 
 COMMAND = Path(sys.executable).with_name("backproof")
 DECLARED: dict[str, Any] = {

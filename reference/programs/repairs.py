@@ -1,0 +1,256 @@
+"""What would have to stand in somebody's backward for its gradient to be the chain rule's: one line of it, changed.
+
+The backward that was captured is a program too. Of each of its lines it is asked whether the gradient is right with
+that line scaled, with another value for one that it uses, with a factor more, or summed over other axes. `edits.py`
+asks the other way round, for what is missing of the right gradient; `flow.py` tries and proves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import combinations
+from math import prod
+
+import numpy as np
+
+from .chain_rule import depending
+from .flow import Edit, Segment, Trial
+from .movement import broadcast, permuted, reshaped
+from .program import Origin, Value
+from .running import lines_needed
+from .sums import total
+
+MOVING = {"rearrange", "scatter", "reshape", "join", "stop", "constant", "input"}
+Made = Callable[[Value], Value]
+
+
+def of_a_scale(trial: Trial) -> Iterator[Edit]:
+    """A line of the backward is a multiple of what it has to be."""
+    from .edits import constant_ratio, in_words
+
+    for line in _backward(trial):
+        without = trial.tried(lambda s, line=line: _replayed(s, line, lambda x: x * 0.0))
+        for k in trial.wrong:
+            share = trial.seen[k] - without[k]
+            factor = constant_ratio(trial.right[k] - without[k], share)
+            if factor is None or not factor:
+                continue
+            exact, words = in_words(1 / factor)
+            yield Edit(
+                f"{_line_named(trial, line)} is {words}",
+                lambda s, line=line, c=1 / exact: _replayed(s, line, lambda x: x * c),
+                _origin(trial, line),
+                fitted=exact == 1 / factor,
+                repairs=True,
+            )
+            break
+
+
+def of_an_operand(trial: Trial) -> Iterator[Edit]:
+    """A line of the backward uses one value where another of its shape belongs."""
+    from .edits import named
+
+    nodes = trial.segment.captured.program.nodes
+    candidates = _candidates(trial)
+    for line in _backward(trial):
+        node = nodes[line]
+        if node.operation.name in MOVING:
+            continue
+        for used in dict.fromkeys(node.operands):
+            shape = nodes[used].shape
+            for other in candidates:
+                if other is not None and (trial.segment.value(other).shape != shape or other in {used, line}):
+                    continue
+                belongs = "1" if other is None else _called(trial, other)
+                yield Edit(
+                    f"in {_line_named(trial, line)}, {named(trial, used)} stands where {belongs} belongs",
+                    partial(_with_operand, line=line, used=used, other=other),
+                    _origin(trial, line),
+                    repairs=True,
+                )
+
+
+def of_a_missing_factor(trial: Trial) -> Iterator[Edit]:
+    """A line of the backward lacks a factor or a term, a value of the forward or of a derivative."""
+
+    nodes = trial.segment.captured.program.nodes
+    for line in _backward(trial):
+        if nodes[line].operation.name in MOVING:
+            continue
+        for other in _candidates(trial):
+            if other is None or other == line or not _fits(trial.segment.value(other).shape, nodes[line].shape):
+                continue
+            ways: tuple[tuple[str, Callable[[Value, Value], Value]], ...] = (
+                ("lacks a factor", lambda x, v: x * v),
+                ("has a factor too many", lambda x, v: x / v),
+                ("lacks a term", lambda x, v: x + v),
+                ("has a term too many", lambda x, v: x - v),
+            )
+            for words, way in ways:
+                yield Edit(
+                    f"{_line_named(trial, line)} {words}: {_called(trial, other)}",
+                    lambda s, line=line, other=other, way=way: _replayed(s, line, lambda x: way(x, s.value(other))),
+                    _origin(trial, line),
+                    repairs=True,
+                )
+
+
+def of_axes(trial: Trial) -> Iterator[Edit]:
+    """A line of the backward sums over other axes than it has to, or a matrix in it is transposed."""
+    nodes = trial.segment.captured.program.nodes
+    for line in _backward(trial):
+        node = nodes[line]
+        name = _line_named(trial, line)
+        if node.operation.name == "sum":
+            operand = nodes[node.operands[0]].shape
+            for count in range(len(operand) + 1):
+                for axes in combinations(range(len(operand)), count):
+                    if axes == node.parameters["axes"]:
+                        continue
+                    wrong, belong = _axes(node.parameters["axes"]), _axes(axes)
+                    average = prod(operand[k] for k in node.parameters["axes"]) / prod(operand[k] for k in axes)
+                    for scale in dict.fromkeys((1.0, average)):  # a mean divides by other sizes, too
+                        yield Edit(
+                            f"{name} is over the wrong axes: {wrong} where {belong} belongs",
+                            partial(_with_axes, line=line, axes=axes, scale=scale),
+                            _origin(trial, line),
+                            repairs=True,
+                        )
+            yield from _spread_again(trial, line)
+        shape = node.shape
+        if len(shape) >= 2 and shape[-1] == shape[-2] > 1:
+            order = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
+            yield Edit(
+                f"{name} is transposed",
+                lambda s, line=line, order=order: _replayed(s, line, lambda x: permuted(x, order)),
+                _origin(trial, line),
+                repairs=True,
+            )
+        for axis in (k for k, n in enumerate(shape) if n > 1):
+            yield Edit(
+                f"{name} is not summed over axis {axis}",
+                lambda s, line=line, axis=axis: _replayed(
+                    s, line, lambda x: broadcast(total(x, [axis], keep=True), x.shape)
+                ),
+                _origin(trial, line),
+                repairs=True,
+            )
+
+
+def _spread_again(trial: Trial, line: int) -> Iterator[Edit]:
+    """A sum, or a mean, that is broadcast back to the shape of what was summed: over other axes."""
+    nodes = trial.segment.captured.program.nodes
+    summed = nodes[line].operands[0]
+    shape = nodes[summed].shape
+    for spread in _backward(trial):
+        if spread <= line or nodes[spread].operation.name != "rearrange" or nodes[spread].shape != shape:
+            continue
+        for count in range(1, len(shape) + 1):
+            for axes in combinations(range(len(shape)), count):
+                for scale in dict.fromkeys((1.0, 1.0 / prod(shape[k] for k in axes))):
+                    yield Edit(
+                        f"{_line_named(trial, line)} is over the wrong axes: {_axes(axes)} belongs there",
+                        lambda s, spread=spread, axes=axes, scale=scale: _redone(
+                            s, spread, broadcast(total(s.value(summed), axes, keep=True), shape) * scale
+                        ),
+                        _origin(trial, line),
+                        repairs=True,
+                    )
+
+
+# ---------------------------------------------------------------------------------------- the backward as it is
+
+
+def _backward(trial: Trial) -> list[int]:
+    """The lines of somebody's own backward, the last one first."""
+    if trial.backward is None:
+        segment = trial.segment
+        program = segment.captured.program
+        roots = [v for k, v in enumerate(segment.seen) if v is not None and k in trial.wrong]
+        before = {*trial.forward_lines, *lines_needed([c for c in segment.arrived if c is not None])}
+        lines = [line for line in lines_needed(roots) if line not in before] if roots else []
+        trial.backward = [line for line in reversed(lines) if program.nodes[line].operation.name != "constant"]
+    return trial.backward
+
+
+def _candidates(trial: Trial) -> list[int | None]:
+    """What may belong somewhere: values of the forward, of the backward, of derivatives, what arrives, and 1."""
+    if trial.candidates is None:
+        segment = trial.segment
+        arrived = [c for c in segment.arrived if c is not None]
+        right = [g for g in trial.right_values if g is not None]
+        base, flowing = segment.base, depending(right, arrived)
+        derived = [base - 1 - k for k in lines_needed(right) if k >= base and k not in flowing] if right else []
+        known = [*sorted(trial.forward_lines), *(c.index for c in arrived), *_backward(trial)]
+        trial.candidates = [None, *dict.fromkeys(k for k in known if k in trial.known), *derived]
+    return trial.candidates
+
+
+def _replayed(segment: Segment, line: int, change: Made) -> list[Value | None]:
+    """The gradients seen, with one line's result changed and all below it done again."""
+    return _redone(segment, line, change(segment.captured.program.value(line)))
+
+
+def _redone(segment: Segment, line: int, instead: Value) -> list[Value | None]:
+    program = segment.captured.program
+    roots = [v for v in segment.seen if v is not None]
+    below = depending(roots, [program.value(line)])
+    new: dict[int, Value] = {line: instead}
+    for k in sorted(below - {line}):
+        node = program.nodes[k]
+        operands = [new.get(j) or program.value(j) for j in node.operands]
+        new[k] = program.add(node.operation, *operands, **node.parameters)
+    return [None if v is None else new.get(v.index) or v for v in segment.seen]
+
+
+def _with_operand(segment: Segment, line: int, used: int, other: int | None) -> list[Value | None]:
+    program = segment.captured.program
+    node = program.nodes[line]
+    shape = program.nodes[used].shape
+    value = program.constant(1.0, shape) if other is None else segment.value(other)
+    operands = [value if k == used else program.value(k) for k in node.operands]
+    return _redone(segment, line, program.add(node.operation, *operands, **node.parameters))
+
+
+def _with_axes(segment: Segment, line: int, axes: Sequence[int], scale: float) -> list[Value | None]:
+    """Summed over these axes, and put into the shape that the line had if that can be."""
+    program = segment.captured.program
+    node = program.nodes[line]
+    operand = program.value(node.operands[0])
+    summed = (total(operand, axes, keep=True) if axes else operand) * scale
+    kept = tuple(1 if k in node.parameters["axes"] else n for k, n in enumerate(operand.shape))
+    if _fits(summed.shape, kept):
+        return _redone(segment, line, reshaped(broadcast(summed, kept), node.shape))
+    squeezed = tuple(n for k, n in enumerate(operand.shape) if k not in axes)
+    if squeezed == node.shape:
+        return _redone(segment, line, reshaped(summed, node.shape))
+    return list(segment.seen)
+
+
+def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, into) == into
+    except ValueError:
+        return False
+
+
+def _line_named(trial: Trial, line: int) -> str:
+    return f"the backward's {trial.segment.captured.program.nodes[line].origin}"
+
+
+def _called(trial: Trial, line: int) -> str:
+    """A candidate's name; one of the chain rule's own lines is part of a derivative."""
+    from .edits import named
+
+    if line >= 0:
+        return named(trial, line)
+    return f"a factor of the derivative of {trial.segment.value(line).node.origin}"
+
+
+def _origin(trial: Trial, line: int) -> Origin:
+    return trial.segment.captured.program.nodes[line].origin
+
+
+def _axes(axes: Sequence[int]) -> str:
+    return " and ".join(map(str, axes)) if axes else "none"

@@ -1,0 +1,81 @@
+"""What the right algorithm gives for probes, in float64 arrays: once for all conventions that are a factor apart.
+
+Nothing is judged by it: it ranks conventions, and refutes those that are far from what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...reference.case import Case
+from ...reference.diagnosis import ARRAYS, Convention, right
+from ...reference.judging import Observation, Place, as_matrix
+from ...reference.judging import observed as shown
+from ...reference.numbers import PROFILES
+
+Array = NDArray[Any]
+
+REFUTED, ROUNDINGS = 0.3, 512  # of the largest number, and in formats of few digits: twice what bounds are looked at for
+
+
+@dataclass
+class Predictions:
+    """Remembers what was computed. Of a sum, a mean and both signs, the gradients are multiples of each other."""
+
+    known: dict[tuple[int, Convention], tuple[Case, Mapping[Place, Array]]] = field(default_factory=dict)
+
+    def of(self, convention: Convention, case: Case) -> Mapping[Place, Array]:
+        """What a convention gives for a probe; gradients, and what they move. Raises InvalidInput as `applied` does."""
+        convention = convention.for_layers(len(case.layers))
+        if convention.online or convention.decay:  # there a factor of the loss is no factor of it all
+            return self._found(convention, case)
+        places = self._found(replace(convention, reduction="sum", negative=False), case)
+        factor = -1.0 if convention.negative else 1.0
+        factor /= 1 if convention.reduction.startswith("sum") else case.batch
+        factor /= case.sizes[-1] if convention.reduction.endswith("mean over outputs") else 1
+        return places if factor == 1 else {place: _times(factor, places, place, case) for place in places}
+
+    def far(self, convention: Convention, case: Case, observation: Observation) -> bool:
+        """Whether what was seen is far from what the convention gives, beyond what any format rounds."""
+        places, unit = self.of(convention, case), PROFILES[observation.precision].storage.unit_roundoff
+        seen = [(place, as_matrix(place, array).astype(float)) for place, array in shown(observation)]
+        largest = max(float(np.abs(places[place]).max()) for place, _ in seen)
+        if not np.isfinite(largest) or not all(np.isfinite(array).all() for _, array in seen):
+            return False
+        return any(
+            array.shape != places[place].shape
+            or np.abs(array - places[place]).max()
+            > REFUTED * np.abs(places[place] - before(case, place)).max() + ROUNDINGS * unit * largest
+            for place, array in seen
+        )
+
+    def _found(self, convention: Convention, case: Case) -> Mapping[Place, Array]:
+        key = id(case), convention
+        if key not in self.known:
+            with np.errstate(all="ignore"):
+                places = right(convention)(convention.applied(case), ARRAYS) or {}
+            self.known[key] = case, {place: np.asarray(matrix) for place, matrix in places.items()}
+        return self.known[key][1]
+
+
+def _times(factor: float, places: Mapping[Place, Array], place: Place, case: Case) -> Array:
+    quantity = place.quantity
+    if quantity.endswith("_gradients"):
+        return factor * places[place]
+    if quantity.startswith("updated"):
+        was = before(case, place)
+        return was - factor * (was - places[place])
+    return places[place]
+
+
+def before(case: Case, place: Place) -> Array:
+    """What a weight was before the update; nothing, of gradients."""
+    layer = case.layers[place.layer or 0]
+    if place.quantity == "updated_weights":
+        return np.array(layer.weights, float)
+    return np.array([layer.biases], float) if place.quantity == "updated_biases" else np.zeros(())
