@@ -129,13 +129,14 @@ def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
 
 def _verification(report: Report | Told, format: Format) -> str:
     from .console import json_text, markdown_block
+    from .documents import Report
     from .views import junit_of, junit_of_network
 
     match format:
         case Format.json:
             return json_text(report.to_json()) + "\n"
         case Format.junit:
-            return junit_of(report) if hasattr(report, "probes") else junit_of_network(report)
+            return junit_of(report) if isinstance(report, Report) else junit_of_network(report)
         case Format.markdown:
             return markdown_block(str(report)) + "\n"
     return f"{report}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,13 +16,13 @@ from ...reference.programs.movement import RESHAPE
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-Tensor = torch.Tensor
+Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 Array = NDArray[Any]
 
 
 def real(tensor: Any) -> bool:
     """Whether it is a tensor of numbers that a gradient flows through."""
-    return isinstance(tensor, Tensor) and tensor.is_floating_point()
+    return isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
 
 
 def array(tensor: Tensor) -> Array:
@@ -54,7 +54,7 @@ class Call:
 
     def numbers(self, x: Any) -> Array:
         """A tensor's numbers, in float64; a plain number likewise."""
-        return self.unseen(lambda: array(x)) if isinstance(x, Tensor) else np.asarray(x, dtype=np.float64)
+        return self.unseen(lambda: array(x)) if isinstance(x, torch.Tensor) else np.asarray(x, dtype=np.float64)
 
     def positions(self, x: Tensor) -> NDArray[np.int64]:
         """A tensor of indices."""
@@ -83,7 +83,7 @@ class Call:
 
     def value(self, x: Any) -> Any:
         """A tensor of any kind as a value; plain numbers as they are."""
-        return self.recorded(x) if isinstance(x, Tensor) else x
+        return self.recorded(x) if isinstance(x, torch.Tensor) else x
 
     def spread(self, x: Any, shape: Sequence[int]) -> Value:
         """A value, a tensor or a number, broadcast."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from .leaving import Leaving
 from .recorder import Recorder, leaves, places, users_line
 
 __all__ = ["Recorder", "array", "capture", "places", "real"]
-Tensor = torch.Tensor
+Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
             return result
         number = len(borders)
         borders.append(Border(cls.__name__, origin, tuple(values), tuple(recorder.read(x) for x in outputs)))
-        places = [k for k, x in enumerate([x for x in args if isinstance(x, Tensor)]) if real(x)]
+        places = [k for k, x in enumerate([x for x in args if isinstance(x, torch.Tensor)]) if real(x)]
 
         def seen(gradients: Any, arrived: Any) -> None:
             def read(x: Any) -> Value | None:

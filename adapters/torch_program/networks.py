@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 
 from ...reference.programs.networks import EPSILON, TOKENS
 
-Tensor = torch.Tensor
+Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 Parameters = Mapping[str, Tensor]
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ FAMILIES = (  # each fills the table when it is imported
     activations, convolutions, distances, embeddings, linear_algebra, losses, norms, pointwise, recurrent, resampling,
     selection, sums,
 )  # fmt: skip
-Tensor = torch.Tensor
+Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 # The same elements at the same places, under another shape or name.
 SAME_MEMORY = {
     "detach", "alias", "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "as_strided_",
@@ -47,11 +47,11 @@ _HERE = Path(__file__).parents[2]
 _OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adapters", "reference", "reports")))
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Recorder(TorchDispatchMode):
     """Writes down the calls. values in memory: `buffers`, the content of each storage that depends on an input."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.program = Program()
         self.buffers: dict[int, Value] = {}
         self.kept: list[Any] = []  # a storage that is freed would be taken for the next one in its place
@@ -148,7 +148,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self.off:
             return func(*args, **kwargs)
-        tensors = [x for x in leaves((args, kwargs)) if isinstance(x, Tensor)]
+        tensors = [x for x in leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         followed = any(self.known(x) for x in tensors)
         rule = self._rule(func)
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
@@ -190,7 +190,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if followed:
             _plain(result, self.program.origin)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
-        outputs = [x for x in outputs if isinstance(x, Tensor)] if len(func._schema.returns) == 1 else outputs
+        outputs = [x for x in outputs if isinstance(x, torch.Tensor)] if len(func._schema.returns) == 1 else outputs
         changed = [arguments[n] for n in written if not any(arguments[n] is x for x in outputs)]
         if not any(real(x) for x in (*outputs, *changed)):
             return result
@@ -250,14 +250,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _operand(self, argument: Any) -> Any:
         if real(argument):
             return self.read(argument)
-        if isinstance(argument, tuple | list) and any(isinstance(x, Tensor) for x in argument):
+        if isinstance(argument, tuple | list) and any(isinstance(x, torch.Tensor) for x in argument):
             return [self._operand(x) for x in argument]
         return argument
 
     def _copied(self, argument: Any) -> Any:
         if isinstance(argument, tuple | list):
             return [self._copied(x) for x in argument]
-        return self.unseen(lambda: argument.detach().clone()) if isinstance(argument, Tensor) else argument
+        return self.unseen(lambda: argument.detach().clone()) if isinstance(argument, torch.Tensor) else argument
 
     def _kept(self, result: Any) -> Any:
         self.kept.append(result)
@@ -321,7 +321,7 @@ def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 
 def _plain(result: Any, origin: Origin) -> Any:
     """The result, if it is made of real numbers."""
-    if any(isinstance(x, Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)):
+    if any(isinstance(x, torch.Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)):
         raise Unsupported(f"{origin}: complex numbers and sparse tensors are not covered")
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ...reference.programs import Captured
 from .capture import array, capture, real
 
 Array = NDArray[Any]
-Tensor = torch.Tensor
+Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 WIDE = 2.0**-53  # float64's unit roundoff
 
 
@@ -32,11 +32,11 @@ class TorchSubject:
         keywords: Mapping[str, Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
     ) -> None:
-        module = function if isinstance(function, torch.nn.Module) else None
-        self.function = copy.deepcopy(module) if module is not None else function
+        module = copy.deepcopy(function) if isinstance(function, torch.nn.Module) else None
+        self.function: Any = function if module is None else module
         self.inputs, self.keywords, self.loss = tuple(inputs), dict(keywords or {}), loss
         self.parameters: dict[str, Tensor] = (
-            {name: p for name, p in self.function.named_parameters() if p.requires_grad} if module is not None else {}
+            {} if module is None else {name: p for name, p in module.named_parameters() if p.requires_grad}
         )
         self.places = [k for k, x in enumerate(self.inputs) if real(x) and x.requires_grad]
         leaves = [self.inputs[k] for k in self.places] + list(self.parameters.values())
@@ -87,14 +87,14 @@ class TorchSubject:
 
     def _seeded(self) -> None:
         """torch.manual_seed; on the CPU without what it does for devices, which takes longer than a call."""
-        tensors = [x for x in (*self.inputs, *self.parameters.values()) if isinstance(x, Tensor)]
+        tensors = [x for x in (*self.inputs, *self.parameters.values()) if isinstance(x, torch.Tensor)]
         here = all(x.device.type == "cpu" for x in tensors)
         (torch.default_generator.manual_seed if here else torch.manual_seed)(self.seed)
 
     @contextmanager
     def at(self, values: Sequence[Array]) -> Iterator[tuple[Any, ...]]:
         """The inputs with these numbers, and the parameters set to theirs; buffers are put back, the seed is set."""
-        inputs = [x.detach().clone() if isinstance(x, Tensor) else copy.copy(x) for x in self.inputs]
+        inputs = [x.detach().clone() if isinstance(x, torch.Tensor) else copy.copy(x) for x in self.inputs]
         buffers = {}
         if isinstance(self.function, torch.nn.Module):
             buffers = {name: b.detach().clone() for name, b in self.function.named_buffers()}

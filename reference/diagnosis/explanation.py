@@ -141,15 +141,13 @@ def reproduces(prediction: Prediction, evidence: Evidence, of_formats: bool = Fa
         floats = _in_floats(prediction, case, plain=all(finite.all() for finite in numbers))
         if floats is None:
             continue
-        if not all(
-            finite.all() or np.array_equal(finite, np.isfinite(np.array(floats[place], float)))
-            for (place, _), finite in zip(shown, numbers, strict=True)
-        ):
-            return False
+        wanted = [np.array(floats[place], float) for place, _ in shown]
+        if not all(np.array_equal(finite, np.isfinite(w)) for finite, w in zip(numbers, wanted, strict=True)):
+            return False  # bounds of what is no number hold everything
         claimed += any(finite.any() for finite in numbers)
         unit = PROFILES[observation.precision].storage.unit_roundoff
-        near = [(array, np.array(floats[place], float), _moved_from(case, place)) for place, array in shown]
-        if not _near([(got, wanted, None if of_formats else before) for got, wanted, before in near], unit):
+        before = [None if of_formats else _moved_from(case, place) for place, _ in shown]
+        if not _near([(got, w, was) for (_, got), w, was in zip(shown, wanted, before, strict=True)], unit):
             return False
         bounds = prediction(case, BoundedArithmetic(PROFILES[observation.precision]))
         assert bounds is not None

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backprop import RULES, Forward, Rules, forward
-from ..case import Case, layers_of
+from ..case import Case, Dense, layers_of
 from ..judging import Observation
 from ..numbers import PROFILES
 from .conventions import Convention
 from .explanation import ARRAYS, Evidence
-from .faults import FAULTS
+from .faults import FAULTS, Fault
 
 Array = NDArray[np.float64]
 
@@ -93,10 +93,15 @@ def _predictions(case: Case, numbers: int) -> Iterator[tuple[Rules, Array]]:
 
 def _rules_of_outputs(case: Case) -> Iterator[Rules]:
     yield RULES
-    for fault in FAULTS:
-        rules = fault.rules(case)
-        if any(getattr(rules, name) is not getattr(RULES, name) for name in OF_OUTPUTS):
-            yield rules
+    yield from (fault.rules(case) for fault in _faults_of_outputs(len(case.layers)))
+
+
+@cache
+def _faults_of_outputs(layers: int) -> tuple[Fault, ...]:
+    """Those that change a rule of the outputs, which is a matter of how many layers there are."""
+    case = Case("any", (Dense([[1.0]], [1.0], "sigmoid"),) * layers, [[1.0]], [[1.0]])
+    changed = ((fault, fault.rules(case)) for fault in FAULTS)
+    return tuple(f for f, r in changed if any(getattr(r, name) is not getattr(RULES, name) for name in OF_OUTPUTS))
 
 
 def _factor(got: Array, predicted: Array, near: float) -> float:

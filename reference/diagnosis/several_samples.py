@@ -19,12 +19,12 @@ from .conventions import Convention
 from .delta_formulas import hidden_errors, output_errors, slopes
 from .delta_search import edited_deltas, error_by, errors_by
 from .explanation import ARRAYS, Evidence
-from .fitting import EVERY, delta_by, edit_of, factor_of, fits, formula_of, forward_by, scaled_step, tried
+from .fitting import EVERY, TELLING, delta_by, edit_of, factor_of, fits, formula_of, forward_by, scaled_step, tried
 from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, over_samples, weight_gradients
 from .scope import Formula, after
 from .single_samples import SHORT, SMALLEST, Array, View, alike, view_of
-from .slope_search import Edits, Sought, in_gradients
+from .slope_search import Deltas, Edits, Sought, in_gradients
 from .vocabulary import Entry, snapped, solved
 
 Cases = Sequence[tuple[Case, View]]
@@ -224,9 +224,23 @@ def _of_delta(views: Sequence[View], k: int, convention: Convention, edits: Edit
         yield (scaled_step(step, k, factor, EVERY if last else "δ"),)
     yield from _limits(views, k, convention, step, sought)
     if edits or (_unseen(views, k, "weight_gradient") and _unseen(views, k, "bias_gradient")):
-        right = [np.asarray(view.scope.values["errors", k]) for view in views]
-        for own, _ in edited_deltas([view.copy() for view in views], k, convention, [sought], right):
-            yield own
+        first = [view for view in views if _samples(view) == 1][:1]
+        if last or _may_be_edited(first, k, convention, taken):
+            for own, _ in _edited(views, k, convention, sought):
+                yield own
+
+
+def _may_be_edited(first: Sequence[View], k: int, convention: Convention, taken: Collection[Gradient]) -> bool:
+    """Whether one single sample, if it shows the layer, admits any edit of δ: what it refutes, all samples do."""
+    sought = in_gradients(first, k, ("weight_gradient", k) not in taken, ("bias_gradient", k) not in taken)
+    if sought is None or np.count_nonzero(np.nan_to_num(sought.wanted)) < TELLING:
+        return True
+    return next(_edited(first, k, convention, sought), None) is not None
+
+
+def _edited(views: Sequence[View], k: int, convention: Convention, sought: Sought) -> Iterator[tuple[Edits, Deltas]]:
+    right = [np.asarray(view.scope.values["errors", k]) for view in views]
+    return edited_deltas([view.copy() for view in views], k, convention, [sought], right)
 
 
 def _comes_out(

@@ -173,18 +173,23 @@ def snapped(constant: float, nearly: float) -> float:
     """The shortest decimal, or simple fraction, that is nearly this constant: 0.1, 1/3, 1.0001.
 
     nearly: the relative distance that is allowed; what is not near a short number stays as it is, and so does what is
-        near one of so many digits that any number would be
+        near one of so many digits, or of so large a denominator, that any number would be: in all, one in ten
     """
     if not math.isfinite(constant):
         return 0.0
+    within, chance = 2 * nearly * abs(constant), 0.0
     for digits in range(1, 10):
         short = float(f"{constant:.{digits}g}")
         apart = 10.0 ** (math.floor(math.log10(abs(constant) or 1.0)) + 1 - digits)
-        if 2 * nearly * abs(constant) > CHANCE * apart:
+        if within > CHANCE * apart:
             break
+        chance = within / apart  # decimals of fewer digits are among those of more
         if abs(short - constant) <= nearly * abs(constant):
             return short
     for below in range(3, 65):
+        chance += within * (below - 1)  # at most so many new ones between two whole numbers
+        if chance > CHANCE:
+            break
         above = round(constant * below)
         if above and abs(above / below - constant) <= nearly * abs(constant):
             return above / below

@@ -15,10 +15,9 @@ from . import repairs
 from .chain_rule import Edge, pullback
 from .elementwise import absolute
 from .flow import Edit, Segment, Trial, alike
-from .movement import broadcast, numbered, permuted, rearranged
+from .movement import numbered, permuted, rearranged
 from .ndarrays import Array
 from .program import Origin, Value
-from .sums import total
 
 KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
 
@@ -52,12 +51,20 @@ def of_one_gradient(trial: Trial) -> Iterator[Edit]:
             if value is not None and value.shape == seen.shape and alike(value, seen):
                 yield Edit(
                     f"{name} is no gradient: {named(trial, line)} itself is returned",
-                    lambda s, line=line: [s.captured.program.value(line)] * len(s.inputs),
+                    partial(_for_each_input, line=line),
                 )
         for j in range(len(trial.right)):
             if j != k and trial.right[j].shape == seen.shape and alike(trial.right[j], seen):
-                yield Edit(f"{name} is that of input {j}", lambda s, j=j: [s.right()[j]] * len(s.inputs))
+                yield Edit(f"{name} is that of input {j}", partial(_anothers, number=j))
         yield from _of_axes(name, k, right)
+
+
+def _for_each_input(segment: Segment, line: int) -> list[Value | None]:
+    return [segment.captured.program.value(line)] * len(segment.inputs)
+
+
+def _anothers(segment: Segment, number: int) -> list[Value | None]:
+    return [segment.right()[number]] * len(segment.inputs)
 
 
 def _scaled(name: str, factor: float) -> Edit:
@@ -74,15 +81,15 @@ def _of_axes(name: str, k: int, right: Array) -> Iterator[Edit]:
         axes = (*range(right.ndim - 2), right.ndim - 1, right.ndim - 2)
         yield _changed(f"{name} is transposed", k, lambda g: permuted(g, axes))
     for axis in (axis for axis in range(right.ndim) if right.shape[axis] > 1):
-        summed = partial(_summed, axis=axis)
+        summed = partial(repairs.summed, axis=axis)
         yield _changed(f"{name} is summed over one axis too many: axis {axis}", k, summed)
-        yield _changed(f"{name} is averaged over axis {axis}", k, lambda g, axis=axis: _summed(g, axis) / g.shape[axis])
+        yield _changed(f"{name} is averaged over axis {axis}", k, partial(_averaged, axis=axis))
         flipped = np.flip(numbered(right.shape), axis)
         yield _changed(f"{name} is reversed along axis {axis}", k, partial(rearranged, positions=flipped))
 
 
-def _summed(gradient: Value, axis: int) -> Value:
-    return broadcast(total(gradient, [axis], keep=True), gradient.shape)
+def _averaged(gradient: Value, axis: int) -> Value:
+    return repairs.summed(gradient, axis) / gradient.shape[axis]
 
 
 def _changed(text: str, k: int, change: Callable[[Value], Value]) -> Edit:
@@ -150,7 +157,7 @@ def of_an_edge(trial: Trial) -> Iterator[Edit]:
         exact, words = in_words(factor, _sizes(trial))
         yield Edit(
             f"{text} is {words}",
-            lambda s, edges=edges, exact=exact: _with_factor(s, edges, exact),
+            partial(_with_factor, edges=edges, factor=exact),
             origin,
             fitted=exact == factor and factor not in KNOWN_FACTORS,
         )
@@ -231,7 +238,7 @@ def _with_factor(segment: Segment, edges: frozenset[Edge], factor: float) -> lis
 def of_two_edges(trial: Trial) -> Iterator[Edit]:
     """Two edges that carry nothing, of different calls."""
     sets = list(_edge_sets(trial))
-    calls = {}
+    calls: dict[frozenset[Edge], tuple[str, Origin]] = {}
     for edges, text, origin in sets:
         calls.setdefault(edges, (text, origin))
     whole = [(edges, text, origin) for edges, (text, origin) in calls.items()][:40]
@@ -240,7 +247,7 @@ def of_two_edges(trial: Trial) -> Iterator[Edit]:
             if first & second or trial.exhausted:
                 continue
             both = first | second
-            yield Edit(f"{text} and {other} are missing", lambda s, both=both: _with_factor(s, both, 0.0), origin)
+            yield Edit(f"{text} and {other} are missing", partial(_with_factor, edges=both, factor=0.0), origin)
 
 
 # ------------------------------------------------------------------------------------------------ a factor
@@ -263,7 +270,7 @@ def of_a_factor(trial: Trial) -> Iterator[Edit]:
                     what = "1" if other is None else named(trial, other)
                     yield Edit(
                         f"on the way back through {node.origin}, {what} stands where {named(trial, used)} belongs",
-                        lambda s, line=line, used=used, other=other: _with_other(s, line, used, other),
+                        partial(_with_other, line=line, used=used, other=other),
                         node.origin,
                     )
 

@@ -137,7 +137,7 @@ def _float_whole_power(x: NDArray[Any], exponent: int) -> Any:
 
 
 whole_power = entry("whole_power", _float_whole_power, _ball_whole_power, _whole_power_pullback)
-power = entry(
+power: Apply = entry(
     "power",
     np.power,
     lambda x, y: arb(1) if y == 0 else x**y,
@@ -163,7 +163,7 @@ def raised(x: Value, exponent: float) -> Value:
 
 exp = entry("exp", np.exp, lambda x: x.exp(), lambda g, out, x: (g * out,))
 expm1 = entry("expm1", np.expm1, lambda x: x.expm1(), lambda g, out, x: (g * (out + 1),))
-log = entry("log", np.log, lambda x: arb.neg_inf() if x == 0 else x.log(), lambda g, out, x: (g / x,))
+log: Apply = entry("log", np.log, lambda x: arb.neg_inf() if x == 0 else x.log(), lambda g, out, x: (g / x,))
 log1p = entry("log1p", np.log1p, lambda x: x.log1p(), lambda g, out, x: (g / (1 + x),))
 
 
@@ -179,7 +179,7 @@ logistic = entry(
 # ----------------------------------------------------------------------------------------------- circles, hyperbolas
 
 sin = entry("sin", np.sin, lambda x: x.sin(), lambda g, out, x: (g * cos(x),))
-cos = entry("cos", np.cos, lambda x: x.cos(), lambda g, out, x: (-(g * sin(x)),))
+cos: Apply = entry("cos", np.cos, lambda x: x.cos(), lambda g, out, x: (-(g * sin(x)),))
 tan = entry("tan", np.tan, lambda x: x.tan(), lambda g, out, x: (g * (1 + out * out),))
 asin = entry("asin", np.arcsin, lambda x: x.asin(), lambda g, out, x: (g / sqrt(1 - x * x),))
 acos = entry("acos", np.arccos, lambda x: x.acos(), lambda g, out, x: (-(g / sqrt(1 - x * x)),))
@@ -191,7 +191,7 @@ atan2 = entry(
     lambda g, out, y, x: (g * x / (x * x + y * y), -(g * y / (x * x + y * y))),
 )
 sinh = entry("sinh", np.sinh, lambda x: x.sinh(), lambda g, out, x: (g * cosh(x),))
-cosh = entry("cosh", np.cosh, lambda x: x.cosh(), lambda g, out, x: (g * sinh(x),))
+cosh: Apply = entry("cosh", np.cosh, lambda x: x.cosh(), lambda g, out, x: (g * sinh(x),))
 tanh = entry("tanh", np.tanh, lambda x: x.tanh(), lambda g, out, x: (g * (1 - out * out),))
 asinh = entry("asinh", np.arcsinh, lambda x: x.asinh(), lambda g, out, x: (g / sqrt(x * x + 1),))
 acosh = entry("acosh", np.arccosh, lambda x: x.acosh(), lambda g, out, x: (g / sqrt(x * x - 1),))
@@ -244,14 +244,14 @@ def _ball_polygamma(x: arb, order: int) -> arb:
     return (-1) ** (order + 1) * math.factorial(order) * (total + arb(order + 1).zeta(x))
 
 
-polygamma = entry(
+polygamma: Apply = entry(
     "polygamma",
     lambda x, order: _by_ball(lambda ball: _ball_polygamma(ball, order))(x),
     _ball_polygamma,
     lambda g, out, x, order: (g * polygamma(x, order=order + 1),),
     "DLMF 5.15",
 )
-bessel_i = entry(
+bessel_i: Apply = entry(
     "bessel_i",
     lambda x, order: _by_ball(lambda ball: ball.bessel_i(order))(x),
     lambda x, order: x.bessel_i(order),

@@ -97,7 +97,7 @@ def segments(captured: Captured) -> list[Segment]:
 
 def first_wrong(captured: Captured) -> list[tuple[Segment, tuple[int, ...]]]:
     """The custom functions whose own backward is wrong, with the numbers of the inputs; where none is, the whole."""
-    found = []
+    found: list[tuple[Segment, tuple[int, ...]]] = []
     for segment in segments(captured):
         if segment.border is None and found:
             break

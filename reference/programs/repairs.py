@@ -30,7 +30,7 @@ def of_a_scale(trial: Trial) -> Iterator[Edit]:
     from .edits import constant_ratio, in_words
 
     for line in _backward(trial):
-        without = trial.tried(lambda s, line=line: _replayed(s, line, lambda x: x * 0.0))
+        without = trial.tried(partial(_replayed, line=line, change=partial(_times, factor=0.0)))
         for k in trial.wrong:
             share = trial.seen[k] - without[k]
             factor = constant_ratio(trial.right[k] - without[k], share)
@@ -39,7 +39,7 @@ def of_a_scale(trial: Trial) -> Iterator[Edit]:
             exact, words = in_words(1 / factor)
             yield Edit(
                 f"{_line_named(trial, line)} is {words}",
-                lambda s, line=line, c=1 / exact: _replayed(s, line, lambda x: x * c),
+                partial(_replayed, line=line, change=partial(_times, factor=1 / exact)),
                 _origin(trial, line),
                 fitted=exact == 1 / factor,
                 repairs=True,
@@ -90,7 +90,7 @@ def of_a_missing_factor(trial: Trial) -> Iterator[Edit]:
             for words, way in ways:
                 yield Edit(
                     f"{_line_named(trial, line)} {words}: {_called(trial, other)}",
-                    lambda s, line=line, other=other, way=way: _replayed(s, line, lambda x: way(x, s.value(other))),
+                    partial(_together_with, line=line, other=other, way=way),
                     _origin(trial, line),
                     repairs=True,
                 )
@@ -123,16 +123,14 @@ def of_axes(trial: Trial) -> Iterator[Edit]:
             order = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
             yield Edit(
                 f"{name} is transposed",
-                lambda s, line=line, order=order: _replayed(s, line, lambda x: permuted(x, order)),
+                partial(_replayed, line=line, change=partial(permuted, axes=order)),
                 _origin(trial, line),
                 repairs=True,
             )
         for axis in (k for k, n in enumerate(shape) if n > 1):
             yield Edit(
                 f"{name} is not summed over axis {axis}",
-                lambda s, line=line, axis=axis: _replayed(
-                    s, line, lambda x: broadcast(total(x, [axis], keep=True), x.shape)
-                ),
+                partial(_replayed, line=line, change=partial(summed, axis=axis)),
                 _origin(trial, line),
                 repairs=True,
             )
@@ -141,8 +139,8 @@ def of_axes(trial: Trial) -> Iterator[Edit]:
 def _spread_again(trial: Trial, line: int) -> Iterator[Edit]:
     """A sum, or a mean, that is broadcast back to the shape of what was summed: over other axes."""
     nodes = trial.segment.captured.program.nodes
-    summed = nodes[line].operands[0]
-    shape = nodes[summed].shape
+    operand = nodes[line].operands[0]
+    shape = nodes[operand].shape
     for spread in _backward(trial):
         if spread <= line or nodes[spread].operation.name != "rearrange" or nodes[spread].shape != shape:
             continue
@@ -151,9 +149,7 @@ def _spread_again(trial: Trial, line: int) -> Iterator[Edit]:
                 for scale in dict.fromkeys((1.0, 1.0 / prod(shape[k] for k in axes))):
                     yield Edit(
                         f"{_line_named(trial, line)} is over the wrong axes: {_axes(axes)} belongs there",
-                        lambda s, spread=spread, axes=axes, scale=scale: _redone(
-                            s, spread, broadcast(total(s.value(summed), axes, keep=True), shape) * scale
-                        ),
+                        partial(_spread_over, line=spread, operand=operand, axes=axes, scale=scale),
                         _origin(trial, line),
                         repairs=True,
                     )
@@ -192,6 +188,19 @@ def _replayed(segment: Segment, line: int, change: Made) -> list[Value | None]:
     return _redone(segment, line, change(segment.captured.program.value(line)))
 
 
+def _times(x: Value, factor: float) -> Value:
+    return x * factor
+
+
+def _together_with(segment: Segment, line: int, other: int, way: Callable[[Value, Value], Value]) -> list[Value | None]:
+    return _replayed(segment, line, lambda x: way(x, segment.value(other)))
+
+
+def summed(x: Value, axis: int) -> Value:
+    """Over one axis, and broadcast back."""
+    return broadcast(total(x, [axis], keep=True), x.shape)
+
+
 def _redone(segment: Segment, line: int, instead: Value) -> list[Value | None]:
     program = segment.captured.program
     roots = [v for v in segment.seen if v is not None]
@@ -211,6 +220,11 @@ def _with_operand(segment: Segment, line: int, used: int, other: int | None) -> 
     value = program.constant(1.0, shape) if other is None else segment.value(other)
     operands = [value if k == used else program.value(k) for k in node.operands]
     return _redone(segment, line, program.add(node.operation, *operands, **node.parameters))
+
+
+def _spread_over(segment: Segment, line: int, operand: int, axes: Sequence[int], scale: float) -> list[Value | None]:
+    x = segment.value(operand)
+    return _redone(segment, line, broadcast(total(x, axes, keep=True), x.shape) * scale)
 
 
 def _with_axes(segment: Segment, line: int, axes: Sequence[int], scale: float) -> list[Value | None]:

@@ -56,10 +56,14 @@ class Subject(Protocol):
     """
 
     name: str
-    names: Sequence[str]
-    start: Sequence[Array]
     moved: int
     roundoff: float
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def start(self) -> Sequence[Array]: ...
 
     def capture(self, values: Sequence[Array], seed: int) -> Captured: ...
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from ...adapters.adapter import Unanswered
 from ...adapters.child_process import TIME_UP, Child, Stopped, longest_answer
@@ -53,9 +53,10 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 @contextmanager
-def in_its_own_process(target: str, path: list[str], timeout: float | None) -> Iterator[Callable[..., Any]]:
+def in_its_own_process(target: str, path: list[str], timeout: float | None) -> Iterator[Any]:
     """A function, found by its name in a process of its own; the process is gone afterwards, with all that it started.
 
+    It is a `There`; on Windows the function itself, found in this process.
     path: the folders where modules are found;  timeout: seconds for importing it, and for each call
     Raises InvalidInput where there is no such function.
     """
@@ -80,7 +81,7 @@ def in_its_own_process(target: str, path: list[str], timeout: float | None) -> I
         if reply.kind != "found":
             raise InvalidInput(f"{printable(target)}: importing it, {reply.words}.")
         there.builds = reply.words == NETWORK
-        yield cast("Callable[..., Any]", there)
+        yield there
 
 
 class There(Elsewhere):

@@ -105,11 +105,20 @@ def selftest(
 def bench(
     small: Annotated[bool, typer.Option("--small", help="Without the net of 16.8 million weights.")] = False,
     only_verify: Annotated[bool, typer.Option("--verify", help="Only how long verifying takes.")] = False,
+    only_rules: Annotated[
+        bool, typer.Option("--rules", help="Only the rule check of networks, beside torch.autograd.gradcheck.")
+    ] = False,
 ) -> None:
     """How long judging takes, in units of one backpropagation; and verifying, in seconds of the processor."""
     from .bench import bench as measurements
     from .bench_verify import rows
 
+    if only_rules:
+        from .bench_rules import HEADERS
+        from .bench_rules import rows as of_rules
+
+        show_report(table_of(list(of_rules()), HEADERS))
+        return
     if not only_verify:
         show_report(table_of(list(measurements(large=not small)), ["what", "median", "ratio"]))
     show_report(table_of(list(rows()), ["what", "processor's time", "ratio"]))

@@ -20,6 +20,7 @@ from ..documents import Report, Subject
 from .conditional import wrong_at_times
 from .explaining import bases_of, explained, reported, unrecognised
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suits
+from .predictions import Predictions
 from .reach import Judged, covered
 from .wording import because, inferred_words, steps, verdict_of_each
 
@@ -198,13 +199,14 @@ def _wrong(
         if diagnosis is not None:
             said = [*because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
         return reported("wrong", convention, diagnosis, said, observed, subject, strict)
-    bases = cache(lambda: bases_of(conventions, observed, declared))
+    predictions = Predictions()
+    bases = cache(lambda: bases_of(conventions, observed, declared, predictions))
     found = explained(conventions, observed, subject, declared, bases)
     partly = found is not None and found[3] == "unrecognised" and subject.returns == "gradients"
-    if found is not None and not (partly and partly_followed(conventions, observed) is not None):
+    if found is not None and not (partly and partly_followed(conventions, observed, predictions) is not None):
         convention, diagnosis, said, verdict = found
         return reported(verdict, convention, diagnosis, [*said, *findings], observed, subject, strict)
-    if (at_times := partly_followed(conventions, observed)) is not None:
+    if (at_times := partly_followed(conventions, observed, predictions)) is not None:
         suiting_it = [pair for pair in further if suits(at_times, [pair])]
         judged = judged_under(at_times, [*observed, *suiting_it])
         return wrong_at_times(at_times, judged, subject, findings, strict, declared)

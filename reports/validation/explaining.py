@@ -34,6 +34,7 @@ from ...reference.diagnosis import (
 from ..documents import Report, Subject
 from .field_of_function import field_of
 from .following import evidence_under, followed, judged_under, suits
+from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
 from .smallest import witness
 from .wording import because, field_words, peculiar, steps, verdict_of_each
@@ -101,7 +102,7 @@ def _besides(
     """A single mistake under another loss or reduction than was declared."""
     if declared.loss is None and declared.reduction is None:
         return None
-    for convention in bases_of(conventions, observed, Declared(declared.activations)):
+    for convention in bases_of(conventions, observed, Declared(declared.activations), Predictions()):
         if convention in conventions:
             continue
         diagnosis = diagnose(evidence_under(convention, observed), convention, [formulas])
@@ -214,7 +215,9 @@ def _not_declared(conventions: Sequence[Convention], observed: Evidence, declare
     return next((convention for convention, _ in followed(others, observed)), None)
 
 
-def bases_of(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> list[Convention]:
+def bases_of(
+    conventions: Sequence[Convention], observed: Evidence, declared: Declared, predictions: Predictions
+) -> list[Convention]:
     """Under which conventions to look for mistakes: what single samples show of them, else the likeliest."""
     read = [c for c in nearly_read_off(observed, declared) if suits(c, observed) and not c.online]
     for power in OTHER_POWERS if not read and observed[0][1].updated_weights is not None else ():
@@ -229,16 +232,31 @@ def bases_of(conventions: Sequence[Convention], observed: Evidence, declared: De
     if all(c.online for c in conventions):
         read = []
     elif one_by_one:
-        read = [*read[:BASES], *worth_diagnosing(one_by_one, observed)[:LIKELY]]
-    found = list(dict.fromkeys(read))[: BASES + LIKELY] or worth_diagnosing(conventions, observed)[:LIKELY]
+        read = [*read[:BASES], *worth_diagnosing(one_by_one, observed, predictions)[:LIKELY]]
+    found = list(dict.fromkeys(read))[: BASES + LIKELY] or worth_diagnosing(conventions, observed, predictions)[:LIKELY]
     if declared.decay is not None:
         found = [replace(c, decay=declared.decay) for c in found]
+    found = _told_apart(found, observed, predictions)
     return sorted(found, key=lambda c: c.negative)  # minus the gradient is the less likely
+
+
+def _told_apart(conventions: Sequence[Convention], observed: Evidence, predictions: Predictions) -> list[Convention]:
+    """Without those of the same reduction that give the same numbers on every probe as one before, such as Huber's loss
+    of small errors: a mistake is looked for under one of them.
+    """
+    kept: list[Convention] = []
+    for convention in conventions:
+        like = [c for c in kept if (c.reduction, c.negative) == (convention.reduction, convention.negative)]
+        if not any(predictions.same(convention, other, observed) for other in like):
+            kept.append(convention)
+    return kept
 
 
 def _by_first_steps(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
     """Conventions under which probes' steps are nearest to an adaptive optimizer's first."""
-    fitting = [c for c in conventions if not c.online and suits(c, observed) and _off(c, observed[:1]) < FITS]
+    of_loss = {c.loss: c for c in conventions}  # which alone decides about targets
+    suiting = {loss for loss, c in of_loss.items() if suits(c, observed)}
+    fitting = [c for c in conventions if not c.online and c.loss in suiting and _off(c, observed[:1]) < FITS]
     return sorted(fitting, key=lambda c: _off(c, observed[:PROBES_RANKED]))[:RANKED]
 
 

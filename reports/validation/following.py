@@ -56,14 +56,15 @@ def judged_under(convention: Convention, observed: Evidence) -> Judged:
     return judged
 
 
-def partly_followed(conventions: Sequence[Convention], observed: Evidence) -> Convention | None:
+def partly_followed(
+    conventions: Sequence[Convention], observed: Evidence, predictions: Predictions
+) -> Convention | None:
     """The convention under which the right algorithm gives most answers, one to several samples among them, if any.
 
     Of single samples alone, all reductions are the same. Conventions are looked at if they give the first such answer
     of a network.
     """
     firsts = {case.sizes: (case, o) for case, o in reversed(observed) if case.batch > 1}
-    predictions = Predictions()
     found: list[tuple[int, Convention]] = []
     for convention in conventions:
         near = [pair for pair in firsts.values() if not predictions.far(convention, *pair)]

@@ -284,9 +284,10 @@ def _of_a_network(function: Callable[..., Any], inputs: Any, loss: Any) -> RuleR
 
 
 def _rate_of(returns: str, learning_rate: float | None) -> float:
+    rate = declared_learning_rate(learning_rate)
     if learning_rate is not None and returns != "updated":
         raise InvalidInput("learning_rate: only for returns='updated'; gradients and outputs do not depend on it.")
-    return declared_learning_rate(learning_rate)
+    return rate
 
 
 def questions_for(

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.case import Case
-from ...reference.diagnosis import ARRAYS, Convention, right
+from ...reference.diagnosis import ARRAYS, Convention, Evidence, right
 from ...reference.judging import Observation, Place, as_matrix
 from ...reference.judging import observed as shown
 from ...reference.numbers import PROFILES
 
 Array = NDArray[Any]
 
-REFUTED, ROUNDINGS = 0.3, 512  # of the largest number, and in formats of few digits: twice what bounds are looked at for
+COMPARED = ("activations", "weight_gradients", "bias_gradients")
+SAME = 2.0**-46  # of the largest number: a hundred roundings
+REFUTED, ROUNDINGS = 0.3, 512  # of the largest number, and in few digits: twice what bounds are looked at for
 
 
 @dataclass
@@ -53,6 +55,20 @@ class Predictions:
             > REFUTED * np.abs(places[place] - before(case, place)).max() + ROUNDINGS * unit * largest
             for place, array in seen
         )
+
+    def same(self, one: Convention, other: Convention, observed: Evidence) -> bool:
+        """Whether two conventions give the same activations and gradients, but for roundings, on all probes."""
+        if (one.online, one.decay, one.decays_biases) != (other.online, other.decay, other.decays_biases):
+            return False
+        for case, _ in observed:
+            first, second = self.of(one, case), self.of(other, case)
+            for place in first:
+                if place.quantity not in COMPARED:
+                    continue
+                off, largest = np.abs(first[place] - second[place]).max(), np.abs(second[place]).max()
+                if not off <= SAME * largest:
+                    return False
+        return True
 
     def _found(self, convention: Convention, case: Case) -> Mapping[Place, Array]:
         key = id(case), convention

@@ -29,9 +29,10 @@ NETWORKS_RANKED = 2  # that conventions are ranked by: what a mean divides by ma
 NEARLY_RIGHT, ROUNDINGS = 1e-3, 8  # of an array's largest number; in formats of few digits
 
 
-def worth_diagnosing(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
+def worth_diagnosing(
+    conventions: Sequence[Convention], observed: Evidence, predictions: Predictions
+) -> list[Convention]:
     """The likeliest: by digits, and where no array is right, those that the last layer leads to."""
-    predictions = Predictions()
     ranked = sorted(conventions, key=lambda c: -_explained(c, observed, predictions))
     kinds = [[c for c in ranked if c.online == online][:RANKED_BY_DIGITS] for online in (ranked[0].online, True, False)]
     by_digits = list(dict.fromkeys(chain.from_iterable(kinds)))  # of updates, the likelier kind first

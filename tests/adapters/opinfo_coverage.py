@@ -160,9 +160,8 @@ def furthest(captured: Captured) -> float:
     What is far smaller than the other arrays' numbers is all rounding: 1e-5 of the largest of all is the least size.
     Not a number agrees with not a number, and an infinity with the same one.
     """
-    pairs = [
-        (v, x) for v, x in zip((*captured.outputs, *captured.gradients), captured.ran, strict=True) if v is not None
-    ]
+    both = zip((*captured.outputs, *captured.gradients), captured.ran, strict=True)
+    pairs = [(v, x) for v, x in both if v is not None and x is not None]
     results = run([v for v, _ in pairs], captured.given, FLOATS)
     finite = [np.abs(x[np.isfinite(x)]).max(initial=0) for _, x in pairs]
     largest, result = max([1.0, *finite]), 0.0

@@ -15,6 +15,7 @@ from backproof.adapters.numpy_vectorised import observe
 from backproof.reference.case import Case, Dense
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Place
+from backproof.reference.judging.statistical import aggregates
 from backproof.reference.judging.verdict import Verdict
 from backproof.reference.numbers.arrays import numpy_dtype
 from backproof.reference.numbers.bounded import BoundedArithmetic
@@ -76,30 +77,40 @@ def test_honest_code_is_not_suspect_where_numbers_repeat(precision: Precision, n
     assert judge(judged, observe(judged)).verdict is Verdict.AGREES
 
 
-def deep(width: int, batch: int, scale: float, last: float, target: float | None) -> Case:
+def deep(width: int, batch: int, scale: float) -> Case:
     """tanh in float32, inputs and weights of one sign."""
     rng, dtype = np.random.default_rng(0), np.float32
     x, first = rng.uniform(1.0, 1.9, (batch, INPUTS)), rng.uniform(0.55, 1.0, (width, INPUTS)) * scale / INPUTS
-    t = rng.uniform(0, 0.9, (batch, 1)) if target is None else np.full((batch, 1), target)
-    second = rng.uniform(0.55, 1.0, (1, width)) * last
+    t = rng.uniform(0, 0.9, (batch, 1))
+    second = rng.uniform(0.55, 1.0, (1, width)) * 0.3
     layers = (Dense(first.astype(dtype), None, "tanh"), Dense(second.astype(dtype), None, "identity"))
     return Case("c", layers, x.astype(dtype), t.astype(dtype), "half_squared_error", "sum", None, "float32")
 
 
 def test_squares_that_are_lost_beside_1_are_no_chance() -> None:
     """1 − a² is 1, for all a below √u: one error, of one sign, in all of δ = e (1 − a²)."""
-    judged = deep(8, 40_000, U**0.5 / 2, 0.3, None)
+    judged = deep(8, 40_000, U**0.5 / 2)
     honest = observe(judged)
-    assert np.max(np.abs((honest.activations or ())[0])) ** 2 < U
+    assert honest.activations is not None
+    assert np.max(np.abs(honest.activations[0])) ** 2 < U
     assert judge(judged, honest).verdict is Verdict.AGREES
 
 
 def test_one_delta_from_above_for_all_samples_has_one_error_per_unit() -> None:
-    """Output ≪ target: ∂E/∂a = w δ is rounded once for each unit, whatever the slopes that it is multiplied with."""
-    judged = deep(1, 1_000_000, 0.03, 1e-3 * U, 1.3)
-    honest = observe(judged)
-    assert len(np.unique((honest.deltas or ())[1])) == 1
-    assert judge(judged, honest).verdict is Verdict.AGREES
+    """∂E/∂a = w δ is rounded once for each unit, whatever the slopes that it is multiplied with in each sample."""
+    delta, slopes = np.float32(1.3), drawn(0.5, 1.0, (200_000, 1))
+    weights = drawn(0.55, 1.0)[:, 0]
+    off = np.abs(weights * delta - weights.astype(np.float64) * delta) / weights
+    weight = weights[np.argmax(off)]
+    ar = BoundedArithmetic(FLOAT32, len(CHANNELS))
+    above = ar.matmul(ar.lift(np.full(slopes.shape, np.float64(delta))), ar.lift([[float(weight)]]))
+    found = ar.elementwise(lambda e, s, fn: e * s, above, ar.lift(slopes.astype(np.float64)))
+    errors = (weight * delta * slopes).astype(np.float64) - found.value
+    systematic, random = (np.broadcast_to(found.errors[k], errors.shape) for k in (SYSTEMATIC, RANDOM))
+    everywhere = np.ones(errors.shape, bool)
+    assert all(a.ratio < 1 for a in aggregates(errors, found.value, systematic, random, everywhere, U))
+    unshared = 2 * U * np.abs(found.value)
+    assert any(a.ratio > 1 for a in aggregates(errors, found.value, 0 * random, unshared, everywhere, U))
 
 
 @FORMATS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ from backproof.reference.programs import (
 )
 from backproof.reference.programs import elementwise as e
 
-ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
+ACTIVATIONS: dict[object, Callable[[Value], Value]] = {
     "sigmoid": e.logistic,
     "tanh": e.tanh,
     "identity": lambda z: z,
@@ -36,7 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
 }
 
 
-def as_program(case: Case) -> tuple[list[Value], Value, dict[int, object]]:
+def as_program(case: Case) -> tuple[list[Value], Value, dict[int, Any]]:
     """A dense net with the squared error as a program: parameters, E, and their numbers."""
     program = Program()
     a = program.constant(np.array(case.inputs))

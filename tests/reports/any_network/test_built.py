@@ -77,7 +77,7 @@ def test_as_json_and_junit(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text(SOURCE, encoding="utf-8")
 
     def printed(format: str) -> str:
-        command = [COMMAND, "verify", "model:wrong", "--format", format]
+        command = [str(COMMAND), "verify", "model:wrong", "--format", format]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False).stdout
 
     assert json.loads(printed("json"))["verdict"] == "wrong"

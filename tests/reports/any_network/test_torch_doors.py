@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
 from backproof.reference.case import InvalidInput
