@@ -14,6 +14,7 @@ from .capture import capture, real_number
 
 Array = NDArray[Any]
 WIDE = 2.0**-53  # float64's unit roundoff
+WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
 
 
 class JaxSubject:
@@ -64,7 +65,7 @@ class JaxSubject:
         """Σ c · output with fixed random c, and its gradient, as JAX runs it."""
         with jax.enable_x64(self.wide):
             given = [jax.numpy.asarray(np.asarray(v).astype(d)) for v, d in zip(values, self.formats, strict=True)]
-            generator = np.random.default_rng(7)
+            generator = np.random.default_rng(WEIGHTS)
             shapes = jax.eval_shape(self._outputs, *given)
             weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in shapes]
             results, gradients = self.run(given, [jax.numpy.asarray(w) for w in weights])

@@ -32,7 +32,9 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         inputs = [x for x in args if real(x)]
-        values = [recorder.border(x) for x in inputs] if not recorder.off else []
+        if recorder.off or any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in inputs):
+            return super(function, cls).apply(*args, **kwargs)  # torch.func's transforms see to it themselves
+        values = [recorder.border(x) for x in inputs]
         origin = Origin(cls.__name__, *users_line(), recorder.calls, "")
         recorder.within.append(cls.__name__)
         try:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+import torch.utils._pytree as pytree
 from numpy.typing import NDArray
 
 from ...reference.programs import Captured
@@ -17,6 +18,7 @@ from .capture import array, capture, real
 Array = NDArray[Any]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 WIDE = 2.0**-53  # float64's unit roundoff
+WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
 
 
 class TorchSubject:
@@ -38,11 +40,13 @@ class TorchSubject:
         self.parameters: dict[str, Tensor] = (
             {} if module is None else {name: p for name, p in module.named_parameters() if p.requires_grad}
         )
-        self.places = [k for k, x in enumerate(self.inputs) if real(x) and x.requires_grad]
-        leaves = [self.inputs[k] for k in self.places] + list(self.parameters.values())
+        paths, self.tree = pytree.tree_flatten_with_path(self.inputs)
+        self.leaves = [leaf for _, leaf in paths]
+        self.places = [k for k, x in enumerate(self.leaves) if real(x) and x.requires_grad]
+        leaves = [self.leaves[k] for k in self.places] + list(self.parameters.values())
         owner = getattr(function, "__self__", None)  # of Function.apply, the function's class
         self.name = getattr(owner, "__name__", None) or getattr(function, "__name__", None) or type(function).__name__
-        self.names = [f"input {k}" for k in self.places] + list(self.parameters)
+        self.names = [_named(paths[k][0]) for k in self.places] + list(self.parameters)
         self.start = [array(x) for x in leaves]
         self.moved = len(self.places)
         formats = [x.dtype for x in leaves]
@@ -60,7 +64,7 @@ class TorchSubject:
         module = isinstance(self.function, torch.nn.Module)
         function = copy.deepcopy(self.function).double() if module else self.function
         keywords = {name: wide(x) for name, x in self.keywords.items()}
-        subject = TorchSubject(function, [wide(x) for x in self.inputs], keywords, self.loss)
+        subject = TorchSubject(function, pytree.tree_map(wide, self.inputs), keywords, self.loss)
         subject.name = self.name
         return subject
 
@@ -72,14 +76,28 @@ class TorchSubject:
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, without being captured."""
         with self.at(values) as inputs:
-            outputs = [x for x in torch.utils._pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
-            generator = np.random.default_rng(7)
+            outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
+            generator = np.random.default_rng(WEIGHTS)
             weights = [torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype) for x in outputs]
-            leaves = [*(inputs[k] for k in self.places), *self.parameters.values()]
-            gradients = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
+            leaves = [*self.differentiated(inputs), *self.parameters.values()]
+            gradients = [None] * len(leaves)
+            if outputs:
+                gradients = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
             total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
             zeros = [np.zeros(tuple(x.shape)) for x in leaves]
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
+
+    def differentiated(self, inputs: Any) -> list[Tensor]:
+        """The leaves of these inputs that a gradient is taken by."""
+        leaves = pytree.tree_leaves(inputs)
+        return [leaves[k] for k in self.places]
+
+    def filled(self, inputs: Any, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+        """The inputs with these tensors for the leaves that a gradient is taken by."""
+        leaves = pytree.tree_leaves(inputs)
+        for k, tensor in zip(self.places, tensors, strict=True):
+            leaves[k] = tensor
+        return tuple(pytree.tree_unflatten(leaves, self.tree))
 
     def _called(self, *inputs: Any) -> Any:
         result = self.function(*inputs, **self.keywords)
@@ -87,14 +105,14 @@ class TorchSubject:
 
     def _seeded(self) -> None:
         """torch.manual_seed; on the CPU without what it does for devices, which takes longer than a call."""
-        tensors = [x for x in (*self.inputs, *self.parameters.values()) if isinstance(x, torch.Tensor)]
+        tensors = [x for x in (*self.leaves, *self.parameters.values()) if isinstance(x, torch.Tensor)]
         here = all(x.device.type == "cpu" for x in tensors)
         (torch.default_generator.manual_seed if here else torch.manual_seed)(self.seed)
 
     @contextmanager
     def at(self, values: Sequence[Array]) -> Iterator[tuple[Any, ...]]:
         """The inputs with these numbers, and the parameters set to theirs; buffers are put back, the seed is set."""
-        inputs = [x.detach().clone() if isinstance(x, torch.Tensor) else copy.copy(x) for x in self.inputs]
+        leaves = [x.detach().clone() if isinstance(x, torch.Tensor) else copy.copy(x) for x in self.leaves]
         buffers = {}
         if isinstance(self.function, torch.nn.Module):
             buffers = {name: b.detach().clone() for name, b in self.function.named_buffers()}
@@ -104,17 +122,22 @@ class TorchSubject:
             torch.set_num_threads(1)  # sizes are small, and threads that wait for each other are slow
             self._seeded()
             for k in self.places:
-                inputs[k] = _set(self.inputs[k], next(numbers)).requires_grad_()
+                leaves[k] = _set(self.leaves[k], next(numbers)).requires_grad_()
             for parameter in self.parameters.values():
                 with torch.no_grad():
                     parameter.copy_(torch.from_numpy(np.ascontiguousarray(next(numbers))))
             try:
-                yield tuple(inputs)
+                yield tuple(pytree.tree_unflatten(leaves, self.tree))
             finally:
                 torch.set_num_threads(threads)
                 with torch.no_grad():
                     for name, b in buffers.items():
                         self.function.get_buffer(name).copy_(b)
+
+
+def _named(path: Sequence[Any]) -> str:
+    """`input 0`, and below it the keys of the tree: input 0['w']."""
+    return f"input {path[0].idx}" + pytree.keystr(tuple(path[1:]))
 
 
 def _set(like: Tensor, values: Array) -> Tensor:

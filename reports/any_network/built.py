@@ -47,10 +47,11 @@ def builds_a_network(function: Callable[..., Any]) -> bool:
     if isinstance(function, type):
         return False  # of a dense net: it is made with its sizes
     try:
-        inspect.signature(function).bind()
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return False
-    return True
+    several = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}  # `f(*given)` is a dense net's
+    return all(p.default is not p.empty and p.kind not in several for p in parameters)
 
 
 def verify_built(build: Callable[..., Any]) -> Told:

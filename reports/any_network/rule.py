@@ -150,6 +150,8 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
         again = _checked(wide, stopped)
     except Exception:  # it may be made for its own format alone
         return report
+    if report.verdict == "undecided" and again.verdict == "wrong":
+        return again
     if not again.ok or (report.verdict == "wrong" and _certain(report)):
         return report
     seen = f"in its own format it was {report.verdict}" + (f": {report.reason}" if report.reason else "")
@@ -166,6 +168,7 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
     seen: list[Seen] = []
     skipped: list[str] = []
     kinks: list[str] = []
+    by_itself = subject.value_and_gradient(subject.start)  # first: what is compiled is compiled now, unwatched
     for point in _points(subject):
         found = _seen(subject, point, seed=len(seen))
         if found is None:
@@ -185,6 +188,10 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
         return replace(report, reason="none of its outputs is made of real numbers that depend on an input")
     if not any(not s.point.special for s in seen):
         return replace(report, reason="it has no finite value at any of the points")
+    alike = math.inf if seen[0].point.name != GIVEN else _digits_uncaptured(seen[0].captured, *by_itself)
+    if alike < -math.log10(subject.roundoff) / 2:
+        reason = f"what runs by itself agrees with what was captured to {alike:.0f} digits only: {UNCAPTURED}"
+        return replace(report, reason=reason)
     wrong = next((s for s in seen if s.wrong()), None)
     if wrong is not None:
         return _of_wrong(subject, replace(report, verdict="wrong"), wrong, stopped)
@@ -258,12 +265,13 @@ def by_path(subject: Subject, captured: Captured | None = None) -> RuleReport:
     return replace(report, verdict="agrees" if path.agrees else "wrong", notes=(note,))
 
 
+UNCAPTURED = "compiled code that is not run while it is watched, or something that changes from call to call"
 BEYOND = "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension, a kernel)"
 
 
 def _points(subject: Subject) -> list[Point]:
     start = tuple(subject.start)
-    own = Point("the point given", start)
+    own = Point(GIVEN, start)
     near = [generic(start, k + 1, NEARER[0]) for k in range(GENERIC)]
     return [own, *near, *special(start, subject.moved)]
 
@@ -272,7 +280,7 @@ def _seen(subject: Subject, point: Point, seed: int) -> Seen | None:
     """What is found at a point; for a generic one without a value, nearer to the user's; None where there is none."""
     captured = subject.capture(point.values, seed)
     if not _finite(captured):
-        if point.special or point.name == "the point given":
+        if point.special or point.name == GIVEN:
             return None
         for number, distance in enumerate(NEARER[1:]):
             captured = subject.capture(generic(subject.start, 10 + seed + number, distance).values, seed)
@@ -352,6 +360,28 @@ def _path(subject: Subject) -> PathCheck | None:
 
 
 FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}
+
+
+def _digits_uncaptured(captured: Captured, total: float, gradients: Sequence[Array]) -> float:
+    """To how many digits a run that nobody watched gives the numbers of the program that was captured."""
+    generator = np.random.default_rng(WEIGHTS)
+    weights = {c.index: generator.standard_normal(c.shape) for c in captured.cotangents}
+    values = [*captured.outputs, *(g for g in captured.gradients if g is not None)]
+    results = run(values, {**captured.given, **weights}, FLOATS)
+    ends = len(captured.outputs)
+    terms = [r * weights[c.index] for r, c in zip(results[:ends], captured.cotangents, strict=True)]
+    size = sum(float(np.abs(t).sum()) for t in terms)
+    pairs: list[tuple[Any, Any, float]] = [(sum(float(t.sum()) for t in terms), total, size)]
+    there = [x for x, g in zip(gradients, captured.gradients, strict=True) if g is not None]
+    largest = max((float(np.abs(x).max(initial=0.0)) for x in there), default=0.0)
+    pairs += [(r, x, largest) for r, x in zip(results[ends:], there, strict=True)]
+    gaps = [float(np.abs(a - b).max(initial=0.0)) / scale for a, b, scale in pairs if scale]
+    worst = max(gaps, default=0.0)
+    return -math.log10(worst) if worst else math.inf
+
+
+GIVEN = "the point given"
+WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
 
 
 def _notes(seen: Sequence[Seen], skipped: Sequence[str]) -> tuple[str, ...]:

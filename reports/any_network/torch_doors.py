@@ -126,10 +126,10 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     subject = _checkable(TorchSubject(func, given))
 
     def both(*arguments: Any) -> Any:
-        points, tangents = arguments[: len(given)], iter(arguments[len(given) :])
+        own, tangents = arguments[: len(given)], arguments[len(given) :]
         with forward_ad.dual_level():
-            dual = [forward_ad.make_dual(x, next(tangents)) if k in subject.places else x for k, x in enumerate(points)]
-            result = func(*dual)
+            dual = [forward_ad.make_dual(x, t) for x, t in zip(subject.differentiated(own), tangents, strict=True)]
+            result = func(*subject.filled(own, dual))
             results = [x for x in (result if isinstance(result, tuple | list) else (result,)) if real(x)]
             pairs = [forward_ad.unpack_dual(x) for x in results]
             there = [(p.primal, p.tangent) for p in pairs if p.tangent is not None]
@@ -141,8 +141,8 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
         with subject.at(point) as arguments, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, where it loads its decompositions
             tangents = [
-                torch.tensor(generator.standard_normal(x.shape), dtype=arguments[k].dtype).requires_grad_()
-                for k, x in zip(subject.places, point, strict=True)
+                torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype).requires_grad_()
+                for x in subject.differentiated(arguments)
             ]
             return capture(both, (*arguments, *tangents), seed)
 

@@ -349,7 +349,7 @@ def _matrix(thrown: Dice, x: Tensor) -> Step:
             lambda x: _block_diagonal(*x.unbind(0)),
             lambda x: torch.linalg.det(x @ x.mT + torch.eye(x.shape[-2], dtype=x.dtype)),
             lambda x: x.mT @ x,
-            lambda x: torch.addmm(x[:1, :1] * 2, x, x.T, beta=0.5, alpha=0.3),
+            lambda x: torch.addmm(x[:1, :1] * 2, x, x.mT, beta=0.5, alpha=0.3),
             lambda x: torch.baddbmm(x @ x.mT, x, x.mT),
             lambda x: torch.mv(x, x[0]),
             lambda x: x.trace(),

@@ -85,7 +85,7 @@ def test_of_an_update_the_change_has_to_be_near_and_not_the_weight() -> None:
     for case in CASES:
         layers = run(case, ARRAYS).updated
         assert layers is not None
-        updated = {
+        updated: dict[str, Any] = {
             "updated_weights": tuple(np.array(layer.weights) for layer in layers),
             "updated_biases": tuple(np.array(layer.biases).reshape(-1) for layer in layers),
         }

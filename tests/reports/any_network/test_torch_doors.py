@@ -266,3 +266,32 @@ def test_where_nothing_can_be_said_it_is_said_why(function: Any, inputs: Any, wo
 def test_empty_tensors_and_what_is_not_differentiated() -> None:
     assert gradcheck(lambda x, n, flag: x * n if flag else x, (drawn(0, 3), 3, True))
     assert gradcheck(lambda x, k: x[k], (drawn(5), torch.tensor([1, 1, 4])))
+
+
+@pytest.mark.skipif(not torch.__version__.startswith("2.13"), reason="seen in 2.13; others may have repaired it")
+@pytest.mark.usefixtures("slow")
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own, which it takes for errors of its
+def test_a_custom_backward_that_the_compiler_drops() -> None:
+    """pytorch #193279: under torch.func.grad, compiled code differentiates the forward as if there were no backward."""
+
+    class Rounded(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return torch.round(x)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+    def gradient(x: Any) -> Any:
+        return torch.func.grad(lambda y: (Rounded.apply(y) * y).sum())(x)
+
+    x = torch.tensor([0.3, 1.7, -2.2], dtype=torch.float64, requires_grad=True)
+    assert "what runs by itself" not in rule_of(gradient, x).reason
+    report = rule_of(torch.compile(gradient, backend="eager"), x)
+    assert report.verdict == "undecided"
+    assert "what runs by itself agrees with what was captured to 0 digits only: compiled code" in report.reason
