@@ -54,7 +54,7 @@ def subject_of(
 
         subject: Subject = TorchSubject(function, given, keywords, loss)
         wanted = "a tensor with requires_grad=True, or a module with parameters"
-    elif jax is not None:
+    elif jax is not None and any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given)):
         from ...adapters.jax_program.subject import JaxSubject
 
         subject = JaxSubject(function, given, keywords, loss)

@@ -203,9 +203,9 @@ def test_a_wrong_run_is_diagnosed_with_a_witness() -> None:
     wrong = [run for run in results.runs if run.verdict == "wrong"]
     assert wrong
     for run in wrong:
-        assert run.diagnosis[0] == "it multiplies the weight gradient of layer 1 by 2."
+        assert run.diagnosis[0] == "it multiplies the weight gradient by 2, in layer 1."
         assert "smallest network that shows it:" in run.diagnosis
-    assert "it multiplies the weight gradient of layer 1 by 2." in terminal(results)
+    assert "it multiplies the weight gradient by 2, in layer 1." in terminal(results)
 
 
 def test_right_gradients_beside_a_wrong_loss_are_not_explained_by_a_fault_that_does_not_show() -> None:
