@@ -149,6 +149,7 @@ def _inverse(call: Any, A: Value, check_errors: bool = False) -> tuple[Value, No
 def _is_of(lu: Array, order: Array, numbers: Array) -> bool:
     """Whether these factors are the matrix's, and not its transpose's."""
     lower, upper = np.tril(lu, -1) + np.eye(lu.shape[-1]), np.triu(lu)
+    # no tolerance of a verdict: it tells two readings apart, and what is written down is compared in balls afterwards
     exchanged = np.take_along_axis(numbers, np.broadcast_to(order[..., None], numbers.shape), -2)
     return bool(np.allclose(lower @ upper, exchanged, rtol=1e-4, atol=1e-6 * np.abs(numbers).max(initial=1e-300)))
 
@@ -340,6 +341,7 @@ def _pseudoinverse(call: Any, a: Value, name: str) -> Value:
     """R⁻¹Qᵀ, where a = QR; of a wide matrix the transpose's, transposed. §5.5.2."""
     numbers = call.numbers(call.arguments[name])
     found = np.linalg.svd(numbers, compute_uv=False) if numbers.size else np.ones((1, 1))
+    # nor is this: a matrix whose small singular values were cut off is refused, and gets no verdict
     cut = name == "self" and numbers.size and "pinv" in call.name and not np.allclose(  # by a tolerance that was given
         np.linalg.pinv(numbers), call.numbers(call.outputs[0]), rtol=1e-3, atol=1e-3 / found.min()
     )  # fmt: skip

@@ -170,11 +170,11 @@ def shown() -> int:
         ]
         for row in rows
     ]
-    headers = ["network", "framework", "dtype", "its rule", f"as {rows[0].framework}'s", "digits that ran"]
+    headers = ["network", "framework", "dtype", "its rule", f"as {rows[0].framework}'s", "digits"]
     show_report(table_of(table, headers), plain=False)
     for row in rows:
         if row.rule is not None and not row.rule.ok:
-            show_report(str(row.rule), plain=False)
+            show_report(f"{row.rule}\n", plain=False)
     wrong = [row for row in rows if not row.ok]
-    show_report(f"{'wrong' if wrong else 'agrees'}: {len(rows) - len(wrong)} of {len(rows)} agree.", plain=False)
+    show_report(f"{'wrong' if wrong else 'agrees'}: {len(rows) - len(wrong)} of {len(rows)} agree.\n", plain=False)
     return WRONG if wrong else AGREES

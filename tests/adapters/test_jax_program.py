@@ -376,6 +376,7 @@ def assert_computes_what_jax_did(captured: Captured, precision: float = CLOSE) -
     assert len(results) == len(captured.ran)
     for ours, theirs in zip(results, captured.ran, strict=True):
         assert theirs is not None
+        # whether the translation is right at all; rounding is not judged here
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=precision * max(1e-300, np.abs(theirs).max(initial=0)))
 
 

@@ -76,6 +76,7 @@ def test_a_right_function_passes_in_any_format(dtype: Any) -> None:
 
 def test_the_originals_arguments_are_taken_and_others_refused() -> None:
     x = drawn(3)
+    # the original's tolerances, which are unused
     assert gradcheck(torch.exp, x, eps=1e-3, atol=1.0, rtol=1.0, nondet_tol=1.0, fast_mode=True, masked=False)
     with pytest.raises(InvalidInput, match="epsilon: expected an argument that torch.autograd.gradcheck has"):
         gradcheck(torch.exp, x, epsilon=1e-3)
