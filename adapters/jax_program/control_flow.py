@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -53,6 +53,14 @@ def _custom(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Seq
     return interpreter.recorded(eqn, eqn.params[CALLS[eqn.primitive.name]], operands)
 
 
+def _expanded(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+    """A primitive of JAX's (since 0.11) or a user's that says what it is in terms of others."""
+    primitive = eqn.params["_prim"]
+    avals = jax.tree.unflatten(primitive.in_tree, [jax.ShapeDtypeStruct(x.aval.shape, x.aval.dtype) for x in operands])
+    jaxpr = jax.make_jaxpr(primitive.expand)(*avals)
+    return interpreter.inside(jaxpr, operands)
+
+
 def _cond(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
     branches = eqn.params["branches"]
     taken = int(np.clip(int(operands[0].array), 0, len(branches) - 1))
@@ -74,19 +82,25 @@ def _while(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequ
 
 def _scan(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
     p = eqn.params
-    first, second = p["num_consts"], p["num_consts"] + p["num_carry"]
-    carry, given = list(operands[first:second]), operands[second:]
+    first, carries = _scanned(p)
+    carry, given = list(operands[first : first + carries]), operands[first + carries :]
     rows: list[tuple[int, Sequence[Seen]]] = []
     for k in reversed(range(p["length"])) if p["reverse"] else range(p["length"]):
         elements = [_element(x, k) for x in given]
         results = interpreter.inside(p["jaxpr"], [*operands[:first], *carry, *elements])
-        carry = list(results[: p["num_carry"]])
-        rows.append((k, results[p["num_carry"] :]))
+        carry = list(results[:carries])
+        rows.append((k, results[carries:]))
     ordered = [row for _, row in sorted(rows, key=lambda row: row[0])]
-    stacked = [
-        _stacked(interpreter, v.aval, [row[j] for row in ordered]) for j, v in enumerate(eqn.outvars[p["num_carry"] :])
-    ]
+    stacked = [_stacked(interpreter, v.aval, [row[j] for row in ordered]) for j, v in enumerate(eqn.outvars[carries:])]
     return [*carry, *stacked]
+
+
+def _scanned(params: Mapping[str, Any]) -> tuple[int, int]:
+    """How many operands of a scan are constants, and how many are carried. Since JAX 0.11 trees say so, not numbers."""
+    if "ft_in" in params:
+        constants, carried, _ = params["ft_in"].unpack()
+        return len(constants), len(carried)
+    return params["num_consts"], params["num_carry"]
 
 
 def _element(x: Seen, k: int) -> Seen:
@@ -129,6 +143,7 @@ def _nothing(*_: Any) -> Sequence[Seen]:
 TABLE: dict[str, Entry] = {
     **dict.fromkeys(CALLS, _call),
     **dict.fromkeys(("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"), _custom),
+    "call_hi_primitive": _expanded,
     "cond": _cond,
     "while": _while,
     "scan": _scan,

@@ -27,6 +27,15 @@ FROM_RUN = {
     "to_edtype", "from_edtype", "after_all", "create_token",
 }  # fmt: skip
 
+
+def _polynomial(x: Value, *coefficients: Value) -> Value:
+    """a₀ + x (a₁ + x (a₂ + …)), by Horner's rule."""
+    total = coefficients[-1]
+    for a in reversed(coefficients[:-1]):
+        total = a + x * total
+    return total
+
+
 _FORMULAS: dict[str, Callable[..., Value]] = {
     "add": lambda x, y: x + y,
     "add_any": lambda x, y: x + y,
@@ -38,7 +47,9 @@ _FORMULAS: dict[str, Callable[..., Value]] = {
     "min": e.minimum,
     "clamp": lambda low, x, high: e.minimum(e.maximum(x, low), high),
     "abs": e.absolute,
+    "polynomial": _polynomial,
     "square": lambda x: x * x,
+    "one_minus_square": lambda x: 1 - x * x,
     "sqrt": e.sqrt,
     "rsqrt": lambda x: 1 / e.sqrt(x),
     "cbrt": e.cbrt,
@@ -47,6 +58,7 @@ _FORMULAS: dict[str, Callable[..., Value]] = {
     "expm1": e.expm1,
     "log": e.log,
     "log1p": e.log1p,
+    "log2": lambda x: e.log(x) / e.log(x.program.constant(2)),
     "logistic": e.logistic,
     "sin": e.sin,
     "cos": e.cos,
@@ -91,6 +103,10 @@ def _by_formula(call: Call) -> Value:
             raise Unsupported(f"{call.program.origin}: no derivative for operand {k + 1} of {call.name}")
     return _FORMULAS[call.name](*call.values)
 
+
+# Functions of JAX's, not primitives, whose jaxpr takes numbers apart by their bits: what they compute.
+FUNCTIONS: dict[str, Callable[..., Value]] = {"exp_neg_sq": lambda x: e.exp(-(x * x))}  # since 0.11
+_FORMULAS |= FUNCTIONS
 
 for _name in _FORMULAS:
     TABLE.entries[_name] = _by_formula

@@ -104,7 +104,7 @@ class Interpreter:
 
     def equation(self, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
         """The variables that one equation defines."""
-        name = eqn.primitive.name
+        name = _jaxs_own(eqn) or eqn.primitive.name
         if name in control_flow.TABLE:
             return control_flow.TABLE[name](self, eqn, operands)
         bind = _bound(eqn)
@@ -229,6 +229,15 @@ def _typed(x: Seen) -> bool:
 
 def _reason(name: str) -> str:
     return f": {_UNKNOWN[name]}" if name in _UNKNOWN else ""
+
+
+def _jaxs_own(eqn: Any) -> str | None:
+    """The name of a function of JAX's that is an operation of ours as a whole, if this equation calls one."""
+    held = eqn.params.get("call_jaxpr")
+    jaxpr = getattr(held, "jaxpr", held)
+    if jaxpr is None or _name(jaxpr) not in elementwise.FUNCTIONS or _users(jaxpr):
+        return None
+    return _name(jaxpr)
 
 
 def _bound(eqn: Any) -> Callable[..., Sequence[Any]]:
