@@ -81,16 +81,17 @@ def capture(
     inputs: Sequence[Any],
     seed: int = 0,
     parameters: Sequence[Tensor] = (),
+    recorder: Recorder | None = None,
 ) -> Captured:
     """Runs `function(*inputs)` and its backward once, and returns what was done as a program.
 
     inputs: tensors or anything else, nested or not; those that require a gradient, and the `parameters`, are
         differentiated, in this order
-    seed: of the cotangents, random numbers of order one
+    seed: of the cotangents, random numbers of order one;  recorder: one that does more than write down
     Raises Unsupported, with the user's line, if an operation is not known.
     """
     generator = np.random.default_rng(seed)
-    recorder = Recorder()
+    recorder = recorder or Recorder()
     borders: list[Border] = []
     hooks: list[Any] = []
     differentiated = [x for x in leaves((tuple(inputs), tuple(parameters))) if real(x) and x.requires_grad]

@@ -6,7 +6,7 @@ An element is known by its place in memory: `buffers` holds, for each storage, w
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -204,6 +204,7 @@ class Recorder(TorchDispatchMode):
         values = values if isinstance(values, tuple | list) else (values,)
         if len(values) < len(outputs) + len([x for x in changed if x is not None]):
             raise Unsupported(f"{self.program.origin}: what {func._schema.name} changes on the side is not covered")
+        values = self.computed(outputs, changed, values, arguments)
         halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
         if halted and followed:
             self.stops.append(self.program.origin)
@@ -211,6 +212,13 @@ class Recorder(TorchDispatchMode):
             if real(tensor) and value is not None:
                 self.write(tensor, stopped(value) if halted else value)
         return result
+
+    def computed(
+        self, outputs: list[Any], changed: list[Any], values: tuple[Any, ...], arguments: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
+        """What a call was found to compute, before it is written. `judged.py` looks at the numbers here."""
+        del outputs, changed, arguments
+        return values
 
     def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
         """By PyTorch's own decomposition into calls that are known."""

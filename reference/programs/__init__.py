@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
+    from .bounds import BOUNDED, Bounds, NoBounds
     from .captured import WHAT_TO_DO, Border, Captured, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
     from .flow import Explanation, explained
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .ndarrays import FLOATS, Balls, Floats, Numbers
     from .program import Origin, Program, Value
     from .rule_check import Agreement, Outcome, Witness, agreements, check, compared, ran_as_captured, right_as_stopped
-    from .running import run
+    from .running import computing_lines, run
     from .sums import contracted, matmul, mean, products, total
 else:
     __getattr__ = door(__name__)

@@ -40,10 +40,11 @@ def entry(
 
     def value(numbers: Any, *operands: NDArray[Any], **parameters: Any) -> NDArray[Any]:
         if not parameters:
-            return cast("NDArray[Any]", numbers.apply(floats, balls, *operands))
+            return cast("NDArray[Any]", numbers.apply(name, floats, balls, *operands))
         return cast(
             "NDArray[Any]",
             numbers.apply(
+                name,
                 lambda *x: floats(*x, **parameters),
                 lambda *x: balls(*x, **parameters),
                 *operands,
@@ -209,7 +210,7 @@ def _gauss(x: Value) -> Value:
 PI = Operation(
     "pi",
     value=lambda numbers, shape: numbers.apply(
-        lambda x: x + math.pi, lambda x: arb.pi(), numbers.array(np.zeros(shape))
+        "pi", lambda x: x + math.pi, lambda x: arb.pi(), numbers.array(np.zeros(shape))
     ),
     shape=lambda shape: shape,
     pullback=lambda g, out, shape: (),

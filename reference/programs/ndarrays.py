@@ -33,7 +33,7 @@ class Numbers(Protocol):
 
     def missing(self, shape: Shape) -> Array: ...
 
-    def apply(self, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
+    def apply(self, name: str, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
         """An elementwise function: `floats` works on whole float64 arrays, `balls` on single balls."""
         ...
 
@@ -60,7 +60,7 @@ class Floats:
     def missing(self, shape: Shape) -> Array:
         raise ValueError(f"an input of shape {shape} was not given")
 
-    def apply(self, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
+    def apply(self, name: str, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
         with np.errstate(all="ignore"):
             return np.asarray(floats(*arrays), dtype=np.float64)
 
@@ -118,7 +118,7 @@ class Balls:
     def missing(self, shape: Shape) -> Array:
         raise ValueError(f"an input of shape {shape} was not given")
 
-    def apply(self, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
+    def apply(self, name: str, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
         flat = (array.reshape(-1) for array in arrays)
         return _array([balls(*elements) for elements in zip(*flat, strict=True)], arrays[0].shape)
 

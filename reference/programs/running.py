@@ -12,6 +12,7 @@ from .ndarrays import Balls, Numbers
 from .program import Value
 
 Array = NDArray[Any]
+MOVING = {"input", "constant", "rearrange", "scatter", "reshape", "join", "stop", "identity"}
 
 
 def run(wanted: Sequence[Value], given: Mapping[int, Array], numbers: Numbers) -> list[Array]:
@@ -44,6 +45,12 @@ def run(wanted: Sequence[Value], given: Mapping[int, Array], numbers: Numbers) -
 def lines_needed(wanted: Sequence[Value]) -> list[int]:
     """The lines that these values depend on, themselves included, in order."""
     return _needed(wanted, {})[1]
+
+
+def computing_lines(wanted: Sequence[Value], given: Mapping[int, Array]) -> int:
+    """How many lines, from what is given to what is wanted, compute something: all but constants and movements."""
+    nodes = wanted[0].program.nodes
+    return sum(line not in given and nodes[line].operation.name not in MOVING for line in _needed(wanted, given)[1])
 
 
 def _needed(wanted: Sequence[Value], given: Mapping[int, Array]) -> tuple[dict[int, int], list[int]]:

@@ -1,0 +1,340 @@
+"""Numbers with bounds: how far an honest implementation of a program may be from its exact result.
+
+The model is that of `numbers/bounded.py`, to be read first: beside a value, computed in float64, stand the errors of
+its four channels (truth, worst, systematic, random). Here the arrays have any shape, and the program is any.
+
+What is judged is one call at a time, from the operands that it really had, so that errors start at zero and pass few
+lines. A call of several lines (a layer norm, a GELU) may be computed by another honest formula than ours: `expanded`
+says that products may have been multiplied out, so that a difference x − y may carry the roundings of both its terms;
+the bounds of two-pass variances, of Welford's and of closed-form backward passes are then all of this size.
+Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. (2002), §1.9 (variances), §2.2, §3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..numbers import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, Precision, Profile
+from .program import Positions, Shape
+
+Array = NDArray[Any]
+Function = Callable[..., Any]
+
+BOUNDED = np.dtype([("value", np.float64), ("errors", np.float64, (len(CHANNELS),))])
+
+# Functions that rise or fall over their whole domain: what an error of the operand does to them, two evaluations show.
+# After each the name of its accuracy in the atlas.
+MONOTONE = {
+    "sqrt": "", "cbrt": "cbrt", "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "logistic": "sigmoid",
+    "tanh": "tanh", "sinh": "sinh", "asin": "asin", "acos": "acos", "atan": "atan", "asinh": "asinh", "acosh": "acosh",
+    "atanh": "atanh", "erf": "erf", "erfc": "erfc", "erfinv": "erfinv",
+}  # fmt: skip
+CIRCULAR = {"sin": "sin", "cos": "cos"}  # their slope is at most 1
+EVEN = {"cosh": "cosh"}  # as steep as the function itself is large
+
+
+class NoBounds(Exception):
+    """An operation whose errors we have no bound for. The message names it."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A kind of numbers, as `Floats` and `Balls` are. Elements are of the type `BOUNDED`.
+
+    profile: the formats inside of an operation, before its result is stored
+    expanded: whether the implementation may have multiplied products out
+    """
+
+    profile: Profile
+    expanded: bool = False
+
+    @cached_property
+    def model(self) -> Model:
+        return Model(self.profile, len(CHANNELS))
+
+    # ---------------------------------------------------------------- numbers
+
+    def array(self, values: Array) -> Array:
+        """Numbers that everyone has; a subnormal one may be read as zero."""
+        if values.dtype == BOUNDED:
+            return values
+        size = np.abs(values)
+        below = (size < float(self.model.flushed_below[WORST, 0, 0])) & (size > 0)
+        errors = np.zeros((*values.shape, len(CHANNELS)))
+        if below.any():
+            errors[below] = size[below][:, None] * (_each(self.model.flushed_below) > 0)
+        return bounded(values, errors)
+
+    def literal(self, values: Array) -> Array:
+        """A constant of the program; one that the format does not hold is rounded, the same way in every element."""
+        result = self.array(values)
+        held = _held(values, self.profile.storage)
+        if not held.all():
+            unit = self.profile.storage.unit_roundoff
+            moved = np.where(held, 0.0, np.abs(values) * unit)
+            result["errors"][..., WORST] += moved
+            result["errors"][..., SYSTEMATIC] += moved
+        return result
+
+    def missing(self, shape: Shape) -> Array:
+        raise ValueError(f"an input of shape {shape} was not given")
+
+    def stored(self, x: Array, precision: Precision) -> Array:
+        """The numbers as a tensor of this format holds them."""
+        size, errors = np.abs(x["value"]), x["errors"].copy()
+        rounded = ~_held(x["value"], precision)
+        if precision.digits >= self.profile.storage.digits:  # what was computed is of this format; what was moved, not
+            rounded &= errors[..., WORST] == 0
+        if not rounded.any():
+            return x
+        unit = np.where(rounded, precision.unit_roundoff * (size + errors[..., WORST]), 0.0)
+        below = np.where(rounded & (size < 2 * precision.smallest_normal), precision.underflow, 0.0)
+        errors[..., WORST] += unit + below
+        errors[..., SYSTEMATIC] += below
+        errors[..., RANDOM] += unit
+        errors[size + errors[..., WORST] > precision.largest, 1:] = math.inf
+        return bounded(x["value"], errors)
+
+    # ---------------------------------------------------------------- elementwise
+
+    def apply(self, name: str, floats: Function, balls: Function, *arrays: Array) -> Array:
+        del balls
+        with np.errstate(all="ignore"):
+            rule = _RULES.get(name)
+            if rule is not None:
+                return rule(self, floats, *arrays)
+            if name in MONOTONE:
+                return self._function(MONOTONE[name], floats, _moved_monotone, *arrays)
+            if name in CIRCULAR:
+                return self._function(CIRCULAR[name], floats, lambda f, x, e: np.minimum(np.abs(e), 2.0), *arrays)
+            if name in EVEN:
+                return self._function(EVEN[name], floats, _moved_even, *arrays)
+        raise NoBounds(f"{name} has no error bound yet")
+
+    def own(self, value: Array, relative: Array) -> Array:
+        """Errors of a result by itself: relative ones, and what underflow may take."""
+        size = np.abs(value)[..., None]
+        model = self.model
+        lost = np.where(size < 2 * model.profile.storage.smallest_normal, _each(model.lost), _each(model.underflow))
+        return np.asarray(size * _each(relative) * (1 + 2**-20) + np.where(size == 0, 0.0, lost))
+
+    def _function(self, known_as: str, floats: Function, moved: Function, x: Array) -> Array:
+        value = np.asarray(floats(x["value"]), np.float64)
+        errors = np.zeros((*value.shape, len(CHANNELS)))
+        if x["errors"].any():
+            for channel in range(len(CHANNELS)):
+                scale = LAMBDA if channel == RANDOM else 1.0
+                e = x["errors"][..., channel] * scale
+                if e.any():
+                    errors[..., channel] = np.where(e == 0, 0.0, moved(floats, x["value"], e)) / scale
+        try:
+            relative = self.model.ulps(known_as) if known_as else 2 * self.model.rounding
+        except KeyError as unknown:
+            raise NoBounds(f"{known_as} in {self.profile.storage.name} has no measured accuracy yet") from unknown
+        errors += self.own(value, relative)
+        if (
+            known_as == "erf" and self.expanded
+        ):  # in a GELU: polynomials whose error is relative to the gate, (1 + erf)/2
+            errors += (1 + np.abs(value))[..., None] * _each(self.model.ulps("gelu_gate"))
+        return settled(value, errors)
+
+    # ---------------------------------------------------------------- sums
+
+    def total(self, array: Array, axes: tuple[int, ...]) -> Array:
+        array = shared(array)
+        size = np.abs(array["value"]) + array["errors"][..., WORST]
+        terms = max(1, math.prod(array.shape[axis] for axis in axes))
+        with np.errstate(all="ignore"):
+            value = np.asarray(array["value"].sum(axis=axes))
+            errors = array["errors"].sum(axis=axes) * (1 + terms * 2 * U64)
+            errors = errors + np.asarray(size.sum(axis=axes))[..., None] * _each(self.model.reductions(terms))
+        return settled(value, errors)
+
+    def products(self, left: Array, right: Array) -> Array:
+        left, right = shared(left), shared(right)
+        x, y, terms = left["value"], right["value"], max(1, left.shape[2])
+        with np.errstate(all="ignore"):
+            value = np.matmul(x, y)
+            sizes_x = np.abs(x) + left["errors"][..., WORST]
+            sizes_y = np.abs(y) + right["errors"][..., WORST]
+            errors = np.matmul(sizes_x, sizes_y)[..., None] * _each(self.model.sums(terms))
+            errors += np.where(errors > 0, _each(self.model.lost_in_sum(terms)), 0.0)
+            for channel in range(len(CHANNELS)):
+                of_x, of_y = left["errors"][..., channel], right["errors"][..., channel]
+                if of_x.any():
+                    errors[..., channel] += np.matmul(of_x, sizes_y) * (1 + terms * 2 * U64)
+                if of_y.any():
+                    errors[..., channel] += np.matmul(np.abs(x), of_y) * (1 + terms * 2 * U64)
+        return settled(value, errors)
+
+    # ---------------------------------------------------------------- movements
+
+    def taken(self, array: Array, positions: Positions) -> Array:
+        flat = np.concatenate([shared(array).reshape(-1), np.zeros(1, BOUNDED)])  # the last one is read for nowhere
+        return np.asarray(flat[positions])
+
+    def added_at(self, array: Array, positions: Positions, size: int) -> Array:
+        array, places = shared(array).reshape(-1), positions.reshape(-1)
+        result = np.zeros(size + 1, BOUNDED)
+        np.add.at(result["value"], places, array["value"])
+        np.add.at(result["errors"], places, array["errors"])
+        terms = np.bincount(places + 1, minlength=size + 1)[1:]
+        if terms.size and terms.max() > 1:
+            sizes = np.zeros(size + 1)
+            np.add.at(sizes, places, np.abs(array["value"]) + array["errors"][:, WORST])
+            for n in np.unique(terms[terms > 1]).tolist():
+                at = np.flatnonzero(terms == n)
+                result["errors"][at] += sizes[at][:, None] * _each(self.model.reductions(n))
+        return settled(result["value"][:size], result["errors"][:size])
+
+
+def bounded(value: Array, errors: Array) -> Array:
+    """The array of these values and errors (one more axis, of the channels)."""
+    result = np.empty(np.shape(value), BOUNDED)
+    result["value"], result["errors"] = value, errors
+    return result
+
+
+def settled(value: Array, errors: Array) -> Array:
+    """As `bounded`; where a value or an error is not finite, nothing is known: the errors are infinite."""
+    result = bounded(value, errors)
+    lost = ~(np.isfinite(result["value"]) & np.isfinite(result["errors"]).all(axis=-1))
+    if lost.any():
+        result["errors"][lost] = math.inf
+    return result
+
+
+def shared(x: Array) -> Array:
+    """An array whose elements are going to meet others: their random errors are no longer independent of each other."""
+    if not x["errors"][..., RANDOM].any():
+        return x
+    errors = x["errors"].copy()
+    errors[..., SYSTEMATIC] = np.minimum(errors[..., WORST], errors[..., SYSTEMATIC] + LAMBDA * errors[..., RANDOM])
+    errors[..., RANDOM] = 0.0
+    return bounded(x["value"], errors)
+
+
+def _each(constants: Array) -> Array:
+    """A constant of `Model`, channels × 1 × 1, along the last axis."""
+    return constants.reshape(len(CHANNELS))
+
+
+def _held(values: Array, precision: Precision) -> Array:
+    """Which numbers the format holds exactly."""
+    mantissa, exponent = np.frexp(values)
+    scaled = mantissa * 2.0**precision.digits
+    return np.asarray((scaled == np.rint(scaled)) & (exponent > precision.smallest_exponent) | (values == 0))
+
+
+# ------------------------------------------------------------------------------------------------ rules by operation
+
+
+def _moved_monotone(f: Function, x: Array, e: Array) -> Array:
+    """How far the function's value may move if its operand moves by e; infinite beyond its domain."""
+    middle = f(x)
+    up, down = np.abs(f(x + e) - middle), np.abs(f(x - e) - middle)
+    return np.nan_to_num(np.maximum(up, down), nan=math.inf, posinf=math.inf)
+
+
+def _moved_even(f: Function, x: Array, e: Array) -> Array:
+    return np.asarray(f(np.abs(x) + e) - f(x))
+
+
+def _added(numbers: Bounds, x: Array, y: Array, sign: int) -> Array:
+    value = x["value"] + sign * y["value"]
+    rounded = np.abs(x["value"]) + np.abs(y["value"]) if numbers.expanded else value
+    return settled(value, x["errors"] + y["errors"] + _rounded(numbers, value, rounded))
+
+
+def _rounded(numbers: Bounds, value: Array, size: Array) -> Array:
+    """The roundings of a sum: of a number of this size in what is judged, of the value itself in ours."""
+    errors = np.abs(size)[..., None] * _each(numbers.model.rounding)
+    errors[..., TRUTH] = np.abs(value) * U64
+    return np.asarray(errors * (1 + 2**-20))
+
+
+def _multiplied(numbers: Bounds, x: Array, y: Array) -> Array:
+    value = x["value"] * y["value"]
+    errors = np.abs(x["value"])[..., None] * y["errors"]
+    errors += (np.abs(y["value"]) + y["errors"][..., WORST])[..., None] * x["errors"]
+    return settled(value, errors + numbers.own(value, numbers.model.rounding))
+
+
+def _divided(numbers: Bounds, x: Array, y: Array) -> Array:
+    """Two roundings: it may be a product with the reciprocal."""
+    value = x["value"] / y["value"]
+    nearest = np.abs(y["value"]) - y["errors"][..., WORST]
+    errors = (x["errors"] + np.abs(value)[..., None] * y["errors"]) / np.where(nearest > 0, nearest, 0.0)[..., None]
+    errors = np.where((x["errors"] == 0) & (y["errors"] == 0), 0.0, errors)
+    return settled(value, errors + numbers.own(value, 2 * numbers.model.rounding))
+
+
+def _extreme(floats: Function, x: Array, y: Array) -> Array:
+    return settled(floats(x["value"], y["value"]), np.maximum(x["errors"], y["errors"]))
+
+
+def _stepped(floats: Function, x: Array) -> Array:
+    """Nothing is known of it where the operand may be on either side of zero; at zero itself any number from 0 to 1."""
+    either = np.abs(x["value"]) <= x["errors"][..., WORST]
+    errors = np.zeros_like(x["errors"])
+    errors[either] = 1.0
+    errors[either, RANDOM] = 0.0
+    return bounded(np.asarray(floats(x["value"]), np.float64), errors)
+
+
+def _whole_power(numbers: Bounds, floats: Function, x: Array) -> Array:
+    """By repeated multiplication or by the function pow, whose error is taken for that of exp and log together."""
+    size = np.abs(x["value"])
+    value = np.asarray(floats(x["value"]), np.float64)
+    errors = np.zeros_like(x["errors"])
+    for channel in range(len(CHANNELS)):
+        e = x["errors"][..., channel]
+        if e.any():
+            errors[..., channel] = np.where(e == 0, 0.0, _moved_monotone(lambda z: floats(np.abs(z)), size, e))
+    exponent = _exponent(floats)
+    if exponent in (0, 1):
+        return settled(value, errors)
+    return settled(value, errors + numbers.own(value, (abs(exponent) + 1) * numbers.model.rounding))
+
+
+def _exponent(floats: Function) -> int:
+    """Of x ↦ xⁿ: 2ⁿ says it."""
+    return round(math.log2(float(floats(np.array(2.0)))))
+
+
+def _power(numbers: Bounds, floats: Function, x: Array, y: Array) -> Array:
+    """xʸ = exp(y log x): the relative error of the exponential, and the absolute one of its argument."""
+    base, exponent = x["value"], y["value"]
+    value = np.asarray(floats(base, exponent), np.float64)
+    relative = np.zeros_like(x["errors"])
+    nearest = base - x["errors"][..., WORST]
+    relative += np.where(x["errors"] == 0, 0.0, np.abs(exponent)[..., None] * x["errors"] / nearest[..., None])
+    relative += np.where(y["errors"] == 0, 0.0, np.abs(np.log(base))[..., None] * y["errors"])
+    moved = np.abs(value)[..., None] * np.expm1(relative)
+    moved[nearest <= 0] = np.where(x["errors"][nearest <= 0].any(axis=-1, keepdims=True), math.inf, 0.0)
+    return settled(value, moved + numbers.own(value, numbers.model.ulps("pow")))
+
+
+# entry(bounds, the function in float64, *operands)
+_RULES: dict[str, Callable[..., Array]] = {
+    "add": lambda numbers, f, x, y: _added(numbers, x, y, 1),
+    "subtract": lambda numbers, f, x, y: _added(numbers, x, y, -1),
+    "multiply": lambda numbers, f, x, y: _multiplied(numbers, x, y),
+    "divide": lambda numbers, f, x, y: _divided(numbers, x, y),
+    "negate": lambda numbers, f, x: bounded(-x["value"], x["errors"]),
+    "absolute": lambda numbers, f, x: bounded(np.abs(x["value"]), x["errors"]),
+    "maximum": lambda numbers, f, x, y: _extreme(f, x, y),
+    "minimum": lambda numbers, f, x, y: _extreme(f, x, y),
+    "step": lambda numbers, f, x: _stepped(f, x),
+    "whole_power": _whole_power,
+    "power": _power,
+    "pi": lambda numbers, f, x: numbers.literal(np.full(x.shape, math.pi)),  # no format holds it
+    "identity": lambda numbers, f, x: x,
+}
