@@ -18,6 +18,11 @@ from ..reference.judging import Observation
 
 # What the atlas measures: the chapter's activations that are not exact, and what losses and others are made of.
 ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "expm1", "log", "log1p", "erf", "gelu_gate")
+# And what programs of any network are made of. pow: of x and x.
+OF_PROGRAMS = (
+    "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erfc", "erfinv", "cbrt",
+    "pow",
+)  # fmt: skip
 
 
 class Unanswered(Exception):
@@ -42,7 +47,7 @@ class Adapter:
     rank: where it stands in lists; the reference first, then what is written by hand, then frameworks
     dtypes: the dtypes of the cases that it can run
     evaluate: one elementary function of the framework on an array, elementwise, for the accuracy atlas; functions have
-        the names of `ELEMENTARY`
+        the names of `ELEMENTARY` and `OF_PROGRAMS`; what it raises, it does not have
     plant: a case with other rules, wrong ones, in the way in which users of the framework write their own gradients
     train: so many updates by one of `UPDATE_RULES`, by the framework's own optimizer where it has one
     """

@@ -21,7 +21,7 @@ from ..reference.judging import Observation, Received
 from ..reference.more_activations import parsed, parts
 from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of
 from ..reference.update_rules import UPDATE_RULES
-from .adapter import Adapter, Trajectory
+from .adapter import OF_PROGRAMS, Adapter, Trajectory
 
 Parameters = list[tuple[Any, Any]]  # weights and biases (or None) of every layer
 
@@ -132,6 +132,13 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
             case "gelu_gate":
                 gelu = np.asarray(jax.jit(partial(_activation, "gelu"))(jnp.asarray(x)))
                 return np.asarray(2 * gelu.astype(np.float64) / x.astype(np.float64))
+            case "erfc" | "erfinv":
+                named = {"erfc": jax.scipy.special.erfc, "erfinv": jax.scipy.special.erfinv}[function]
+                return np.asarray(jax.jit(named)(jnp.asarray(x)))
+            case "pow":
+                return np.asarray(jax.jit(jnp.power)(jnp.asarray(x), jnp.asarray(x)))
+        if function in OF_PROGRAMS:
+            return np.asarray(jax.jit(getattr(jnp, function))(jnp.asarray(x)))
         return np.asarray(jax.jit(partial(_activation, function))(jnp.asarray(x)))
 
 

@@ -17,7 +17,7 @@ from ..reference.backprop import Rules
 from ..reference.case import Case, run
 from ..reference.judging import Observation, Received
 from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of, erf, numpy_dtype
-from .adapter import Adapter
+from .adapter import OF_PROGRAMS, Adapter
 
 Array = NDArray[Any]
 
@@ -100,6 +100,10 @@ def _observe(case: Case, dtype: np.dtype[Any], product: Product) -> Observation:
     )
 
 
+# NumPy's names of the inverse functions.
+ARC = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
+
+
 def evaluate(function: str, x: Array) -> Array:
     """One elementary function, on an array of any dtype."""
     with np.errstate(all="ignore"):
@@ -116,6 +120,10 @@ def evaluate(function: str, x: Array) -> Array:
                 return erf(x)
             case "gelu_gate":
                 return np.asarray(x.dtype.type(1) + erf(x / np.sqrt(x.dtype.type(2))))
+            case "pow":
+                return np.asarray(np.power(x, x))
+        if function in OF_PROGRAMS:
+            return np.asarray(getattr(np, ARC.get(function, function))(x))
         return _value(function, x)
 
 

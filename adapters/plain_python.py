@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from itertools import islice
 
@@ -13,7 +14,7 @@ from ..reference.judging import Observation, Received
 from ..reference.more_activations import MEASURED
 from ..reference.numbers import PLAIN, PRECISIONS, PlainMatrix
 from ..reference.training import train as train_by_rules
-from .adapter import Adapter, Trajectory
+from .adapter import OF_PROGRAMS, Adapter, Trajectory
 
 
 def observe(case: Case, rules: Rules = RULES) -> Observation:
@@ -58,7 +59,17 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
     if function in MEASURED:
         value = MEASURED[function].value
         return np.array([value(number, functions) for number in x.tolist()])
+    if function in OF_PROGRAMS:
+        return np.array([_of_math(function, number) for number in x.tolist()])
     return np.array([getattr(functions, function)(number) for number in x.tolist()])
+
+
+def _of_math(function: str, x: float) -> float:
+    """Python's own; infinite where it overflows."""
+    try:
+        return math.pow(x, x) if function == "pow" else float(getattr(math, function)(x))
+    except OverflowError:
+        return math.inf
 
 
 def _array(matrix: PlainMatrix) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..reference.judging import Observation, Received
 from ..reference.more_activations import parsed, parts
 from ..reference.numbers import PRECISIONS, ArrayArithmetic, array_of, numpy_dtype
 from ..reference.update_rules import UPDATE_RULES
-from .adapter import Adapter, Trajectory
+from .adapter import OF_PROGRAMS, Adapter, Trajectory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,6 +124,10 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
             return _array(getattr(torch, function)(tensor))
         case "gelu_gate":
             return np.asarray(2 * _array(_activation("gelu", tensor)).astype(np.float64) / x.astype(np.float64))
+        case "pow":
+            return _array(torch.pow(tensor, tensor))
+    if function in OF_PROGRAMS:
+        return _array(getattr(torch, function)(tensor))
     return _array(_activation(function, tensor))
 
 

@@ -24,13 +24,14 @@ def capture(
     inputs: Sequence[Any],
     seed: int = 0,
     run: Callable[[Sequence[Any], Sequence[Any]], Any] | None = None,
+    reader: Callable[..., Interpreter] = Interpreter,
 ) -> Captured:
     """Traces `function(*inputs)` and its gradient, and returns what they do at this point as a program.
 
     inputs: any trees of arrays and numbers; real ones are differentiated, everything else is as it is
     seed: of the cotangents, random numbers of order one
     run: what really runs, for `Captured.ran`: (differentiated leaves, cotangents) → (outputs, gradients); compiled
-        once by a caller that captures often
+        once by a caller that captures often;  reader: what reads the jaxprs
     Raises Unsupported, with the user's line, if an operation is not known.
     """
     config: Any = jax.config
@@ -53,7 +54,7 @@ def capture(
         values, back = jax.vjp(outputs, *differentiated)
         return values, back(list(cotangents))
 
-    interpreter = Interpreter(np.random.default_rng(seed), traced)
+    interpreter = reader(np.random.default_rng(seed), traced)
     with jax.enable_x64(True):
         with traced():
             try:
@@ -64,7 +65,7 @@ def capture(
             interpreter.input(v.aval, np.asarray(x).astype(v.aval.dtype))
             for v, x in zip(forward.jaxpr.invars, given, strict=True)
         ]
-        interpreter.recording = True
+        interpreter.recording = interpreter.looks_at_borders
         ends = interpreter.read(forward.jaxpr, forward.consts, starts)
         interpreter.recording = False
         arriving = [interpreter.random(v.aval) for v in forward.jaxpr.outvars]

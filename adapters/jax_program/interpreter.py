@@ -47,6 +47,7 @@ class Interpreter:
         self.notes: dict[str, None] = {}
         self.borders: list[Border] = []
         self.recording = False
+        self.looks_at_borders = True
         self.calls = 0
         self._seen: set[int] = set()  # equations with a custom rule that has been looked at
         self._kept: list[Any] = []
@@ -107,7 +108,7 @@ class Interpreter:
         name = _jaxs_own(eqn) or eqn.primitive.name
         if name in control_flow.TABLE:
             return control_flow.TABLE[name](self, eqn, operands)
-        bind = _bound(eqn)
+        bind = bound(eqn)
         work = Work(by_numpy(eqn) or bind, operands)
         results = [Seen(self.program, v.aval, work, k) for k, v in enumerate(eqn.outvars)]
         varies = any(x.varies for x in operands)
@@ -189,7 +190,7 @@ class Interpreter:
     ) -> tuple[list[Seen], list[Seen]]:
         """The outputs as the rule's own forward pass has them, and the gradients."""
         places = [k for k, x in enumerate(inputs) if x.varies]
-        bind = _bound(eqn)
+        bind = bound(eqn)
 
         def both(operands: Sequence[Any], cotangents: Sequence[Any]) -> Any:
             def outputs(*differentiated: Any) -> list[Any]:
@@ -240,7 +241,7 @@ def _jaxs_own(eqn: Any) -> str | None:
     return _name(jaxpr)
 
 
-def _bound(eqn: Any) -> Callable[..., Sequence[Any]]:
+def bound(eqn: Any) -> Callable[..., Sequence[Any]]:
     """The primitive as a function of arrays, which returns a list of results. More parameters replace its own."""
 
     def bind(*operands: Any, **parameters: Any) -> Sequence[Any]:

@@ -114,6 +114,8 @@ class Bounds:
                 return self._function(MONOTONE[name], floats, _moved_monotone, *arrays)
             if name in CIRCULAR:
                 return self._function(CIRCULAR[name], floats, lambda f, x, e: np.minimum(np.abs(e), 2.0), *arrays)
+            if name == "tan":
+                return self._function("tan", floats, _moved_tan, *arrays)
             if name in EVEN:
                 return self._function(EVEN[name], floats, _moved_even, *arrays)
         raise NoBounds(f"{name} has no error bound yet")
@@ -125,6 +127,13 @@ class Bounds:
         lost = np.where(size < 2 * model.profile.storage.smallest_normal, _each(model.lost), _each(model.underflow))
         return np.asarray(size * _each(relative) * (1 + 2**-20) + np.where(size == 0, 0.0, lost))
 
+    def accuracy(self, function: str) -> Array:
+        """The relative error of an elementary function. NoBounds: it was never measured in this format."""
+        try:
+            return self.model.ulps(function)
+        except KeyError as unknown:
+            raise NoBounds(f"{function} in {self.profile.storage.name} has no measured accuracy") from unknown
+
     def _function(self, known_as: str, floats: Function, moved: Function, x: Array) -> Array:
         value = np.asarray(floats(x["value"]), np.float64)
         errors = np.zeros((*value.shape, len(CHANNELS)))
@@ -134,10 +143,7 @@ class Bounds:
                 e = x["errors"][..., channel] * scale
                 if e.any():
                     errors[..., channel] = np.where(e == 0, 0.0, moved(floats, x["value"], e)) / scale
-        try:
-            relative = self.model.ulps(known_as) if known_as else 2 * self.model.rounding
-        except KeyError as unknown:
-            raise NoBounds(f"{known_as} in {self.profile.storage.name} has no measured accuracy yet") from unknown
+        relative = self.accuracy(known_as) if known_as else 2 * self.model.rounding
         errors += self.own(value, relative)
         if (
             known_as == "erf" and self.expanded
@@ -243,6 +249,12 @@ def _moved_monotone(f: Function, x: Array, e: Array) -> Array:
     return np.nan_to_num(np.maximum(up, down), nan=math.inf, posinf=math.inf)
 
 
+def _moved_tan(f: Function, x: Array, e: Array) -> Array:
+    """As a monotone function, unless a pole may be passed."""
+    apart = np.floor((x + e) / math.pi + 0.5) == np.floor((x - e) / math.pi + 0.5)
+    return np.where(apart, _moved_monotone(f, x, e), math.inf)
+
+
 def _moved_even(f: Function, x: Array, e: Array) -> Array:
     return np.asarray(f(np.abs(x) + e) - f(x))
 
@@ -290,7 +302,7 @@ def _stepped(floats: Function, x: Array) -> Array:
 
 
 def _whole_power(numbers: Bounds, floats: Function, x: Array) -> Array:
-    """By repeated multiplication or by the function pow, whose error is taken for that of exp and log together."""
+    """By repeated multiplication, or by the function pow."""
     size = np.abs(x["value"])
     value = np.asarray(floats(x["value"]), np.float64)
     errors = np.zeros_like(x["errors"])
@@ -301,7 +313,8 @@ def _whole_power(numbers: Bounds, floats: Function, x: Array) -> Array:
     exponent = _exponent(floats)
     if exponent in (0, 1):
         return settled(value, errors)
-    return settled(value, errors + numbers.own(value, (abs(exponent) + 1) * numbers.model.rounding))
+    multiplied = (abs(exponent) + 1) * numbers.model.rounding
+    return settled(value, errors + numbers.own(value, np.maximum(multiplied, numbers.accuracy("pow"))))
 
 
 def _exponent(floats: Function) -> int:
@@ -319,7 +332,16 @@ def _power(numbers: Bounds, floats: Function, x: Array, y: Array) -> Array:
     relative += np.where(y["errors"] == 0, 0.0, np.abs(np.log(base))[..., None] * y["errors"])
     moved = np.abs(value)[..., None] * np.expm1(relative)
     moved[nearest <= 0] = np.where(x["errors"][nearest <= 0].any(axis=-1, keepdims=True), math.inf, 0.0)
-    return settled(value, moved + numbers.own(value, numbers.model.ulps("pow")))
+    return settled(value, moved + numbers.own(value, numbers.accuracy("pow")))
+
+
+def _atan2(numbers: Bounds, floats: Function, y: Array, x: Array) -> Array:
+    """Its slopes are x/r² and y/r²; a quotient, the function, and π may be rounded."""
+    value = np.asarray(floats(y["value"], x["value"]), np.float64)
+    nearest = np.hypot(y["value"], x["value"]) - np.hypot(y["errors"][..., WORST], x["errors"][..., WORST])
+    moved = (y["errors"] + x["errors"]) / np.where(nearest > 0, nearest, 0.0)[..., None]
+    moved = np.where((x["errors"] == 0) & (y["errors"] == 0), 0.0, moved)
+    return settled(value, moved + numbers.own(value, numbers.accuracy("atan") + 4 * numbers.model.rounding))
 
 
 # entry(bounds, the function in float64, *operands)
@@ -335,6 +357,7 @@ _RULES: dict[str, Callable[..., Array]] = {
     "step": lambda numbers, f, x: _stepped(f, x),
     "whole_power": _whole_power,
     "power": _power,
+    "atan2": _atan2,
     "pi": lambda numbers, f, x: numbers.literal(np.full(x.shape, math.pi)),  # no format holds it
     "identity": lambda numbers, f, x: x,
 }

@@ -21,7 +21,7 @@ import numpy as np
 from flint import arb, ctx
 from numpy.typing import NDArray
 
-from ...adapters.adapter import ELEMENTARY, Adapter, known_adapters
+from ...adapters.adapter import ELEMENTARY, OF_PROGRAMS, Adapter, known_adapters
 from ...reference.more_activations import MEASURED
 from ...reference.numbers import (
     ATLAS_FILE,
@@ -43,7 +43,8 @@ POINTS = 4000  # per range, in float64 and float32; of the 16-bit formats every 
 WIDEST = 80.0  # beyond it sigmoid, tanh and softplus are constant or linear in float32 and nearly so in float64
 BITS = 160
 # What arguments have to be above. 2z times its gate is what a GELU shows of it: a normal number in every format.
-ABOVE = {"log": 0.0, "log1p": -1.0, "gelu_gate": 2.0**-12}
+OF_BALLS: dict[str, Callable[[Any], Any]] = {"pow": lambda x: x**x, "cbrt": lambda x: x.root(3)}
+ABOVE = {"pow": 0.0, "cbrt": 0.0, "log": 0.0, "log1p": -1.0, "gelu_gate": 2.0**-12}
 
 
 def measure(
@@ -51,15 +52,16 @@ def measure(
     dtypes: Sequence[str] = tuple(PRECISIONS),
     points: int = POINTS,
     progress: Callable[[str], None] = lambda what: None,
+    functions: Sequence[str] = (*ELEMENTARY, *OF_PROGRAMS),
 ) -> list[Measurement]:
-    """The largest error of every elementary function of every adapter in every dtype that it runs.
+    """The largest error of these elementary functions of every adapter in every dtype that it runs.
 
     What a framework cannot compute on this processor at all is left out, and said by `progress`.
     """
     found = []
     for dtype in dtypes:
         precision = PRECISIONS[dtype]
-        for function in ELEMENTARY:
+        for function in functions:
             progress(f"{function} {dtype}")
             arguments, high, low = _truth(function, precision, points)
             for adapter in adapters:
@@ -91,9 +93,13 @@ def _ulps(got: Array, high: Array, low: Array, precision: Precision) -> Array:
 def _truth(function: str, precision: Precision, points: int) -> tuple[Array, Array, Array]:
     """Arguments, and the exact results as sums of two doubles; only where they are numbers that the format keeps."""
     balls = BallFunctions()
-    value: Callable[[Any], Any] = (
-        (lambda x: MEASURED[function].value(x, balls)) if function in MEASURED else getattr(balls, function)
-    )
+    value: Callable[[Any], Any]
+    if function in MEASURED:
+        value = lambda x: MEASURED[function].value(x, balls)  # noqa: E731
+    elif function in OF_PROGRAMS:
+        value = OF_BALLS.get(function) or (lambda x: getattr(x, function)())
+    else:
+        value = getattr(balls, function)
     smallest = precision.smallest_normal if precision.flushed else precision.ulp(0.0)
     kept, high, low = [], [], []
     with ctx.workprec(BITS):
