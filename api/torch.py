@@ -1,7 +1,10 @@
-"""For PyTorch: `gradcheck` and `gradgradcheck` in place of torch.autograd's, decided by the chain rule."""
+"""For PyTorch: `gradcheck` and `gradgradcheck` in place of torch.autograd's, decided by the chain rule.
+
+`check_numbers`: whether every operation of a run gave what it may, in the format that it ran in.
+"""
 
 from __future__ import annotations
 
-from .reports.any_network.torch_doors import gradcheck, gradgradcheck
+from .reports.any_network.torch_doors import check_numbers, gradcheck, gradgradcheck
 
-__all__ = ["gradcheck", "gradgradcheck"]
+__all__ = ["check_numbers", "gradcheck", "gradgradcheck"]

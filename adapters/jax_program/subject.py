@@ -9,8 +9,10 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from ...reference.judging import JudgedRun
 from ...reference.programs import Captured
 from .capture import capture, real_number
+from .judged import JudgingInterpreter
 
 Array = NDArray[Any]
 WIDE = 2.0**-53  # float64's unit roundoff
@@ -60,6 +62,17 @@ class JaxSubject:
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated leaves."""
         return capture(self.function, self._at(values), seed, self.run)
+
+    def judged(self) -> JudgedRun:
+        """One run at the inputs given, equation by equation, uncompiled, each of it judged."""
+        readers: list[JudgingInterpreter] = []
+
+        def reader(*given: Any) -> JudgingInterpreter:
+            readers.append(JudgingInterpreter(*given))
+            return readers[0]
+
+        capture(self.function, self._at(self.start), 0, reader=reader)
+        return JudgedRun(tuple(readers[0].judged), tuple(readers[0].taken), tuple(readers[0].notes))
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, as JAX runs it."""

@@ -12,8 +12,10 @@ import torch
 import torch.utils._pytree as pytree
 from numpy.typing import NDArray
 
+from ...reference.judging import JudgedRun
 from ...reference.programs import Captured
 from .capture import array, capture, real
+from .judged import JudgingRecorder
 
 Array = NDArray[Any]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
@@ -86,6 +88,13 @@ class TorchSubject:
             total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
             zeros = [np.zeros(tuple(x.shape)) for x in leaves]
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
+
+    def judged(self) -> JudgedRun:
+        """One run at the inputs given, every call of it judged."""
+        recorder = JudgingRecorder()
+        with self.at(self.start) as inputs:
+            capture(self._called, inputs, self.seed, list(self.parameters.values()), recorder)
+        return JudgedRun(tuple(recorder.judged), tuple(recorder.taken), tuple(recorder.notes))
 
     def differentiated(self, inputs: Any) -> list[Tensor]:
         """The leaves of these inputs that a gradient is taken by."""

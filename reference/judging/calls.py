@@ -33,7 +33,7 @@ class JudgedCall:
     place, observed, expected, allowed: of the element with that largest ratio, its worst bound last
     aggregates: of the whole array (`statistical.py`)
     elements, undecided: how many there are, and of how many nothing can be said
-    zeroable: how many might be zero instead, unseen element by element
+    zeroable: how many that are not zero might be zero instead, unseen element by element
     reason: why undecided
     """
 
@@ -53,6 +53,19 @@ class JudgedCall:
     undecided: int = 0
     zeroable: int = 0
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """A whole run. results: of every call, in order
+
+    taken: the results that nothing can be asked of (random numbers, masks), by name
+    notes: what a reader has to know, such as what ran as its parts
+    """
+
+    results: tuple[JudgedCall, ...]
+    taken: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def judged_call(
@@ -129,7 +142,7 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
         seen,
         observed.size,
         int(np.count_nonzero(~known)),
-        int(np.count_nonzero(known & (np.abs(value) <= likely))),
+        int(np.count_nonzero(known & (value != 0) & (np.abs(value) <= likely))),
     )
 
 

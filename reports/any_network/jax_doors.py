@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...reference.case import InvalidInput
+from .numbers import NumbersReport
+from .numbers import check_numbers as judged_numbers
 from .rule import RuleReport, check_forward_rule, check_rule
 
 MODES = ("fwd", "rev")
@@ -36,6 +38,19 @@ def check_grads(
         raise InvalidInput(f"check_grads: order: expected a whole number of 1 or more, got {order!r}.")
     for report in rules_of(f, args, order, modes):
         report.raise_for_wrong()
+
+
+def check_numbers(f: Callable[..., Any], args: Sequence[Any]) -> NumbersReport:
+    """Whether every operation of one run, forward and backward, gave what it may of its own operands in its format.
+
+    args: as `check_grads`'s. Operations run one by one, uncompiled. Raises Unsupported where one is not covered.
+    """
+    import jax
+
+    from ...adapters.jax_program.subject import JaxSubject, wide
+
+    with jax.enable_x64(wide(tuple(args))):
+        return judged_numbers(JaxSubject(f, tuple(args)))
 
 
 def rules_of(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...reference.case import InvalidInput
+from .numbers import NumbersReport
+from .numbers import check_numbers as judged_numbers
 from .points import NEARER, generic
 from .rule import RuleReport, check_forward_rule, check_rule
 
@@ -154,6 +156,17 @@ def rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     from ...adapters.torch_program.subject import TorchSubject
 
     return check_rule(_checkable(TorchSubject(func, _sequence(inputs))))
+
+
+def check_numbers(func: Callable[..., Any], inputs: Any, loss: Callable[[Any], Any] | None = None) -> NumbersReport:
+    """Whether every operation of one run, forward and backward, gave what it may of its own operands in its format.
+
+    func: a function or module;  inputs: as `gradcheck`'s;  loss: of what it returns
+    Raises Unsupported where an operation is not covered; InvalidInput for unusable inputs.
+    """
+    from ...adapters.torch_program.subject import TorchSubject
+
+    return judged_numbers(_checkable(TorchSubject(func, _sequence(inputs), loss=loss)))
 
 
 def _checkable(subject: Any) -> Any:

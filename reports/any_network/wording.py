@@ -30,14 +30,14 @@ def _headline(report: RuleReport) -> Iterator[str]:
         first = f"wrong: {report.name}'s {report.what} is not that of what it computes"
     else:
         first = f"undecided: {report.name}: {report.reason}"
-    yield _filled(first)
+    yield filled(first)
     if report.seen:
         generic = sum(not s.point.special for s in report.seen)
         special = len(report.seen) - generic
-        yield _filled(
-            f"{_counted(len(report.names), 'input')}; {_counted(generic, 'generic point')}"
+        yield filled(
+            f"{counted(len(report.names), 'input')}; {counted(generic, 'generic point')}"
             + (f" and {special} special" if special else "")
-            + f"; {_counted(report.seen[0].lines, 'operation')} forward and backward",
+            + f"; {counted(report.seen[0].lines, 'operation')} forward and backward",
             "  ",
         )
 
@@ -50,11 +50,11 @@ def _differences(report: RuleReport) -> Iterator[str]:
     for k in wrong.wrong():
         agreement = wrong.agreements[k]
         yield ""
-        yield _filled(f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  ")
+        yield filled(f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  ")
         yield from _witness(agreement)
     right = [report.names[k] for k in range(len(report.names)) if k not in wrong.wrong()]
     if right:
-        yield _filled(f"right there: {', '.join(right)}", "  ")
+        yield filled(f"right there: {', '.join(right)}", "  ")
 
 
 def _witness(agreement: Agreement) -> Iterator[str]:
@@ -72,25 +72,26 @@ def _because(report: RuleReport) -> Iterator[str]:
         yield from _explanation(explanation)
     if not report.explanations and report.seen:
         yield ""
-        yield _filled("no single edit of its flow explains it on new numbers", "  ")
+        yield filled("no single edit of its flow explains it on new numbers", "  ")
 
 
 def _explanation(explanation: Explanation) -> Iterator[str]:
     border = explanation.border
     called = f" ({place(border.origin)})" if border and place(border.origin) else ""
     within = f"in the backward of {border.name}{called}, " if border else ""
-    yield _filled(f"because {within}{explanation.text}", "  ")
+    yield filled(f"because {within}{explanation.text}", "  ")
     if explanation.origin is not None and source_line(explanation.origin):
         yield f"      {place(explanation.origin)}    {source_line(explanation.origin)}"
-    yield _filled("proved at another point, on numbers that it was not found with", "  ")
+    yield filled("proved at another point, on numbers that it was not found with", "  ")
 
 
 def _remarks(report: RuleReport) -> Iterator[str]:
     for note in (*report.kinks, *report.notes):
-        yield _filled(f"note: {note}", "  ")
+        yield filled(f"note: {note}", "  ")
 
 
-def _filled(text: str, indent: str = "") -> str:
+def filled(text: str, indent: str = "") -> str:
+    """Wrapped to WIDTH."""
     return fill(
         text,
         WIDTH,
@@ -101,5 +102,6 @@ def _filled(text: str, indent: str = "") -> str:
     )
 
 
-def _counted(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
+    """`1 result`, `2 results`."""
     return f"{n} {what}{'' if n == 1 else 's'}"

@@ -21,14 +21,18 @@ from backproof.reference.numbers.atlas import (
 from backproof.reference.numbers.precision import FLOAT64, PRECISIONS, TF32, Precision
 
 FUNCTIONS = sorted({m.function for m in recorded()})
-LATER = {"erf", "expm1", "gelu_gate"}  # measured since, on another processor than the AVX-512 one
+LATER = {  # measured since, on another processor than the AVX-512 one
+    "erf", "expm1", "gelu_gate", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",
+    "erfc", "erfinv", "cbrt", "pow",
+}  # fmt: skip
+LACKING = {("erfc", "numpy"), ("erfinv", "numpy"), ("erfinv", "plain"), ("cbrt", "torch")}
 
 
 def test_every_activation_and_function_was_measured_in_every_format() -> None:
     assert {*ACTIVATIONS, "exp", "log", "log1p", *LATER} - {*EXACT} == set(FUNCTIONS)
     assert {(m.function, m.precision) for m in recorded()} == {(f, p) for f in FUNCTIONS for p in PRECISIONS}
     assert {m.adapter for m in recorded()} == {"plain", "numpy", "torch", "jax"}
-    assert all(m.version and m.arguments > 4000 for m in recorded())
+    assert all(m.version and m.arguments > 3900 for m in recorded())
 
 
 def test_it_was_measured_at_every_level_from_sse_to_avx_512() -> None:
@@ -39,7 +43,7 @@ def test_it_was_measured_at_every_level_from_sse_to_avx_512() -> None:
         then = set(FUNCTIONS) - (LATER if campaign.simd == "AVX-512" else set())
         assert {(m.function, m.adapter) for m in campaign.measurements} == {
             (function, adapter) for function in then for adapter in campaign.versions
-        }
+        } - LACKING
 
 
 def test_what_is_recorded_is_read_again() -> None:
@@ -71,7 +75,7 @@ def test_gross_inaccuracies_are_findings_and_not_allowed_for() -> None:
 
 def test_exact_functions_have_no_error_and_unmeasured_ones_are_refused() -> None:
     assert ulps("relu", FLOAT64) == 0
-    with pytest.raises(KeyError, match=r"erfc in float64 is not in atlas\.json"):
-        ulps("erfc", FLOAT64)
+    with pytest.raises(KeyError, match=r"zeta in float64 is not in atlas\.json"):
+        ulps("zeta", FLOAT64)
     with pytest.raises(KeyError, match="tanh in tf32"):
         ulps("tanh", TF32)

@@ -1,0 +1,146 @@
+"""The numbers of one run: did each operation, forward and backward, give what its operands allow in its format?
+
+`check_numbers` asks a framework's subject for its calls, judged (`reference/judging/calls.py`), and says what was seen,
+what was not, and how much a check element by element could see.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...reference.judging import SEVERITY, JudgedCall, JudgedRun, Verdict
+from .rule import NotDecided
+from .wording import counted, filled
+
+SHOWN = 5
+
+
+class WrongNumbers(RuntimeError):
+    """Numbers that no honest implementation gives. The message is the report."""
+
+
+class Run(Protocol):
+    """A function that a framework's adapter can run and judge call by call."""
+
+    name: str
+
+    def judged(self) -> JudgedRun:
+        """One run at the inputs given, forward and backward, with random cotangents."""
+        ...
+
+
+@dataclass(frozen=True)
+class NumbersReport:
+    """What a run's numbers say. name: of the function."""
+
+    name: str
+    run: JudgedRun
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most serious of all results; undecided only where nothing was decided."""
+        found = {result.verdict for result in self.run.results}
+        return next((verdict for verdict in SEVERITY if verdict in found), Verdict.UNDECIDED)
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict is Verdict.AGREES
+
+    @property
+    def zeroable(self) -> float:
+        """The share of elements that might be zero instead, unseen element by element."""
+        elements = sum(result.elements for result in self.run.results)
+        return sum(result.zeroable for result in self.run.results) / elements if elements else 0.0
+
+    def raise_for_wrong(self) -> None:
+        """Raises WrongNumbers or NotDecided unless the verdict is agrees."""
+        __tracebackhide__ = True  # pytest shows the user's line, not ours
+        if self.verdict in (Verdict.WRONG, Verdict.SUSPECT):
+            raise WrongNumbers(str(self))
+        if not self.ok:
+            raise NotDecided(str(self))
+
+    def __str__(self) -> str:
+        return "\n".join([filled(self._headline()), *self._alarms(), *self._power(), *self._remarks()])
+
+    # ---------------------------------------------------------------- in words
+
+    def _headline(self) -> str:
+        results = self.run.results
+        if self.verdict is Verdict.UNDECIDED:
+            why = results[0].reason if results else "no operation on real numbers was seen"
+            return f"undecided: {self.name}'s numbers: {why}"
+        seen = [r for r in results if r.verdict is not Verdict.UNDECIDED]
+        formats = " and ".join(dict.fromkeys(r.precision for r in seen))
+        if self.verdict is Verdict.AGREES:
+            return (
+                f"agrees: each of {counted(len(seen), 'result')} of {self.name}, forward and backward, is what its "
+                f"operation may give of its own operands in {formats}"
+            )
+        alarms = [r for r in results if r.verdict is self.verdict]
+        what = (
+            "no honest implementation gives" if self.verdict is Verdict.WRONG else "independent roundings do not give"
+        )
+        return f"{self.verdict.value}: {self.name}: {counted(len(alarms), 'result')} of {len(seen)} {what}"
+
+    def _alarms(self) -> Iterator[str]:
+        alarms = [r for verdict in (Verdict.WRONG, Verdict.SUSPECT) for r in self.run.results if r.verdict is verdict]
+        for r in alarms[:SHOWN]:
+            yield ""
+            number = "" if not r.number else f", its result {r.number + 1}"
+            yield filled(f"{r.verdict.value}: {r.origin}{number}: {_size(r.shape)} {r.precision}", "  ")
+            yield filled(_evidence(r), "    ")
+        if len(alarms) > SHOWN:
+            yield ""
+            yield f"  and {len(alarms) - SHOWN} more"
+
+    def _power(self) -> Iterator[str]:
+        seen = [r for r in self.run.results if r.verdict is not Verdict.UNDECIDED and r.elements]
+        if not seen:
+            return
+        weakest = max(seen, key=lambda r: r.zeroable / r.elements)
+        where = f"; most of {weakest.origin}: {_share(weakest.zeroable / weakest.elements)}" if weakest.zeroable else ""
+        elements = sum(r.elements for r in seen)
+        yield filled(f"of {elements} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  ")
+
+    def _remarks(self) -> Iterator[str]:
+        reasons = Counter(f"{r.origin.name}: {r.reason}" for r in self.run.results if r.verdict is Verdict.UNDECIDED)
+        if reasons and self.verdict is not Verdict.UNDECIDED:
+            yield filled(f"not judged, {counted(sum(reasons.values()), 'result')}: {_listed(list(reasons))}", "  ")
+        if self.run.taken:
+            yield filled(f"taken as they came: {_listed(list(dict.fromkeys(self.run.taken)))}", "  ")
+        for note in self.run.notes:
+            yield filled(note, "  ")
+
+
+def check_numbers(run: Run) -> NumbersReport:
+    """The report on one run. Raises Unsupported, with the user's line, for an operation that is not known."""
+    return NumbersReport(run.name, run.judged())
+
+
+def _evidence(r: JudgedCall) -> str:
+    at = f"at {list(r.place)}: " if r.place else ""
+    expected = f"{at}{r.observed!r}, expected {r.expected!r}"
+    if r.ratio > 1:
+        return f"{expected} ± {r.allowed:.3g}: {r.ratio:.3g} times as far off as any order of operations allows"
+    if r.likely > 1:
+        return f"{expected}: {r.likely:.3g} times as far off as independent roundings come to"
+    worst = max(r.aggregates, key=lambda a: a.ratio)
+    how = "as a whole, by a factor" if worst.direction == "itself" else "under random signs"
+    return f"no element by itself; {how}, errors are {worst.ratio:.3g} times what independent roundings add up to"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) if shape else "a number in"
+
+
+def _share(part: float) -> str:
+    return f"{100 * part:.2g} %"
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return "; ".join(words[:SHOWN]) + more
