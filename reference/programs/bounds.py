@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +59,11 @@ class Bounds:
     def model(self) -> Model:
         return Model(self.profile, len(CHANNELS))
 
+    @cached_property
+    def in_memory(self) -> Model:
+        """Of sums that are added up one by one where they are stored (scatter, index_add, an embedding's gradient)."""
+        return Model(replace(self.profile, reduce=self.profile.storage), len(CHANNELS))
+
     # ---------------------------------------------------------------- numbers
 
     def array(self, values: Array) -> Array:
@@ -89,9 +94,12 @@ class Bounds:
     def stored(self, x: Array, precision: Precision) -> Array:
         """The numbers as a tensor of this format holds them."""
         size, errors = np.abs(x["value"]), x["errors"].copy()
-        rounded = ~_held(x["value"], precision)
-        if precision.digits >= self.profile.storage.digits:  # what was computed is of this format; what was moved, not
-            rounded &= errors[..., WORST] == 0
+        exact = errors[..., WORST] == 0
+        rounded = ~_held(x["value"], precision)  # what is exact is rounded only where the format does not hold it
+        if precision.digits < self.profile.storage.digits:
+            rounded |= ~exact
+        else:
+            rounded &= exact  # what was computed is of this format already
         if not rounded.any():
             return x
         unit = np.where(rounded, precision.unit_roundoff * (size + errors[..., WORST]), 0.0)
@@ -197,7 +205,7 @@ class Bounds:
             np.add.at(sizes, places, np.abs(array["value"]) + array["errors"][:, WORST])
             for n in np.unique(terms[terms > 1]).tolist():
                 at = np.flatnonzero(terms == n)
-                result["errors"][at] += sizes[at][:, None] * _each(self.model.reductions(n))
+                result["errors"][at] += sizes[at][:, None] * _each(self.in_memory.reductions(n))
         return settled(result["value"][:size], result["errors"][:size])
 
 
@@ -344,6 +352,13 @@ def _atan2(numbers: Bounds, floats: Function, y: Array, x: Array) -> Array:
     return settled(value, moved + numbers.own(value, numbers.accuracy("atan") + 4 * numbers.model.rounding))
 
 
+def _pi(numbers: Bounds, shape: Shape) -> Array:
+    """A number that no format holds, ours neither."""
+    result = numbers.literal(np.full(shape, math.pi))
+    result["errors"][..., TRUTH] += math.pi * U64
+    return result
+
+
 # entry(bounds, the function in float64, *operands)
 _RULES: dict[str, Callable[..., Array]] = {
     "add": lambda numbers, f, x, y: _added(numbers, x, y, 1),
@@ -358,6 +373,6 @@ _RULES: dict[str, Callable[..., Array]] = {
     "whole_power": _whole_power,
     "power": _power,
     "atan2": _atan2,
-    "pi": lambda numbers, f, x: numbers.literal(np.full(x.shape, math.pi)),  # no format holds it
+    "pi": lambda numbers, f, x: _pi(numbers, x.shape),
     "identity": lambda numbers, f, x: x,
 }

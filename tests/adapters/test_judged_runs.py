@@ -1,0 +1,171 @@
+"""The numbers of a run, call by call: right ones agree in every format, and each kind of fault in a kernel is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+torch = pytest.importorskip("torch")
+
+import backproof.torch as checks
+from backproof.reference.judging import JudgedRun
+from backproof.reference.judging.verdict import Verdict
+from backproof.reports.any_network import NotDecided, NumbersReport
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 — as everyone calls it
+from torch.utils._python_dispatch import TorchDispatchMode
+
+FORMATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+
+
+class Block(nn.Module):  # type: ignore[misc]
+    """A transformer's block. width 32, 4 heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = nn.LayerNorm(32), nn.LayerNorm(32)
+        self.together, self.out = nn.Linear(32, 96), nn.Linear(32, 32)
+        self.wide, self.narrow = nn.Linear(32, 64), nn.Linear(64, 32)
+
+    def forward(self, x: Any) -> Any:
+        heads = [t.view(2, 17, 4, 8).transpose(1, 2) for t in self.together(self.before(x)).chunk(3, -1)]
+        attended = F.scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2).reshape(2, 17, 32)
+        x = x + self.out(attended)
+        return x + self.narrow(F.gelu(self.wide(self.after(x))))
+
+
+def convolutional() -> Any:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, stride=2),
+        nn.GroupNorm(2, 8), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5), nn.LogSoftmax(1),
+    )  # fmt: skip
+
+
+def numbers(*shape: int) -> Any:
+    return torch.tensor(np.random.default_rng(3).standard_normal(shape))
+
+
+def seeded(made: Callable[[], Any], dtype: Any) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return made().to(dtype)
+
+
+class Kernel(TorchDispatchMode):  # type: ignore[misc]
+    """Below whoever looks: the kernels of this name give something else."""
+
+    def __init__(self, name: str, fault: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.name, self.fault, self.calls = name, fault, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func._schema.name != f"aten::{self.name}":
+            return result
+        self.calls += 1
+        return self.fault(result)
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+def test_right_networks_agree_in_every_format(dtype: Any) -> None:
+    for network, x in (
+        (seeded(Block, dtype), numbers(2, 17, 32)),
+        (seeded(convolutional, dtype), numbers(4, 3, 10, 10)),
+    ):
+        report = checks.check_numbers(network, x.to(dtype), loss=lambda y: (y.float() ** 2).mean())
+        assert report.verdict is Verdict.AGREES, str(report)
+        assert not any(r.verdict is Verdict.UNDECIDED for r in report.run.results)
+        assert len(report.run.results) > 30
+        assert report.zeroable < 0.1
+        assert "forward and backward, is what its operation may give" in " ".join(str(report).split())
+
+
+def first(result: Any) -> Any:
+    return result if isinstance(result, torch.Tensor) else result[0]
+
+
+def changed(result: Any, number: int, how: Callable[[Any], Any]) -> Any:
+    if isinstance(result, torch.Tensor):
+        return how(result)
+    return tuple(how(x) if k == number and x is not None else x for k, x in enumerate(result))
+
+
+def element(x: Any) -> Any:
+    """The largest element by itself, off by 1 in 10,000."""
+    flat = x.reshape(-1).clone()
+    flat[flat.abs().argmax()] *= 1.0001
+    return flat.reshape(x.shape)
+
+
+FAULTS: dict[str, tuple[str, int, Callable[[Any], Any]]] = {
+    "a factor on one gradient": ("gelu_backward", 0, lambda x: x * (1 + 3e-6)),
+    "a factor on a norm's weights": ("native_layer_norm_backward", 1, lambda x: x * (1 + 1e-5)),
+    "a row of zeros": ("mm", 0, lambda x: torch.cat([x[:-1], 0 * x[-1:]])),
+    "transposed": (
+        "_scaled_dot_product_flash_attention_for_cpu_backward",
+        2,
+        lambda x: x.transpose(1, 2).reshape(x.shape),
+    ),
+    "one element": ("addmm", 0, element),
+    "cut to 16 bits": ("gelu", 0, lambda x: x.to(torch.bfloat16).to(x.dtype)),
+    "not a number": ("native_layer_norm", 0, lambda x: torch.where(x == x.max(), torch.nan, x)),
+    "one kernel's result, doubled": ("native_layer_norm", 2, lambda x: 2 * x),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_kernel_s_fault_is_seen_where_it_is(fault: str) -> None:
+    name, number, how = FAULTS[fault]
+    with Kernel(name, lambda result: changed(result, number, how)) as kernel:
+        report = checks.check_numbers(seeded(Block, torch.float32), numbers(2, 17, 32).float().requires_grad_())
+    assert kernel.calls
+    assert not report.ok
+    alarms = [r for r in report.run.results if r.verdict in (Verdict.WRONG, Verdict.SUSPECT)]
+    assert {r.origin.name for r in alarms} == {name}
+    assert {r.number for r in alarms} == {number}
+    assert f"{report.verdict.value}: " in str(report)
+    with pytest.raises(RuntimeError, match=name):
+        report.raise_for_wrong()
+
+
+def test_a_small_factor_on_many_numbers_is_seen_by_all_of_them_together() -> None:
+    with Kernel("mm", lambda x: x * (1 + 2.0**-22)):
+        report = checks.check_numbers(seeded(Block, torch.float32), numbers(2, 17, 32).float().requires_grad_())
+    assert report.verdict is Verdict.SUSPECT
+    assert "what independent roundings add up to" in " ".join(str(report).split())
+
+
+def test_what_nothing_can_be_asked_of_is_said() -> None:
+    x = numbers(3, 5).requires_grad_()
+    report = checks.check_numbers(lambda x: F.dropout(x, 0.5) * 2, x)
+    assert report.verdict is Verdict.AGREES
+    assert "taken as they came: " in str(report)
+    unbounded = checks.check_numbers(lambda x: torch.lgamma(x.abs() + 1) + x, x)
+    assert unbounded.verdict is Verdict.AGREES
+    assert "not judged" in str(unbounded)
+    assert "lgamma has no error bound yet" in " ".join(str(unbounded).split())
+    nothing = NumbersReport("f", JudgedRun(()))
+    assert nothing.verdict is Verdict.UNDECIDED
+    assert str(nothing) == "undecided: f's numbers: no operation on real numbers was seen"
+    with pytest.raises(NotDecided):
+        nothing.raise_for_wrong()
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64", "float16"])
+def test_jax_equation_by_equation(dtype: str) -> None:
+    jax = pytest.importorskip("jax")
+    import backproof.jax as jax_checks
+
+    def network(x: Any, w: Any) -> Any:
+        return jax.nn.log_softmax(jax.nn.gelu(jax.numpy.tanh(x @ w) * 0.3))
+
+    wide = [numbers(5, 7).numpy(), numbers(7, 3).numpy()]
+    arguments = wide if dtype == "float64" else [jax.numpy.asarray(x, dtype) for x in wide]
+    report = jax_checks.check_numbers(network, arguments)
+    assert report.verdict is Verdict.AGREES, str(report)
+    assert dtype in {r.precision for r in report.run.results}

@@ -1,0 +1,178 @@
+"""Bounds enclose: the exact result within `truth` of the value, every order of operations in a format within `worst`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.reference.numbers import PRECISIONS, PROFILES, RANDOM, SYSTEMATIC, TRUTH, WORST
+from backproof.reference.programs import Balls, Bounds, NoBounds, Program, Value, computing_lines, run
+from backproof.reference.programs import elementwise as e
+from backproof.reference.programs.movement import broadcast, rearranged, scattered
+from backproof.reference.programs.sums import matmul, mean, total
+
+RNG = np.random.default_rng(5)
+SINGLE = PROFILES["float32"]
+
+
+def variance(x: Value) -> Value:
+    centred = x - broadcast(mean(x, [1], keep=True), x.shape)
+    return mean(centred * centred, [1])
+
+
+def softmax(x: Value) -> Value:
+    shifted = e.exp(x - 3.0)
+    return shifted / broadcast(total(shifted, [1], keep=True), x.shape)
+
+
+PROGRAMS: dict[str, Callable[[Value], Value]] = {
+    "add": lambda x: x + x * 0.3,
+    "subtract": lambda x: x - 1.1,
+    "multiply": lambda x: x * x * x,
+    "divide": lambda x: 0.7 / (x + 0.1),
+    "absolute": lambda x: e.absolute(-x),
+    "maximum": lambda x: e.maximum(x * 1.1, e.minimum(0.3 + x, x * x)),
+    "step": lambda x: e.step(x) * x,
+    "whole power": lambda x: e.raised(x, 5) + e.raised(x, -2),
+    "power": lambda x: e.power(e.absolute(x) + 0.1, 0.3 * x),
+    "roots": lambda x: e.sqrt(x * x + 0.1) + e.cbrt(x),
+    "exponentials": lambda x: e.exp(x) + e.expm1(x * 1e-3) + e.log(x * x + 0.01) + e.log1p(x * x),
+    "logistic": lambda x: e.logistic(3 * x) * (1 - e.logistic(3 * x)),
+    "circles": lambda x: e.sin(3 * x) + e.cos(x) + e.tan(x * 0.3) + e.atan(x) + e.asin(x / 9) + e.acos(x / 9),
+    "atan2": lambda x: e.atan2(x, x * x + 0.2),
+    "hyperbolas": lambda x: e.tanh(x) + e.sinh(x) + e.cosh(x) + e.asinh(x) + e.acosh(x * x + 1.5) + e.atanh(x / 9),
+    "errors": lambda x: e.erf(x) + e.erfc(x) + e.erfinv(x / 9),
+    "pi": lambda x: x * e.pi(x.program),
+    "sums": lambda x: total(x * x, [0]) + total(x),
+    "products": lambda x: matmul(x, rearranged(x, np.arange(35).reshape(5, 7).T)),
+    "gather": lambda x: rearranged(x * 0.1, np.array([[3, 3, -1], [0, 34, 3]])) * 0.1,
+    "scatter": lambda x: scattered(x * 0.1, np.arange(35).reshape(5, 7) % 4, (2, 2)),
+    "variance": variance,
+    "softmax": softmax,
+}
+
+
+class Rounding:
+    """float32 in NumPy as a kind of numbers: an honest implementation, every line rounded."""
+
+    def array(self, values: Any) -> Any:
+        return np.asarray(values, np.float32)
+
+    literal = array
+
+    def missing(self, shape: Any) -> Any:
+        raise ValueError(shape)
+
+    def apply(self, name: str, floats: Any, balls: Any, *arrays: Any) -> Any:
+        del name, balls
+        wide = floats(*(np.asarray(x, np.float64) for x in arrays))
+        return np.asarray(wide).astype(np.float32)
+
+    def total(self, array: Any, axes: Any) -> Any:
+        return np.cumsum(np.moveaxis(array, axes, range(len(axes))).reshape(-1, *np.delete(array.shape, axes)), 0)[-1]
+
+    def products(self, left: Any, right: Any) -> Any:
+        return np.asarray(sum(left[:, :, k, None] * right[:, None, k, :] for k in range(left.shape[2])), np.float32)
+
+    def taken(self, array: Any, positions: Any) -> Any:
+        return np.where(positions < 0, np.float32(0), array.reshape(-1)[positions])
+
+    def added_at(self, array: Any, positions: Any, size: int) -> Any:
+        result = np.zeros(size + 1, np.float32)
+        np.add.at(result, positions.reshape(-1), array.reshape(-1))
+        return result[:size]
+
+
+def of(name: str) -> tuple[Value, dict[int, Any]]:
+    program = Program()
+    x = program.input((5, 7))
+    numbers = RNG.standard_normal((5, 7)).astype(np.float32).astype(np.float64) * 2
+    return PROGRAMS[name](x), {x.index: numbers}
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_exact_result_and_honest_ones_are_within_the_bounds(name: str, expanded: bool) -> None:
+    result, given = of(name)
+    (bounded,) = run([result], given, Bounds(SINGLE, expanded))
+    (exact,) = run([result], given, Balls(256))
+    (honest,) = run([result], given, Rounding())
+    for b, ball, single in zip(bounded.reshape(-1), exact.reshape(-1), honest.reshape(-1), strict=True):
+        middle = float(ball)
+        assert abs(b["value"] - middle) <= b["errors"][TRUTH] * (1 + 1e-9) + 5e-324
+        assert abs(float(single) - middle) <= b["errors"][WORST]
+        assert b["errors"][WORST] < 1e-3 * max(1, abs(middle)), "so wide that it would say nothing"
+
+
+def test_an_error_of_ten_roundings_is_outside() -> None:
+    for name in ("multiply", "logistic", "exponentials", "softmax", "variance"):
+        result, given = of(name)
+        (bounded,) = run([result], given, Bounds(SINGLE, expanded=True))
+        off = np.abs(bounded["value"]) * 2.0**-24 * 200
+        assert (off > bounded["errors"][..., WORST]).any(), name
+
+
+def test_multiplied_out_a_difference_carries_the_roundings_of_both_terms() -> None:
+    program = Program()
+    x = program.input((1,))
+    result, given = x - 1000.0, {x.index: np.array([1000.5])}
+    (strict,), (loose,) = (run([result], given, Bounds(SINGLE, expanded)) for expanded in (False, True))
+    assert strict["errors"][0][WORST] < 1e-6
+    assert loose["errors"][0][WORST] > 1e-4
+
+
+def test_a_shared_error_is_not_random_any_more() -> None:
+    program = Program()
+    x = program.input((3,))
+    product = x * 0.1
+    given = {x.index: np.array([1.0, 2.0, 3.0])}
+    (alone,) = run([product], given, Bounds(SINGLE))
+    (repeated,) = run([rearranged(product, np.array([0, 0, 1]))], given, Bounds(SINGLE))
+    assert (alone["errors"][..., RANDOM] > 0).all()
+    assert (repeated["errors"][..., RANDOM] == 0).all()
+    assert (repeated["errors"][..., SYSTEMATIC] > 0).all()
+
+
+def test_stored_in_a_narrower_format_it_is_rounded_once_more_and_may_overflow() -> None:
+    program = Program()
+    x = program.input((3,))
+    given = {x.index: np.array([1.0, 1 / 3, 7e4])}
+    numbers = Bounds(SINGLE)
+    (wide,) = run([x * 1.5], given, numbers)
+    half = numbers.stored(wide, PRECISIONS["float16"])
+    assert half["errors"][0][WORST] >= 2.0**-11, "1.5 is a number of the format, but what is computed may be beside it"
+    assert 2.0**-13 < half["errors"][1][WORST] < 2.0**-11
+    assert np.isinf(half["errors"][2][WORST])
+    moved = Bounds(PROFILES["bfloat16"])
+    (copied,) = run([x], given, moved)
+    assert moved.stored(copied, PRECISIONS["bfloat16"])["errors"][1][WORST] >= 2.0**-11
+
+
+def test_sums_in_memory_are_rounded_to_what_is_stored() -> None:
+    program = Program()
+    x = program.input((6,))
+    given = {x.index: np.ones(6)}
+    profile = PROFILES["bfloat16"]
+    (scatter,) = run([scattered(x, np.zeros(6, int), (1,))], given, Bounds(profile))
+    assert scatter["errors"][0][WORST] >= 6 * 6 * 2.0**-8 / 2
+
+
+def test_an_operation_without_bounds_is_named() -> None:
+    program = Program()
+    x = program.input((2,))
+    with pytest.raises(NoBounds, match="lgamma has no error bound yet"):
+        run([e.lgamma(x)], {x.index: np.ones(2)}, Bounds(SINGLE))
+
+
+def test_what_computes_is_counted_and_what_moves_is_not() -> None:
+    program = Program()
+    x = program.input((2,))
+    assert computing_lines([rearranged(x, np.array([1, 0]))], {x.index: np.ones(2)}) == 0
+    product = x * x
+    assert computing_lines([rearranged(product, np.array([1, 0])) + 1], {x.index: np.ones(2)}) == 2
+    assert computing_lines([product + 1], {product.index: np.ones(2)}) == 1
