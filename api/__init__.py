@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from .reference.numbers import PLAIN, BoundedArithmetic, PlainArithmetic
     from .reference.worked_example import worked_example
-    from .reports.any_network import RuleReport, verify_network
+    from .reports.any_network import NumbersReport, RuleReport, assert_operation, verify_network
     from .reports.documents import Report, WrongGradients
     from .reports.validation import assert_gradients, verify
 
@@ -53,7 +53,7 @@ _HOMES = {
     ),
     "reference.numbers": ("PLAIN", "BoundedArithmetic", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
-    "reports.any_network": ("RuleReport", "verify_network"),
+    "reports.any_network": ("NumbersReport", "RuleReport", "assert_operation", "verify_network"),
     "reports.documents": ("Report", "WrongGradients"),
     "reports.validation": ("assert_gradients", "verify"),
 }
@@ -71,6 +71,7 @@ __all__ = [
     "InvalidInput",
     "Judgement",
     "Layer",
+    "NumbersReport",
     "Observation",
     "PlainArithmetic",
     "Report",
@@ -81,6 +82,7 @@ __all__ = [
     "WrongGradients",
     "__version__",
     "assert_gradients",
+    "assert_operation",
     "backward",
     "check_field",
     "check_path",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .captured import WHAT_TO_DO, Border, Captured, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
     from .flow import Explanation, explained
+    from .layers import LAYERS, WHOLE
     from .movement import (
         STOP,
         broadcast,

@@ -1,0 +1,131 @@
+"""`assert_operation`: one call in a kernel's test, in place of a comparison under a tolerance that somebody picked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...reference.case import InvalidInput, one_of
+from ...reference.judging import JudgedCall, JudgedRun, judged_call
+from ...reference.numbers import PRECISIONS, PROFILES, Profile
+from ...reference.programs import LAYERS, WHOLE, Origin, Program, Value, pullback
+from .numbers import NumbersReport
+
+Array = NDArray[Any]
+
+
+def assert_operation(
+    name: str,
+    *,
+    inputs: Mapping[str, Any],
+    output: Any,
+    cotangent: Any = None,
+    gradients: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
+    **options: Any,
+) -> NumbersReport:
+    """Whether a kernel's output, and its gradients, are what the operation may give of these inputs in their format.
+
+    name: one of `LAYERS` (reference/programs/layers.py): matrix_product, convolution, softmax, cross_entropy,
+        layer_norm, rms_norm, gelu, silu, swiglu, rope, embedding, attention, scatter_add
+    inputs: arrays or tensors of any framework, by the operation's names for them;  output: the kernel's
+    cotangent: what arrived at its backward, of the output's shape;  gradients: what that gave, by input
+    dtype: the format; that of the output where it is None. 16 bits: sums are added up in float32
+    options: of the operation, such as causal=True, epsilon=1e-6, stride=2
+    Returns the report. Raises AssertionError with it if a number is wrong, or if all of them together are suspect;
+    InvalidInput if the inputs do not fit the operation.
+    """
+    __tracebackhide__ = True
+    one_of("operation", name, LAYERS)
+    report = NumbersReport(name, _judged(name, inputs, output, cotangent, gradients or {}, dtype, options))
+    if not report.ok:
+        raise AssertionError(str(report))
+    return report
+
+
+def _judged(
+    name: str,
+    inputs: Mapping[str, Any],
+    output: Any,
+    cotangent: Any,
+    gradients: Mapping[str, Any],
+    dtype: str | None,
+    options: Mapping[str, Any],
+) -> JudgedRun:
+    known = [p for p in inspect.signature(LAYERS[name]).parameters if p not in ("given", "numbers")]
+    for option in options:
+        if option not in known:
+            raise InvalidInput(f"{name}: it has no option {option!r}; " + _known("its options are", known))
+    numbers = {key: _array(x, key) for key, x in inputs.items()}
+    precision = dtype or _format(output)
+    if precision not in PRECISIONS:
+        raise InvalidInput(f"{name}: dtype: expected one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    program = Program(origin=Origin(name, call=0))
+    given = {key: program.input(x.shape) for key, x in numbers.items() if key not in WHOLE}
+    try:
+        result = LAYERS[name](given, numbers, **options)
+    except KeyError as missing:
+        raise InvalidInput(f"{name}: expected an input {missing}; {_known('got', list(inputs))}") from missing
+    except (ValueError, IndexError, ZeroDivisionError) as misfit:
+        shapes = ", ".join(f"{key} {x.shape}" for key, x in numbers.items())
+        raise InvalidInput(f"{name}: these inputs do not fit it: {shapes}: {misfit}") from misfit
+    values, observed = [result], [_fitting(_array(output, "output"), result, "output")]
+    lines = {value.index: numbers[key] for key, value in given.items()}
+    if gradients:
+        if cotangent is None:
+            raise InvalidInput(f"{name}: gradients: expected a cotangent beside them, what arrived at the backward.")
+        arrived = program.input(result.shape)
+        lines[arrived.index] = _fitting(_array(cotangent, "cotangent"), result, "cotangent")
+        for key, gradient in gradients.items():
+            if key not in given:
+                raise InvalidInput(
+                    f"{name}: gradients: {key!r} is no differentiable input; {_known('they are', list(given))}"
+                )
+            program.origin = Origin(f"the gradient by {key}", call=1)
+            (found,) = pullback([result], [arrived], [given[key]])
+            values.append(program.constant(0.0, given[key].shape) if found is None else found)
+            observed.append(_fitting(_array(gradient, f"gradient of {key}"), given[key], f"gradient of {key}"))
+    named = ["its output", *(f"its gradient by {key}" for key in gradients)]
+    found = judged_call(values, lines, observed, [PRECISIONS[precision]] * len(values), _inside(precision))
+    return JudgedRun(tuple(_named(result, what) for result, what in zip(found, named, strict=True)))
+
+
+def _named(result: JudgedCall, what: str) -> JudgedCall:
+    return replace(result, origin=Origin(what), number=0)
+
+
+def _inside(precision: str) -> Profile:
+    """Steps between may be stored in the format; sums are added up in the one that products are."""
+    profile = PROFILES[precision]
+    return replace(profile, reduce=profile.accumulate)
+
+
+def _format(output: Any) -> str:
+    return str(getattr(output, "dtype", "float64")).rpartition(".")[2]
+
+
+def _array(x: Any, name: str) -> Array:
+    """Its numbers, in float64; of a tensor on any device."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        x = x.double().numpy() if x.is_floating_point() else x.numpy()
+    try:
+        array = np.asarray(x)
+        return array if array.dtype.kind in "iub" else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name}: expected an array or a tensor of real numbers, got {type(x).__name__}.") from error
+
+
+def _fitting(array: Array, value: Value, name: str) -> Array:
+    if array.shape != value.shape:
+        raise InvalidInput(f"{name}: expected the shape {value.shape}, got {array.shape}.")
+    return array.astype(np.float64)
+
+
+def _known(words: str, names: Sequence[str]) -> str:
+    return f"{words} {', '.join(names)}." if names else "it takes none."

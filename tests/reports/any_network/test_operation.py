@@ -1,0 +1,142 @@
+"""`assert_operation`: a right kernel passes in every format, a wrong number in any of its results does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import backproof as bp
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+torch = pytest.importorskip("torch")
+
+from backproof.reference.programs import LAYERS, WHOLE
+from torch.nn import functional as F  # noqa: N812 — as everyone calls it
+
+RNG = np.random.default_rng(11)
+
+
+def n(*shape: int) -> Any:
+    return torch.tensor(RNG.standard_normal(shape))
+
+
+def _rope(x: Any, cos: Any, sin: Any) -> Any:
+    left, right = x.chunk(2, -1)
+    return x * cos + torch.cat([-right, left], -1) * sin
+
+
+def _scattered(x: Any, source: Any, indices: Any) -> Any:
+    return x.index_add(0, indices, source)
+
+
+# name: the operation in PyTorch, its inputs, its options
+KERNELS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
+    "matrix_product": (
+        lambda left, right, bias: left @ right + bias,
+        {"left": n(5, 33), "right": n(33, 7), "bias": n(7)},
+        {},
+    ),
+    "convolution": (
+        lambda x, weight, bias: F.conv2d(x, weight, bias, stride=2, padding=1, groups=2),
+        {"x": n(2, 4, 7, 9), "weight": n(6, 2, 3, 3), "bias": n(6)},
+        {"stride": 2, "padding": 1, "groups": 2},
+    ),
+    "softmax": (lambda x: x.softmax(-1), {"x": 3 * n(5, 17)}, {}),
+    "cross_entropy": (
+        lambda logits, target: F.cross_entropy(logits, target, reduction="mean"),
+        {"logits": 3 * n(6, 11), "target": torch.tensor([0, 3, 10, 3, 1, 7])},
+        {},
+    ),
+    "layer_norm": (
+        lambda x, weight, bias: F.layer_norm(x, (16,), weight, bias),
+        {"x": n(5, 16) + 1, "weight": n(16), "bias": n(16)},
+        {},
+    ),
+    "rms_norm": (lambda x, weight: F.rms_norm(x, (16,), weight, 1e-6), {"x": n(5, 16), "weight": n(16)}, {}),
+    "gelu": (lambda x: F.gelu(x, approximate="tanh"), {"x": 2 * n(5, 7)}, {"approximate": "tanh"}),
+    "silu": (lambda x: F.silu(input=x), {"x": 2 * n(5, 7)}, {}),
+    "swiglu": (lambda gate, up: F.silu(gate) * up, {"gate": n(5, 7), "up": n(5, 7)}, {}),
+    "rope": (_rope, {"x": n(2, 5, 8), "cos": n(5, 8), "sin": n(5, 8)}, {}),
+    "embedding": (
+        lambda weight, indices: F.embedding(indices, weight),
+        {"weight": n(7, 5), "indices": torch.tensor([[1, 3, 1], [0, 6, 1]])},
+        {},
+    ),
+    "attention": (
+        lambda query, key, value: F.scaled_dot_product_attention(query, key, value, is_causal=True),
+        {"query": n(2, 3, 9, 8), "key": n(2, 3, 9, 8), "value": n(2, 3, 9, 8)},
+        {"causal": True},
+    ),
+    "scatter_add": (_scattered, {"x": n(5, 3), "source": n(4, 3), "indices": torch.tensor([1, 4, 1, 1])}, {}),
+}
+
+
+def ran(name: str, dtype: Any) -> dict[str, Any]:
+    """What a kernel's test has: inputs, output, cotangent, gradients."""
+    function, given, options = KERNELS[name]
+    inputs = {key: x if key in WHOLE else x.to(dtype).requires_grad_() for key, x in given.items()}
+    output = function(**inputs)
+    cotangent = torch.tensor(np.random.default_rng(2).standard_normal(tuple(output.shape))).to(dtype)
+    leaves = {key: x for key, x in inputs.items() if key not in WHOLE}
+    gradients = dict(zip(leaves, torch.autograd.grad(output, list(leaves.values()), cotangent), strict=True))
+    return {"inputs": inputs, "output": output, "cotangent": cotangent, "gradients": gradients, **options}
+
+
+def test_every_operation_has_its_kernel_here() -> None:
+    assert set(KERNELS) == set(LAYERS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_right_kernel_passes(name: str, dtype: Any) -> None:
+    report = bp.assert_operation(name, **ran(name, dtype))
+    assert report.ok
+    assert "could be zero unseen" in " ".join(str(report).split())
+    if dtype is not torch.bfloat16:
+        assert report.zeroable < 0.1
+
+
+def spoilt(x: Any) -> Any:
+    """The largest element off by 1 %."""
+    flat = x.detach().clone().reshape(-1)
+    flat[flat.abs().argmax()] *= 1.01
+    return flat.reshape(x.shape)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_one_wrong_number_in_any_result_is_found(name: str) -> None:
+    right = ran(name, torch.float32)
+    with pytest.raises(AssertionError, match="wrong: its output"):
+        bp.assert_operation(name, **{**right, "output": spoilt(right["output"])})
+    for key, gradient in right["gradients"].items():
+        wrong = {**right["gradients"], key: spoilt(gradient)}
+        with pytest.raises(AssertionError, match=f"wrong: its gradient by {key}"):
+            bp.assert_operation(name, **{**right, "gradients": wrong})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "layernorm"}, "Did you mean 'layer_norm'?"),
+        ({"inputs": {"y": np.ones((5, 7))}}, "gelu: expected an input 'x'; got y."),
+        ({"eps": 1e-5}, "gelu: it has no option 'eps'; its options are approximate."),
+        ({"dtype": "int8"}, "dtype: expected one of float64, float32, float16, bfloat16, got 'int8'"),
+        ({"output": np.ones((7, 5))}, r"output: expected the shape \(5, 7\), got \(7, 5\)"),
+        ({"cotangent": None}, "expected a cotangent"),
+        ({"gradients": {"weight": np.ones(3)}}, "'weight' is no differentiable input; they are x."),
+        ({"inputs": {"x": "text"}}, "x: expected an array or a tensor of real numbers, got str"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(changes: dict[str, Any], said: str) -> None:
+    call: dict[str, Any] = {"name": "gelu", **ran("gelu", torch.float32), **changes}
+    with pytest.raises(bp.InvalidInput, match=said) as refused:
+        bp.assert_operation(call.pop("name"), **call)
+    assert "\n" not in str(refused.value)
+
+
+def test_infinities_are_undecided_and_refused() -> None:
+    x = np.full((2, 3), np.inf)
+    with pytest.raises(AssertionError, match="undecided"):
+        bp.assert_operation("silu", inputs={"x": x}, output=x)
