@@ -53,7 +53,7 @@ class JudgingRecorder(Recorder):
     ) -> tuple[Any, ...]:
         tensors = [*outputs, *changed]
         pairs = [(k, tensors[k], v) for k, v in enumerate(values[: len(tensors)]) if v is not None and real(tensors[k])]
-        numbers = [self.unseen(lambda x=tensor: array(x)) for _, tensor, _ in pairs]
+        numbers = self.unseen(lambda: [array(tensor) for _, tensor, _ in pairs])
         seen = [k for k, (_, _, value) in enumerate(pairs) if not _constant(value)]
         self.taken += [str(value.node.origin) for _, _, value in pairs if _constant(value)]
         if seen:

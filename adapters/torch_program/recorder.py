@@ -204,7 +204,7 @@ class Recorder(TorchDispatchMode):
         values = values if isinstance(values, tuple | list) else (values,)
         if len(values) < len(outputs) + len([x for x in changed if x is not None]):
             raise Unsupported(f"{self.program.origin}: what {func._schema.name} changes on the side is not covered")
-        values = self.computed(outputs, changed, values, arguments)
+        values = self.computed(outputs, changed, tuple(values), arguments)
         halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
         if halted and followed:
             self.stops.append(self.program.origin)

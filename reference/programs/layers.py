@@ -73,8 +73,8 @@ def convolution(
     places = np.pad(numbered(x.shape), pad, constant_values=-1)
     spans = [(n - 1) * gap + 1 for n, gap in zip(window, gaps, strict=True)]
     views = np.lib.stride_tricks.sliding_window_view(places, spans, tuple(range(2, 2 + axes)))
-    views = views[(slice(None), slice(None), *(slice(None, None, s) for s in steps))]
-    views = views[(Ellipsis, *(slice(None, None, gap) for gap in gaps))]
+    taken: list[Any] = [slice(None), slice(None), *(slice(None, None, k) for k in (*steps, *gaps))]
+    views = views[tuple(taken)]
     shown = views.shape[2 : 2 + axes]  # batch × channels × shown… × window… → batch, group, channel × window, shown
     order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
     columns = np.ascontiguousarray(views.transpose(order)).reshape(

@@ -91,8 +91,8 @@ def _judged(
             values.append(program.constant(0.0, given[key].shape) if found is None else found)
             observed.append(_fitting(_array(gradient, f"gradient of {key}"), given[key], f"gradient of {key}"))
     named = ["its output", *(f"its gradient by {key}" for key in gradients)]
-    found = judged_call(values, lines, observed, [PRECISIONS[precision]] * len(values), _inside(precision))
-    return JudgedRun(tuple(_named(result, what) for result, what in zip(found, named, strict=True)))
+    judged = judged_call(values, lines, observed, [PRECISIONS[precision]] * len(values), _inside(precision))
+    return JudgedRun(tuple(_named(result, what) for result, what in zip(judged, named, strict=True)))
 
 
 def _named(result: JudgedCall, what: str) -> JudgedCall:

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 FORMATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 
 
-class Block(nn.Module):  # type: ignore[misc]
+class Block(nn.Module):
     """A transformer's block. width 32, 4 heads."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def seeded(made: Callable[[], Any], dtype: Any) -> Any:
         return made().to(dtype)
 
 
-class Kernel(TorchDispatchMode):  # type: ignore[misc]
+class Kernel(TorchDispatchMode):
     """Below whoever looks: the kernels of this name give something else."""
 
     def __init__(self, name: str, fault: Callable[[Any], Any]) -> None:
