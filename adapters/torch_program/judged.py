@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...reference.judging import JudgedCall, judged_call
+from ...reference.judging import JudgedCall, JudgedRun, judged_call
 from ...reference.numbers import PRECISIONS, PROFILES, Precision, Profile
-from ...reference.programs import Value
+from ...reference.programs import Unsupported, Value
 from ...reference.programs.special import identity
 from .call import array, real
 from .recorder import Recorder, leaves
@@ -31,10 +31,19 @@ FORMATS = {
 ADDED_NARROWLY = {"native_layer_norm_backward"}
 
 
+# Calls that compute nothing: tensors made, and views of them.
+MADE = {
+    "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "zeros", "zeros_like", "ones",
+    "ones_like", "full", "full_like", "new_zeros", "new_ones", "new_full", "scalar_tensor", "arange", "linspace",
+    "lift_fresh", "detach", "view", "_unsafe_view", "alias", "t", "transpose", "permute", "expand", "select", "slice",
+    "unsqueeze", "squeeze", "as_strided", "unbind", "split", "split_with_sizes", "chunk",
+}  # fmt: skip
+
+
 class JudgingRecorder(Recorder):
     """Writes the calls down and judges them. judged: a verdict on each result, in order.
 
-    taken: results that the program has as the run's own numbers (masks, random numbers), which nothing was asked of
+    taken: results of which nothing was asked: random numbers and masks, and those of calls without a rule
     """
 
     def __init__(self) -> None:
@@ -42,6 +51,11 @@ class JudgingRecorder(Recorder):
         self.ran: dict[int, NDArray[Any]] = {}
         self.judged: list[JudgedCall] = []
         self.taken: list[str] = []
+
+    @property
+    def run(self) -> JudgedRun:
+        """What was judged so far."""
+        return JudgedRun(tuple(self.judged), tuple(self.taken), tuple(dict.fromkeys(self.notes)))
 
     def given(self, tensor: Any) -> Value:
         value = super().given(tensor)
@@ -55,7 +69,8 @@ class JudgingRecorder(Recorder):
         pairs = [(k, tensors[k], v) for k, v in enumerate(values[: len(tensors)]) if v is not None and real(tensors[k])]
         numbers = self.unseen(lambda: [array(tensor) for _, tensor, _ in pairs])
         seen = [k for k, (_, _, value) in enumerate(pairs) if not _constant(value)]
-        self.taken += [str(value.node.origin) for _, _, value in pairs if _constant(value)]
+        if len(seen) < len(pairs) and self.program.origin.name not in MADE:
+            self.taken.append(str(self.program.origin))
         if seen:
             self.judged += judged_call(
                 [pairs[k][2] for k in seen],
@@ -70,6 +85,23 @@ class JudgingRecorder(Recorder):
             self.ran[line.index] = ran
             found[k] = line
         return tuple(found)
+
+    def read(self, tensor: Any) -> Value:
+        if real(tensor) and tensor.layout is torch.strided and not self.known(tensor):
+            self.given(tensor)  # numbers that were there before, or that a call left which was not judged
+        return super().read(tensor)
+
+    def uncovered(self, reason: Unsupported, tensors: list[Any]) -> None:
+        del reason  # a call without a rule is no reason to stop: it is counted
+        for tensor in tensors:
+            self.buffers.pop(tensor.untyped_storage()._cdata, None)
+        self.taken.append(str(self.program.origin))
+
+    def passed_by(self, func: Any, result: Any, unknown: bool) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        if unknown and name not in MADE and any(real(x) for x in leaves(result)):
+            self.taken.append(name)
+        return result
 
 
 def precision(tensor: Any) -> Precision:

@@ -153,7 +153,7 @@ class Recorder(TorchDispatchMode):
         rule = self._rule(func)
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
         if not followed and (rule is None or _is_view(func) or not any(real(x) for x in tensors)):
-            return self._kept(func(*args, **kwargs))
+            return self._kept(self.passed_by(func, func(*args, **kwargs), rule is None))
         name = func._schema.name.removeprefix("aten::")
         self.calls += 1
         self.program.origin = self._origin(name)
@@ -197,13 +197,15 @@ class Recorder(TorchDispatchMode):
         call = Call(self, func, func._schema.name, before, arguments, tuple(outputs))
         try:
             values = rule(call, operands)
-        except Unsupported:
+        except Unsupported as reason:
             if followed:
-                raise
+                self.uncovered(reason, [*outputs, *changed])
             return result
         values = values if isinstance(values, tuple | list) else (values,)
         if len(values) < len(outputs) + len([x for x in changed if x is not None]):
-            raise Unsupported(f"{self.program.origin}: what {func._schema.name} changes on the side is not covered")
+            said = f"{self.program.origin}: what {func._schema.name} changes on the side is not covered"
+            self.uncovered(Unsupported(said), [*outputs, *changed])
+            return result
         values = self.computed(outputs, changed, tuple(values), arguments)
         halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
         if halted and followed:
@@ -220,6 +222,16 @@ class Recorder(TorchDispatchMode):
         del outputs, changed, arguments
         return values
 
+    def uncovered(self, reason: Unsupported, tensors: list[Any]) -> None:
+        """A call that has no rule. tensors: what it may have written."""
+        del tensors
+        raise reason
+
+    def passed_by(self, func: Any, result: Any, unknown: bool) -> Any:
+        """A call of constants that is not written down, its rule unknown or its operands no real numbers."""
+        del func, unknown
+        return result
+
     def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
         """By PyTorch's own decomposition into calls that are known."""
         from torch._decomp import decomposition_table
@@ -231,7 +243,12 @@ class Recorder(TorchDispatchMode):
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
         if decomposition is None:
-            raise Unsupported(f"{self.program.origin}: the operation {func._schema.name} is not covered: {WHAT_TO_DO}")
+            said = f"{self.program.origin}: the operation {func._schema.name} is not covered: {WHAT_TO_DO}"
+            self.uncovered(Unsupported(said), [])
+            result = self._kept(func(*args, **kwargs))
+            written = [x for x in leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)]
+            self.uncovered(Unsupported(said), written)
+            return result
         note = f"{name}: by PyTorch's decomposition"
         if note not in self.notes:
             self.notes.append(note)

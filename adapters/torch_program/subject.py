@@ -94,7 +94,7 @@ class TorchSubject:
         recorder = JudgingRecorder()
         with self.at(self.start) as inputs:
             capture(self._called, inputs, self.seed, list(self.parameters.values()), recorder)
-        return JudgedRun(tuple(recorder.judged), tuple(recorder.taken), tuple(recorder.notes))
+        return recorder.run
 
     def differentiated(self, inputs: Any) -> list[Tensor]:
         """The leaves of these inputs that a gradient is taken by."""

@@ -270,7 +270,16 @@ def _moved_even(f: Function, x: Array, e: Array) -> Array:
 def _added(numbers: Bounds, x: Array, y: Array, sign: int) -> Array:
     value = x["value"] + sign * y["value"]
     rounded = np.abs(x["value"]) + np.abs(y["value"]) if numbers.expanded else value
-    return settled(value, x["errors"] + y["errors"] + _rounded(numbers, value, rounded))
+    own = _rounded(numbers, value, rounded)
+    if _repeated(x["value"]) or _repeated(y["value"]):  # a constant's last bits are cut the same way in many elements
+        own[..., SYSTEMATIC] += own[..., RANDOM]
+        own[..., RANDOM] = 0.0
+    return settled(value, x["errors"] + y["errors"] + own)
+
+
+def _repeated(values: Array) -> bool:
+    """Whether the numbers are few, each in many elements: a constant, or a row that was broadcast."""
+    return values.size > 1 and np.unique(values).size <= values.size // 2
 
 
 def _rounded(numbers: Bounds, value: Array, size: Array) -> Array:

@@ -138,7 +138,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _share(part: float) -> str:
-    return f"{100 * part:.2g} %"
+    return f"{100 * part:.2g} %" if part < 0.1 else f"{100 * part:.0f} %"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ...reference.case import InvalidInput
@@ -167,6 +168,24 @@ def check_numbers(func: Callable[..., Any], inputs: Any, loss: Callable[[Any], A
     from ...adapters.torch_program.subject import TorchSubject
 
     return judged_numbers(_checkable(TorchSubject(func, _sequence(inputs), loss=loss)))
+
+
+@contextmanager
+def judged(name: str = "the block") -> Iterator[Callable[[], NumbersReport]]:
+    """What runs within it is judged call by call: a training step, with its optimizer's, or any piece of code.
+
+        with backproof.torch.judged() as report:
+            loss(model(x), y).backward()
+            optimizer.step()
+        report().raise_for_wrong()
+
+    Yields a function that gives the report. Raises Unsupported, within the block, where an operation is not covered.
+    """
+    from ...adapters.torch_program.judged import JudgingRecorder
+
+    recorder = JudgingRecorder()
+    with recorder:
+        yield lambda: NumbersReport(name, recorder.run)
 
 
 def _checkable(subject: Any) -> Any:

@@ -155,6 +155,42 @@ def test_what_nothing_can_be_asked_of_is_said() -> None:
         nothing.raise_for_wrong()
 
 
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW", "RMSprop", "Adagrad", "NAdam"])
+def test_a_training_step_with_its_optimizer_s_is_judged(optimizer: str) -> None:
+    network = seeded(lambda: nn.Sequential(nn.Embedding(11, 8), nn.Flatten(), nn.Linear(24, 5)), torch.float32)
+    options = {"momentum": 0.9, "nesterov": True} if optimizer == "SGD" else {}
+    optim = getattr(torch.optim, optimizer)(network.parameters(), lr=1e-2, weight_decay=1e-3, **options)
+    tokens, target = torch.tensor([[1, 3, 1], [0, 10, 7]]), torch.tensor([4, 2])
+
+    def step() -> None:
+        optim.zero_grad()
+        F.cross_entropy(network(tokens), target).backward()
+        optim.step()
+
+    for _ in range(2):
+        with checks.judged("a step") as report:
+            step()
+        assert report().verdict is Verdict.AGREES, str(report())
+        assert len(report().run.results) > 15
+    written = "add_" if optimizer == "SGD" else "addcdiv_"
+    with Kernel(written, lambda x: x.mul_(1.001)) as kernel, checks.judged() as report:
+        step()
+    assert kernel.calls
+    assert report().verdict is Verdict.WRONG
+    assert written in {r.origin.name for r in report().run.results if r.verdict is Verdict.WRONG}
+
+
+def test_a_call_without_a_rule_is_counted_and_what_follows_is_judged() -> None:
+    x = numbers(3, 3)
+    with checks.judged() as report:
+        values, vectors = torch.linalg.eigh(x + x.T)
+        (vectors * values) @ vectors.T
+    assert report().verdict is Verdict.AGREES
+    assert "taken as they came: _linalg_eigh" in str(report())
+    assert {"add", "mul", "mm"} <= {r.origin.name for r in report().run.results}
+    assert "_linalg_eigh" not in {r.origin.name for r in report().run.results}
+
+
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64", "float16"])
 def test_jax_equation_by_equation(dtype: str) -> None:
