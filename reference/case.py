@@ -325,7 +325,7 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
 
         if isfinite(rows).all():
             return len(rows), len(rows[0])  # of the right format and finite: no need to look at each number
-    columns = None
+    columns, holds = None, PRECISIONS[dtype].holds
     for i, row in enumerate(getattr(rows, "tolist", lambda: rows)()):
         if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
             raise InvalidInput(f"{place}[{i}]: expected a row of numbers ({meaning}), got {row!r}.")
@@ -336,8 +336,9 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
                 f"{place}[{i}]: expected {columns} numbers, as in the rows before it ({meaning}); got {len(row)}."
             )
         columns = len(row)
-        for j, x in enumerate(row):
-            _number(f"{place}[{i}][{j}]", x, dtype)
+        if not all(type(x) is float and math.isfinite(x) and holds(x) for x in row):  # otherwise nothing is to be said
+            for j, x in enumerate(row):
+                _number(f"{place}[{i}][{j}]", x, dtype)
     assert columns is not None
     return len(rows), columns
 

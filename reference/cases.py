@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from .activations import ACTIVATIONS
@@ -223,9 +224,10 @@ _BY_HAND: tuple[Callable[[str], Case | None], ...] = (
 
 def standard_cases(dtypes: tuple[str, ...] = tuple(PRECISIONS)) -> tuple[Case, ...]:
     """Every standard case in every one of the dtypes that can hold it, always the same numbers in the same order."""
-    return tuple(
-        case
-        for dtype in dtypes
-        for case in (*(make(dtype) for make in _BY_HAND), *(_generated(recipe, dtype) for recipe in _recipes()))
-        if case is not None
-    )
+    return tuple(case for dtype in dtypes for case in _standard(dtype))
+
+
+@cache
+def _standard(dtype: str) -> tuple[Case, ...]:
+    made = (*(make(dtype) for make in _BY_HAND), *(_generated(recipe, dtype) for recipe in _recipes()))
+    return tuple(case for case in made if case is not None)

@@ -3,7 +3,8 @@
 python tests/processors.py [--clean N]
 
 For each level that this processor can be held to, with one and with two BLAS threads: the published vectors are
-checked, the judge's tests run, and half of N random correct implementations are judged. Prints what ran and its result.
+checked, the judge's tests and the vectors' run (the slow ones too), and half of N random correct implementations are
+judged. Prints what ran and its result.
 What runs is told as it begins, and what failed is shown. Exit code 1 if anything did.
 """
 
@@ -21,7 +22,17 @@ from backproof.reports.console.terminal import table_of
 from backproof.reports.documents.processor import FOUND, forced, model, simd
 
 TESTS = Path(__file__).parent
-JUDGE = ("judging/test_judge.py", "numbers/test_bounded.py", "judging/test_stepwise.py", "judging/test_statistical.py")
+REFERENCE = (
+    "judging/test_judge.py",
+    "numbers/test_bounded.py",
+    "judging/test_stepwise.py",
+    "judging/test_statistical.py",
+)
+VECTORS = "tests/reports/vectors/test_vectors.py"
+LEFT_OUT = (  # they make all vectors anew, the second at levels of its own: once, beside PyTorch
+    f"{VECTORS}::test_they_are_rebuilt_byte_for_byte",
+    f"{VECTORS}::test_they_are_the_same_and_proved_on_every_processor",
+)
 THREADS = (1, 2)
 SHOWN = 60  # lines of what failed: the last ones
 BACKPROOF = str(Path(sys.executable).with_name("backproof"))
@@ -37,12 +48,11 @@ def settings() -> Iterator[tuple[str, dict[str, str]]]:
 
 def work(turn: int, clean: int) -> dict[str, list[str]]:
     """The commands to run, by what they are. Every turn has configurations of its own."""
-    pytest = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(TESTS.parent)]
-    judge = [str(TESTS / "reference" / name) for name in JUDGE]
+    pytest = [sys.executable, "-m", "pytest", "-q", "--slow", "--rootdir", str(TESTS.parent)]
+    files = [*(TESTS / "reference" / name for name in REFERENCE), TESTS.parent / VECTORS]
     return {
         "vectors check": [BACKPROOF, "vectors", "check"],
-        "tests of the judge": [*pytest, "--slow", *judge],
-        "tests of the vectors": [*pytest, str(TESTS / "reports" / "vectors" / "test_vectors.py")],
+        "tests of judge and vectors": [*pytest, *(f"--deselect={test}" for test in LEFT_OUT), *map(str, files)],
         f"selftest --clean {clean} --first {turn * clean}": [
             *(BACKPROOF, "selftest", "--clean", str(clean), "--first", str(turn * clean)),
         ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Precision:
         """How far a result below the normal numbers may be moved: to zero, or to the nearest subnormal number."""
         return self.smallest_normal if self.flushed else self.smallest_normal * self.unit_roundoff
 
-    @property
+    @cached_property
     def largest(self) -> float:
         return math.ldexp(2.0 - 2 * self.unit_roundoff, self.largest_exponent)
 

@@ -25,7 +25,7 @@ from standard import CASES
 ALL = known_adapters()
 
 
-@pytest.mark.sampled(80)
+@pytest.mark.sampled(231)
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_every_adapter_agrees_on_every_case_from_identical_bits(adapter_name: str, name: str, dtype: str) -> None:
     case = CASES[name, dtype]

@@ -113,6 +113,7 @@ def test_a_process_that_fails_again_and_again_is_given_up() -> None:
     assert str(outcomes[3]) == "not asked: it failed 3 times in a row"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("way", ["thousand-digits", "noisy", "setsid-and-answer"])
 def test_what_is_odd_but_right_is_judged(way: str) -> None:
     outcomes, _ = asked(way, 2, limit=WAITED)
@@ -152,6 +153,7 @@ def test_the_handshake() -> None:
         capabilities(command("hostile.py", "silent", "1", TOKEN), LIMIT)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("activations", "losses", "message"),
     [

@@ -164,6 +164,7 @@ def bounds(activation: Activation, z: Any, dtype: str, ar: BoundedArithmetic | N
     return a, ar.elementwise(activation.derivative, given, ar.as_computed(activation, given, a))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_truth_is_inside(name: str, dtype: str) -> None:
@@ -241,6 +242,7 @@ def numpy_forms() -> dict[str, list[Callable[[Any], Any]]]:
     }  # fmt: skip
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", numpy_forms())
 def test_honest_numpy_is_inside(name: str, dtype: str) -> None:
@@ -258,6 +260,7 @@ INACCURATE = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
 @needs("torch")

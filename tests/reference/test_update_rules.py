@@ -67,6 +67,7 @@ OPTAX: dict[str, Callable[[Any, float], Any]] = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.skipif(find_spec("optax") is None, reason="optax is not installed")
 @pytest.mark.parametrize("rule", OPTAX)
 def test_every_rule_agrees_with_optax(rule: str) -> None:

@@ -120,6 +120,7 @@ def test_a_folder_gets_every_view_and_the_document_that_is_printed(command: Comm
     assert json.loads((out / "results.json").read_text(encoding="utf-8")) == document
 
 
+@pytest.mark.usefixtures("slow")
 def test_bad_input_to_the_installed_command_is_no_traceback() -> None:
     finished = backproof("compare", "--adapter", "nunpy")
     assert (finished.returncode, finished.stdout) == (2, "")
@@ -133,6 +134,7 @@ def test_adapters_are_listed(command: Command) -> None:
     assert re.search(r"│ numpy\s+│ .* │ yes", finished.stdout)
 
 
+@pytest.mark.sampled(10, 1)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -240,7 +242,7 @@ def test_a_third_party_runs_in_several_processes_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes the POSIX way")
-@pytest.mark.sampled(2)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs: str) -> None:
     """While an adapter is in the middle of a case that would take an hour."""

@@ -26,6 +26,7 @@ from backproof.reports.trials.torch_networks import draw
 FIRST = 40_000
 
 
+@pytest.mark.usefixtures("slow")
 def test_right_networks_are_not_accused(quick: bool) -> None:
     tried = list(trials(len(FAMILIES) if quick else 20 * len(FAMILIES), FIRST))
     assert [trial for trial in tried if trial.alarm] == []
@@ -68,6 +69,7 @@ def test_a_mistake_is_the_same_each_time_and_leaves_the_code_alone() -> None:
     assert ast.unparse(backward_edits.source_of(Softmax).tree) == before
 
 
+@pytest.mark.usefixtures("slow")
 def test_mistakes_are_of_many_kinds() -> None:
     kinds = set()
     for number, written in enumerate(WRITTEN):

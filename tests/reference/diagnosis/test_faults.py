@@ -33,7 +33,7 @@ def test_there_are_at_least_sixty_and_each_says_what_it_does_and_how_one_comes_t
     assert sum(fault.seen is not None for fault in FAULTS) >= 20
 
 
-@pytest.mark.sampled(26)
+@pytest.mark.sampled(52, 26)
 @pytest.mark.parametrize("fault", FAULTS, ids=attrgetter("name"))
 def test_every_fault_is_seen_and_named_in_some_network(fault: Fault) -> None:
     """In the first network where it changes a number; where others do the same there, it is among them."""
@@ -54,7 +54,7 @@ def test_no_visible_fault_is_called_by_another_s_name(network: Network) -> None:
         assert outcome.named not in ("otherwise", "undetected"), (outcome.fault, outcome.diagnosis)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize(
     "name", ["hidden-delta-without-derivative", "hidden-derivative-formula-of-z", "weights-not-transposed"]
@@ -69,6 +69,7 @@ def test_a_fault_in_one_layer_is_named_with_its_layer(name: str, layer: int) -> 
     assert diagnosis.numbers == 4 * 80
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_right_algorithm_is_reproduced_by_itself_and_by_no_visible_fault() -> None:
     honest = [(c, shown_by(observe(c), False)) for c in DEEP_CASES]
     assert all(judge(c, o).verdict is Verdict.AGREES for c, o in honest)

@@ -53,6 +53,7 @@ def test_right_gradients_pass_both(activation: str, dtype: str, loss: str) -> No
     assert path.error <= path.power < {"float64": 1e-11, "float32": 1e-3}[dtype]
 
 
+@pytest.mark.usefixtures("slow")
 @given(
     seed=st.integers(0, 10**6),
     activation=st.sampled_from([*SMOOTH, "relu"]),

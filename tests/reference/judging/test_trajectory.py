@@ -86,6 +86,7 @@ def test_in_float16_a_rule_s_own_steps_are_not_called_wrong(name: str) -> None:
     assert judge_trajectory(walked(named(name), "float16"), named(name)).first_wrong is None
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("name", NAMES)
 def test_one_number_of_one_step_that_is_off_by_a_ten_billionth_of_its_step_is_wrong(name: str) -> None:
     def spoil(number: int, weights: list[Any], biases: list[Any]) -> None:

@@ -69,6 +69,7 @@ HONEST: dict[str, tuple[Draw, Draw, str]] = {
 }
 
 
+@pytest.mark.sampled(20, 3)
 @FORMATS
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_code_is_not_suspect_where_numbers_repeat(precision: Precision, name: str) -> None:
@@ -87,6 +88,7 @@ def deep(width: int, batch: int, scale: float) -> Case:
     return Case("c", layers, x.astype(dtype), t.astype(dtype), "half_squared_error", "sum", None, "float32")
 
 
+@pytest.mark.usefixtures("slow")
 def test_squares_that_are_lost_beside_1_are_no_chance() -> None:
     """1 − a² is 1, for all a below √u: one error, of one sign, in all of δ = e (1 − a²)."""
     judged = deep(8, 40_000, U**0.5 / 2)
@@ -113,6 +115,7 @@ def test_one_delta_from_above_for_all_samples_has_one_error_per_unit() -> None:
     assert any(a.ratio > 1 for a in aggregates(errors, found.value, 0 * random, unshared, everywhere, U))
 
 
+@pytest.mark.sampled(8, 5)
 @FORMATS
 @pytest.mark.parametrize(
     "t", [targets, constant(0.0), constant(0.1), constant(-0.1)], ids=["varied", "0", "0.1", "-0.1"]
@@ -138,6 +141,7 @@ def drawn(low: float, high: float, shape: tuple[int, int] = (4000, 8)) -> Any:
     return np.random.default_rng(1).uniform(low, high, shape).astype(np.float32)
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("low", [0.3, 1.0, 1.5, 2.2])
 @pytest.mark.parametrize("t", [0.1, -0.1, -0.9, -1.3, 0.7, 1e-8, -1e-9])
 def test_the_mean_error_of_a_difference_is_what_is_called_systematic(low: float, t: float) -> None:

@@ -45,7 +45,7 @@ DEPENDENT = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("name", FUNCTIONS)
 @settings(max_examples=200)
 @given(x=st.floats(-750, 750) | st.floats(-1e-3, 1e-3) | st.floats(allow_nan=False, allow_infinity=False))

@@ -153,11 +153,13 @@ def test_the_witness_is_the_element_that_is_furthest_off() -> None:
     assert abs(agreement.witness.seen - agreement.witness.right - 5e-9) < 2.0**-50
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_nothing_explains_gets_no_name() -> None:
     backward = changed(dx=lambda n, g: e.sin(from_parts(n, weighted(n, g)) * 3) + n.normed)
     assert explained(captured(backward, 0), captured(backward, 1)) == []
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_coincidence_at_one_point_is_no_explanation() -> None:
     """Negated at the one point only: proved elsewhere, it does not hold."""
     wrong = captured(changed(dx=lambda n, g: -from_parts(n, weighted(n, g))), 0)

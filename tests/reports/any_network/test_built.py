@@ -50,6 +50,7 @@ def unknown():
 """
 
 
+@pytest.mark.sampled(7, 1)
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
@@ -73,6 +74,7 @@ def test_on_the_command_line(name: str, code: int, words: str, tmp_path: Path) -
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.usefixtures("slow")
 def test_as_json_and_junit(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text(SOURCE, encoding="utf-8")
 
@@ -95,6 +97,7 @@ def test_in_python() -> None:
         bp.verify(len, ["a"])
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_fixture(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text(SOURCE, encoding="utf-8")
     (tmp_path / "test_model.py").write_text(

@@ -77,6 +77,7 @@ def test_an_adapter_that_raises_is_unanswered_and_the_others_still_run() -> None
         assert "a second line" not in view
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_process_that_dies_loses_its_own_cases_only_in_words() -> None:
     with ProcessPoolExecutor(1, get_context("spawn")) as executor:
         results = compare(CASES[:2], [planted("dying", dies)], executor=executor)

@@ -16,6 +16,7 @@ from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.verify_process import verify_command
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", SLOPES)
 def test_the_functions_are_what_they_are_called(words: str) -> None:
     report = verify(partial(gradients, SLOPES[words]), sizes=(2, 3, 1))
@@ -25,6 +26,7 @@ def test_the_functions_are_what_they_are_called(words: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 def test_so_is_the_process() -> None:
     child = f"{shlex.quote(sys.executable)} -P -m backproof.reports.trials.bench_child"

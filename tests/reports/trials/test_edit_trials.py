@@ -28,6 +28,7 @@ FIRST = 20_000
 DESCRIBED, FALSELY = 0.7, 0.02
 
 
+@pytest.mark.usefixtures("slow")
 def test_every_visible_edit_is_refused_most_are_described_and_hardly_one_is_explained_falsely(quick: bool) -> None:
     tried = list(trials(6 if quick else 200, FIRST))
     assert [trial for trial in tried if trial.missed and trial.outcome != "false"] == []

@@ -34,6 +34,7 @@ def test_a_configuration_is_the_same_each_time() -> None:
     assert all(np.array_equal(a.weights, b.weights) for a, b in zip(one[1].layers, other[1].layers, strict=True))
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_planted_error_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial can fail: an implementation whose bias gradient is off by 1 % is accused, with words to find it by."""
     right = numpy_vectorised.observe

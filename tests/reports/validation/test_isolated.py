@@ -111,7 +111,7 @@ ANSWERED = (
 )  # fmt: skip
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(9, 5)
 @pytest.mark.parametrize("name", ANSWERED)
 def test_what_is_odd_but_right_agrees(name: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     if name == "negative_view":
@@ -122,6 +122,7 @@ def test_what_is_odd_but_right_agrees(name: str, folder: Path, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_function_cannot_change_what_is_judged_in_another_process() -> None:
     report = verified("replaces_the_judge")
     assert report.verdict == "wrong"
@@ -141,7 +142,7 @@ def test_a_function_leaves_no_processes_behind(name: str, verdict: str, folder: 
     assert alive(folder) == []
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_verification_that_is_ended_leaves_no_processes_behind(number: signal.Signals, folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -178,7 +179,7 @@ IMPORTS = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("way", IMPORTS)
 def test_an_import_that_fails_is_bad_usage(way: str, folder: Path) -> None:
     source, words = IMPORTS[way]
@@ -256,7 +257,7 @@ def test_a_time_limit_that_is_none_is_refused(timeout: Any) -> None:
             verify(hostile_functions.right, **DECLARED, timeout=timeout, isolated=isolated)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("timeout", [1e300, float("inf"), None])
 def test_a_time_limit_may_be_beyond_every_timer(timeout: float | None) -> None:
     assert verify(hostile_functions.right, **DECLARED, timeout=timeout).ok

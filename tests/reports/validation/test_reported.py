@@ -33,7 +33,7 @@ def test_the_catalogue_is_of_28_public_reports_and_at_least_forty_held_out() -> 
     assert all(case.words for case in REPORTED if case.wrong)
 
 
-@pytest.mark.sampled(36, 9)
+@pytest.mark.sampled(72, 9)
 @pytest.mark.parametrize("case", REPORTED, ids=lambda case: case.name)
 def test_a_reported_mistake_is_named_and_right_code_is_not_accused(case: Reported) -> None:
     if case.open_:
@@ -47,7 +47,7 @@ def test_a_reported_mistake_is_named_and_right_code_is_not_accused(case: Reporte
     assert any(word.lower() in told for word in case.words), str(report)
 
 
-@pytest.mark.sampled(24)
+@pytest.mark.sampled(47, 24)
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
 def test_right_code_of_which_nothing_is_declared_is_not_accused(case: Reported) -> None:
     if case.open_bare:

@@ -124,6 +124,7 @@ def test_of_a_bare_name_the_constants_are_found_out() -> None:
     assert report.verdict == "agrees"
 
 
+@pytest.mark.usefixtures("slow")
 def test_conventions_are_found_out_beside_the_optimizer() -> None:
     torch = pytest.importorskip("torch")
     report = verify_trajectory(torch_stepping(TORCH["momentum(0.9)"](torch.optim)), "momentum(0.9)")
@@ -133,7 +134,7 @@ def test_conventions_are_found_out_beside_the_optimizer() -> None:
     )
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.skipif(find_spec("optax") is None, reason="optax is not installed")
 @pytest.mark.parametrize(
     ("name", "make"),
@@ -264,7 +265,7 @@ MISTAKES: list[tuple[str, Update, str]] = [
 ]
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize(("name", "update", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
 def test_a_mistake_is_called_wrong_and_named(name: str, update: Update, said: str) -> None:
     report = verify_trajectory(stepping(update), name, **DECLARED)

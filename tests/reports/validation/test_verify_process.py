@@ -48,6 +48,7 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(COMMAND), "verify", *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.usefixtures("slow")
 def test_an_honest_process_agrees(command: Command) -> None:
     finished = command("verify", "--command", HONEST)
     assert finished.returncode == 0
@@ -80,6 +81,7 @@ def test_the_handshake_chooses_what_is_asked() -> None:
         verify_command(HONEST, hello=True, dtype="float32")
 
 
+@pytest.mark.usefixtures("slow")
 def test_names_in_a_handshake_are_made_safe_and_what_we_do_not_know_is_not_asked() -> None:
     says = f"{sys.executable} {CHILDREN / 'says.py'}"
     name = "\x1b[2J" + "N" * 10_000
@@ -149,6 +151,7 @@ def test_what_makes_no_sense_to_a_process_is_refused(options: dict[str, Any], me
     assert len(str(refused.value)) < 400
 
 
+@pytest.mark.sampled(3, 2)
 @pytest.mark.parametrize("timeout", [1e300, float("inf"), None])
 def test_an_answer_may_take_as_long_as_it_likes(timeout: float | None) -> None:
     assert verify_command(HONEST, cases="few", timeout=timeout).ok
@@ -189,6 +192,7 @@ def test_of_many_cases_the_verdict_is_said_as_soon_as_it_is_known() -> None:
     assert "wrong" not in right.stderr
 
 
+@pytest.mark.usefixtures("slow")
 def test_one_unusable_answer_is_exit_3_and_the_others_are_judged(command: Command) -> None:
     finished = command("verify", "--command", f"{HOSTILE} nan 3 -", "--timeout", "5")
     assert finished.returncode == 3

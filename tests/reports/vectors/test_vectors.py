@@ -95,6 +95,7 @@ def test_they_are_the_same_and_proved_on_every_processor(processor: str, tmp_pat
     assert finished.returncode == 0, finished.stderr
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_kink_in_them_is_in_the_exact_numbers_too() -> None:
     """lo and hi enclose every slope only where the exact z is 0: none may be 0 just within rounding."""
     for number, test in by_number().items():
@@ -115,6 +116,7 @@ def test_they_come_with_the_package_and_are_small() -> None:
     assert sum(path.stat().st_size for path in FOLDER.glob("*.json")) < 5 * 2**20
 
 
+@pytest.mark.usefixtures("slow")
 def test_they_fit_their_schema(sampled: Callable[[int, int], None]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((FOLDER / "schema.json").read_text())
@@ -238,12 +240,14 @@ def written(tmp_path: Path, answers: list[Any]) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_file_of_right_answers_agrees(tmp_path: Path) -> None:
     report = verify_answers(written(tmp_path, [answer(n, case) for n, case in in_float64().items()]))
     assert report.verdict == "agrees", str(report)
     assert report.digits is not None
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_file_of_wrong_answers_is_diagnosed_over_all_of_them(tmp_path: Path) -> None:
     path = written(
         tmp_path, [answer(n, case, "hidden-delta-without-derivative") for n, case in in_float64().items() if n < 15]
@@ -298,6 +302,7 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["file", "below-a-file", "long", "folder-in-the-way"])
 def test_where_they_cannot_be_written_one_line_says_so(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
