@@ -325,7 +325,7 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
 
         if isfinite(rows).all():
             return len(rows), len(rows[0])  # of the right format and finite: no need to look at each number
-    columns, holds = None, PRECISIONS[dtype].holds
+    columns = None
     for i, row in enumerate(getattr(rows, "tolist", lambda: rows)()):
         if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
             raise InvalidInput(f"{place}[{i}]: expected a row of numbers ({meaning}), got {row!r}.")
@@ -336,7 +336,7 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
                 f"{place}[{i}]: expected {columns} numbers, as in the rows before it ({meaning}); got {len(row)}."
             )
         columns = len(row)
-        if not all(type(x) is float and math.isfinite(x) and holds(x) for x in row):  # otherwise nothing is to be said
+        if not _as_they_should_be(row, dtype):
             for j, x in enumerate(row):
                 _number(f"{place}[{i}][{j}]", x, dtype)
     assert columns is not None
@@ -348,8 +348,15 @@ def _biases(place: str, biases: Any, units: int, dtype: str) -> None:
         raise InvalidInput(f"{place}: expected {units} numbers, one per unit, or None; got {biases!r}.")
     if len(biases) != units:
         raise InvalidInput(f"{place}: expected {units} numbers, one per unit; got {len(biases)}.")
-    for i, x in enumerate(biases):
-        _number(f"{place}[{i}]", x, dtype)
+    if not _as_they_should_be(biases, dtype):
+        for i, x in enumerate(biases):
+            _number(f"{place}[{i}]", x, dtype)
+
+
+def _as_they_should_be(numbers: Sequence[Any], dtype: str) -> bool:
+    """Whether there is surely nothing to say of any: most are, and to name the place of each would cost the most."""
+    holds = PRECISIONS[dtype].holds
+    return all(type(x) is float and math.isfinite(x) and holds(x) for x in numbers)
 
 
 def _number(place: str, x: object, dtype: str) -> None:
