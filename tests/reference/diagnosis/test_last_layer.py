@@ -69,6 +69,7 @@ def test_a_factor_leaves_its_activations_and_losses_and_the_nearest_comes_first(
     assert all(convention.negative for convention in likely(EVERY, scaled(-1.5))[:4])
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_right_last_layer_comes_before_one_that_needs_a_fault() -> None:
     convention = ASKED[1]
     assert likely(EVERY, wrong("hidden-delta-without-derivative", convention))[0].activations[-1] in (

@@ -158,6 +158,7 @@ def test_the_field_is_blind_where_the_loss_is_piecewise_linear_and_the_path_is_n
     assert bp.check_path(loss, w).agrees is False
 
 
+@pytest.mark.usefixtures("slow")
 def test_kinks_make_loops_smaller_and_nothing_asymmetric() -> None:
     net = Net(5, "relu", "relu", sizes=(3, 16, 16, 2))
     field, path = net.field(), net.path()

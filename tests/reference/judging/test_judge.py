@@ -110,7 +110,7 @@ def test_the_quick_way_and_the_careful_way_say_the_same() -> None:
         assert _block(got, may_be, 5.0).wrong == 1
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9, 2)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case_name", ["hidden-sigmoid", "square", "mixed", "xor-hidden", "depth-4"])
 def test_wrong_backpropagations_are_wrong(case_name: str, dtype: str) -> None:

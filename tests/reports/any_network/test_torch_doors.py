@@ -120,6 +120,7 @@ def test_the_gradients_gradient() -> None:
     assert gradgradcheck(lambda x, w: F.gelu(F.linear(x, w)), (drawn(2, 3), drawn(5, 3)))
 
 
+@pytest.mark.usefixtures("slow")
 def test_forward_mode() -> None:
     class Exp(torch.autograd.Function):
         @staticmethod

@@ -54,7 +54,7 @@ def test_tables_and_programs_keep_their_lines() -> None:
     assert max(map(len, after[-2:])) <= 80
 
 
-@pytest.mark.sampled(2, 1)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo terminals are POSIX's")
 @pytest.mark.parametrize(
     "arguments", [["verify", "forgetful:gradients", "--sizes", "2,3,1"], ["verify", "nowhere:f" * 30]]

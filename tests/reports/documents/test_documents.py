@@ -197,7 +197,7 @@ ODD: dict[str, Change] = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(16)
+@pytest.mark.sampled(28)
 @pytest.mark.parametrize("view", FORMATS)
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_odd_is_shown_in_every_view(name: str, view: str, tmp_path: Path) -> None:

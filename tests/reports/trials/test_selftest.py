@@ -21,6 +21,7 @@ from backproof.reports.trials import running as trials
 from backproof.reports.trials.power import measure
 
 
+@pytest.mark.usefixtures("slow")
 def test_correct_implementations_are_not_accused(quick: bool) -> None:
     trials = list(selftest.clean(16 if quick else 200, first=5000, frameworks=["plain", "numpy"]))
     assert [t.alarm for t in trials if t.alarm] == []

@@ -61,7 +61,7 @@ def linear(hidden: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Ne
     return Net(hidden, slope, lambda z: z, lambda z, a, t: a - t)
 
 
-@pytest.mark.sampled(9, 8)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_an_unknown_activation_that_is_a_known_one_on_small_numbers_is_not_accused_and_its_wrong_twin_is(
     name: str,

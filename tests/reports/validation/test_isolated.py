@@ -129,6 +129,7 @@ def test_a_function_cannot_change_what_is_judged_in_another_process() -> None:
     assert "multiplies the weight gradient by 2" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_forged_answer_is_none() -> None:
     assert verified("forges_an_answer").verdict == "unanswered"
 

@@ -84,6 +84,7 @@ def test_a_large_network_is_asked_each_kind_of_data_with_fewer_batches(monkeypat
     assert asked(32) == usual
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_a_function_does_not_take_is_said_and_is_no_failure() -> None:
     def two_layers(W: Any, B: Any, x: Any, t: Any) -> Any:
         (v, w), (a, b) = W, B
@@ -120,7 +121,7 @@ def test_a_declared_batch_has_single_samples_beside_it_and_they_show_a_small_fac
     assert verify(SIGMOID, batch=16, dtype="float32").verdict == "agrees"
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12, 4)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize(("net", "options"), [(SIGMOID, {}), (SOFTMAX, CE), (RELU, LINEAR)])
 def test_right_implementations_agree(net: Net, options: dict[str, Any], dtype: str) -> None:
