@@ -40,6 +40,7 @@ def backproof(*arguments: str, **environment: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.usefixtures("slow")
 def test_version_and_help() -> None:
     assert backproof("--version").stdout == f"backproof {version('backproof')}\n"
     finished = backproof("--help")

@@ -40,6 +40,7 @@ def test_a_configuration_is_the_same_each_time() -> None:
     assert draw(FIRST + 3 + len(FAMILIES)).words != one.words
 
 
+@pytest.mark.usefixtures("slow")
 def test_many_configurations_can_be_drawn(quick: bool) -> None:
     drawn = [draw(number) for number in range(FIRST, FIRST + (70 if quick else 1400))]
     assert len({each.words for each in drawn}) > 0.9 * len(drawn)

@@ -21,6 +21,7 @@ from own_nets import LAYERS, PATH_LAYERS, Net, uncertainty
 GUIDE = FilePath(__file__).parents[3] / "docs" / "validate.md"
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_guide_s_program_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     section = GUIDE.read_text(encoding="utf-8").partition("## A gradient function of any network")[2]
     program, shown = re.findall(r"^```\w*\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)[:2]
@@ -137,6 +138,7 @@ def test_a_factor_of_one_ten_billionth_in_one_layer_is_seen_by_both() -> None:
     assert path.factor is None  # no one factor makes all of it right
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_factor_on_all_of_it_is_a_gradient_and_not_that_loss_s() -> None:
     net = Net(3, "tanh", "gelu", fault=("factor on all", None, 1.01))
     assert net.field().ok

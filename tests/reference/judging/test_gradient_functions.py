@@ -219,7 +219,7 @@ def torch() -> Iterator[Any]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_module_of_torch(torch: Any, dtype: str) -> None:
     torch.manual_seed(0)

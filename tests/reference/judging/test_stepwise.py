@@ -34,7 +34,7 @@ def first_wrong(judgement: Judgement) -> Place | None:
     return next((c.place for c in judgement.comparisons if c.verdict in (Verdict.WRONG, Verdict.SUSPECT)), None)
 
 
-@pytest.mark.sampled(26)
+@pytest.mark.sampled(88, 30)
 @pytest.mark.parametrize("layer", range(8))
 @pytest.mark.parametrize("quantity", ["pre_activations", "activations", "deltas", "weight_gradients", "bias_gradients"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -69,7 +69,7 @@ HONEST: dict[str, tuple[Draw, Draw, str]] = {
 }
 
 
-@pytest.mark.sampled(20, 3)
+@pytest.mark.sampled(40, 3)
 @FORMATS
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_code_is_not_suspect_where_numbers_repeat(precision: Precision, name: str) -> None:
@@ -115,7 +115,7 @@ def test_one_delta_from_above_for_all_samples_has_one_error_per_unit() -> None:
     assert any(a.ratio > 1 for a in aggregates(errors, found.value, 0 * random, unshared, everywhere, U))
 
 
-@pytest.mark.sampled(8, 5)
+@pytest.mark.sampled(16, 5)
 @FORMATS
 @pytest.mark.parametrize(
     "t", [targets, constant(0.0), constant(0.1), constant(-0.1)], ids=["varied", "0", "0.1", "-0.1"]

@@ -50,7 +50,7 @@ def unknown():
 """
 
 
-@pytest.mark.sampled(7, 1)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [

@@ -112,6 +112,7 @@ class Halved(torch.autograd.Function):
         return g.clone()
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_gradients_gradient() -> None:
     x = drawn(4)
     assert gradcheck(Square.apply, x)

@@ -84,6 +84,7 @@ def test_the_page_has_a_figure_for_each_with_curves(entries: list[Entry]) -> Non
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_chapter_s_net_learns_and_its_weights_go_to_a_file_and_back(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "weights.json"
     trained = command("train", "--epochs", "3000", "--save", str(path))

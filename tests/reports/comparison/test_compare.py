@@ -186,6 +186,7 @@ def test_an_out_that_is_a_file_is_refused_before_any_work(tmp_path: Any) -> None
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_report_says_what_the_checks_could_see() -> None:
     """Narrower formats see less, and deeper networks do not: each step is checked by itself."""
     cases = [STANDARD[n, p] for p in ("float64", "float32", "bfloat16") for n in ("depth-2", "depth-8")]

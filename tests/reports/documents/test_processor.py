@@ -90,6 +90,7 @@ def asked(**settings: str) -> list[Any]:
     return said
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("level", ORDER[:-1])
 def test_a_process_is_held_to_the_level(level: str) -> None:
     settings = processor.forced().get(level)
@@ -101,6 +102,7 @@ def test_a_process_is_held_to_the_level(level: str) -> None:
     assert architecture in (settings["OPENBLAS_CORETYPE"], None)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_openblas_says_how_many_threads_it_has(threads: int) -> None:
     blas = processor.blas()

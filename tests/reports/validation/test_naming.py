@@ -135,6 +135,7 @@ def test_what_nothing_explains_is_mapped_and_not_given_a_name() -> None:
     assert "weight_gradients[0]: 8 of 12 elements\n  ·##\n" in "\n".join(report.findings)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_wrong_softmax_from_logits_has_a_witness_of_two_outputs() -> None:
     """Its targets are distributions, which a single output has none of."""
 

@@ -47,7 +47,7 @@ def test_a_reported_mistake_is_named_and_right_code_is_not_accused(case: Reporte
     assert any(word.lower() in told for word in case.words), str(report)
 
 
-@pytest.mark.sampled(47, 24)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
 def test_right_code_of_which_nothing_is_declared_is_not_accused(case: Reported) -> None:
     if case.open_bare:

@@ -265,7 +265,7 @@ MISTAKES: list[tuple[str, Update, str]] = [
 ]
 
 
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize(("name", "update", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
 def test_a_mistake_is_called_wrong_and_named(name: str, update: Update, said: str) -> None:
     report = verify_trajectory(stepping(update), name, **DECLARED)
@@ -297,6 +297,7 @@ def test_of_a_bare_name_steps_without_constants_are_unrecognised_as_a_fit_is_no_
     assert "declare them, such as optimizer='momentum(0.9)'" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_known_mistake_is_found_without_a_declaration() -> None:
     report = verify_trajectory(stepping(adam(correct=(False, False))), "find", **DECLARED)
     assert report.verdict == "wrong"

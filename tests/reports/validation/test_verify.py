@@ -37,7 +37,7 @@ CONVENTIONS: list[tuple[str, Callable[..., Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(("function", "words"), [c[1:] for c in CONVENTIONS], ids=[c[0] for c in CONVENTIONS])
 def test_a_convention_is_an_answer_and_not_a_failure(function: Callable[..., Any], words: str) -> None:
     report = verify(function)

@@ -107,7 +107,7 @@ def test_the_witness_has_the_declared_rate() -> None:
     assert any("learning_rate=0.125" in line for line in report.details)
 
 
-@pytest.mark.sampled(52, 26)
+@pytest.mark.sampled(104, 26)
 @pytest.mark.parametrize("number", range(len(FAULTS)), ids=[fault.name for fault in FAULTS])
 def test_every_fault_of_the_catalogue_has_a_witness_that_prints_what_it_says(
     number: int, capsys: pytest.CaptureFixture[str]

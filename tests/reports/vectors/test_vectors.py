@@ -317,6 +317,7 @@ def test_where_they_cannot_be_written_one_line_says_so(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS], ids=errno.errorcode.get)
 @pytest.mark.parametrize("written_before", [0, 2])
 def test_on_a_full_disk_nothing_is_half_written(
