@@ -82,10 +82,11 @@ class TorchSubject:
             generator = np.random.default_rng(WEIGHTS)
             weights = [torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype) for x in outputs]
             leaves = [*self.differentiated(inputs), *self.parameters.values()]
+            # before the backward, which may write over what arrives
+            total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
             gradients = [None] * len(leaves)
             if outputs:
                 gradients = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
-            total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
             zeros = [np.zeros(tuple(x.shape)) for x in leaves]
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
 
@@ -134,7 +135,7 @@ class TorchSubject:
                 leaves[k] = _set(self.leaves[k], next(numbers)).requires_grad_()
             for parameter in self.parameters.values():
                 with torch.no_grad():
-                    parameter.copy_(torch.from_numpy(np.ascontiguousarray(next(numbers))))
+                    parameter.copy_(_tensor(next(numbers)))
             try:
                 yield tuple(pytree.tree_unflatten(leaves, self.tree))
             finally:
@@ -152,4 +153,9 @@ def _named(path: Sequence[Any]) -> str:
 def _set(like: Tensor, values: Array) -> Tensor:
     """A tensor of this format and these strides, with these numbers; expanded ones get memory of their own."""
     result = torch.empty_like(like.detach(), memory_format=torch.preserve_format)
-    return result.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+    return result.copy_(_tensor(values))
+
+
+def _tensor(values: Array) -> Tensor:
+    """On memory that PyTorch takes; of no axes, if the array has none."""
+    return torch.from_numpy(np.ascontiguousarray(values).reshape(np.shape(values)))

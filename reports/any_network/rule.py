@@ -25,6 +25,8 @@ from ...reference.programs import (
     Explanation,
     Origin,
     Outcome,
+    Unsupported,
+    Witness,
     agreements,
     check,
     explained,
@@ -278,10 +280,19 @@ def _points(subject: Subject) -> list[Point]:
 
 def _seen(subject: Subject, point: Point, seed: int) -> Seen | None:
     """What is found at a point; for a generic one without a value, nearer to the user's; None where there is none."""
-    captured = subject.capture(point.values, seed)
-    if not _finite(captured):
-        if point.special or point.name == GIVEN:
+    try:
+        captured = subject.capture(point.values, seed)
+    except Unsupported:
+        raise
+    except Exception:
+        if point.special:  # somebody's function may refuse numbers that are not their own, as an inverse does of zeros
             return None
+        raise
+    if not _finite(captured):
+        if point.special:
+            return None
+        if point.name == GIVEN:
+            return _seen_without_a_number(captured, point, seed)
         for number, distance in enumerate(NEARER[1:]):
             captured = subject.capture(generic(subject.start, 10 + seed + number, distance).values, seed)
             if _finite(captured):
@@ -292,6 +303,23 @@ def _seen(subject: Subject, point: Point, seed: int) -> Seen | None:
     digits = ran_as_captured(captured)
     agreements = tuple(check(captured))
     return Seen(point, agreements, captured, digits, lines, seed)
+
+
+def _seen_without_a_number(captured: Captured, point: Point, seed: int) -> Seen | None:
+    """Where the function has a value, and the chain rule a gradient, a gradient that is NaN or infinite is wrong."""
+    ends = len(captured.outputs)
+    right = _right(captured)
+    finite = [x is None or bool(np.isfinite(x).all()) for x in (*captured.ran[:ends], *right)]
+    if not ends or not all(finite):
+        return None
+    agreements = list(check(captured))
+    for k, (ours, seen) in enumerate(zip(right, captured.ran[ends:], strict=True)):
+        bad = np.zeros(0) if seen is None else ~np.isfinite(seen)
+        if bad.any():
+            index = tuple(int(i) for i in np.argwhere(bad)[0])
+            witness = Witness(index, float(ours[index]), float(np.asarray(seen)[index]))
+            agreements[k] = Agreement(Outcome.DIFFERENT, 0.0, int(bad.sum()), bad.size, witness)
+    return Seen(point, tuple(agreements), captured, math.inf, len(captured.program.nodes), seed)
 
 
 def _finite(captured: Captured) -> bool:
@@ -332,6 +360,8 @@ JUMP = 1e-3  # of the gradient's size, over a distance of 1e-7: no slope that a 
 
 
 def _explained(subject: Subject, wrong: Seen) -> list[Explanation]:
+    if not _finite(wrong.captured):
+        return []
     near = generic(subject.start, 9, NEARER[1])
     if wrong.point.special:  # the same kind of point, on other numbers
         near = next(p for p in special(near.values, subject.moved) if p.name == wrong.point.name)

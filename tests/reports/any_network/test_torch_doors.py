@@ -298,3 +298,56 @@ def test_a_custom_backward_that_the_compiler_drops() -> None:
     report = rule_of(torch.compile(gradient, backend="eager"), x)
     assert report.verdict == "undecided"
     assert "what runs by itself agrees with what was captured to 0 digits only: compiled code" in report.reason
+
+
+class OverItsGradient(torch.autograd.Function):
+    """tanh(x), whose backward writes over what arrives, as kernels that save memory do; right all the same."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = torch.tanh(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return g.mul_(1 - y * y)
+
+
+def test_a_backward_may_write_over_the_gradient_that_arrives() -> None:
+    assert gradcheck(OverItsGradient.apply, (drawn(3, 5),))
+
+
+def test_an_input_without_axes_is_a_number() -> None:
+    number = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda x, y: x * torch.sin(y), (number, drawn(5)))
+    with pytest.raises(WrongRule, match=r"\[\]  by the chain rule"):
+        gradcheck(lambda x: Halved.apply(x.reshape(1, 1)).sum(), (number,))
+
+
+class ProductByDivision(torch.autograd.Function):
+    """Its gradient is 0 / 0 where a factor is 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x.prod()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return g * x.prod() / x
+
+
+def test_a_gradient_that_is_not_a_number_at_the_user_s_own_point_is_wrong() -> None:
+    x = torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
+    with pytest.raises(WrongRule, match=r"(?s)1 of 3 elements.*by the chain rule 0.*seen +nan"):
+        gradcheck(ProductByDivision.apply, (x,))
+    assert gradcheck(torch.prod, (x.detach().requires_grad_(),))
+    norm = torch.zeros(3, dtype=torch.float64, requires_grad=True)  # the chain rule's own is none there
+    assert gradcheck(lambda x: (x * x).sum().sqrt() * 2, (norm,))
+
+
+def test_a_function_that_refuses_zeros_is_looked_at_elsewhere() -> None:
+    assert gradcheck(torch.linalg.inv, (drawn(3, 3),))
