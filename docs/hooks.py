@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 OUTSIDE = re.compile(  # of the repository, beside the site
-    r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)(?:reference|vectors|examples|adapters|reports|tests)[^)]*\)"
+    r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)(?:reference|vectors|examples|adapters|reports|tests|gradbugs)[^)]*\)"
 )
 
 

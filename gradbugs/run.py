@@ -120,13 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for entry in entries(given.only) if not given.seen else ():
         records += looked_at(entry, checks, given.formats.split(","))
         sys.stderr.write(f"{entry.name}\n")
-    as_json = json.dumps([asdict(r) for r in records], indent=1, ensure_ascii=False)
-    if given.out:
-        given.out.write_text(as_json + "\n", encoding="utf-8")
+        if given.out:  # after each, for a run takes long
+            given.out.write_text(as_json(records) + "\n", encoding="utf-8")
     if given.write:
         written(records)
-    sys.stdout.write((as_json if given.format == "json" else shown(records, "simple")) + "\n")
+    sys.stdout.write((as_json(records) if given.format == "json" else shown(records, "simple")) + "\n")
     return 0
+
+
+def as_json(records: Sequence[Record]) -> str:
+    """Every record."""
+    return json.dumps([asdict(r) for r in records], indent=1, ensure_ascii=False)
 
 
 def shown(records: Sequence[Record], form: str) -> str:

@@ -34,7 +34,7 @@ class Wrong(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         (mask,) = ctx.saved_tensors
-        own_mean = mask / mask.sum(1, keepdim=True)
+        own_mean = mask.to(g.dtype) / mask.sum(1, keepdim=True)
         return g * own_mean / len(mask), None
 
 
