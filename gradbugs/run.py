@@ -17,7 +17,7 @@ from .checks import CHECKS, NOT_TAKEN, REFUSED, RULE, SCIPY_NAME, UNDECIDED, Che
 from .running import Side
 
 FOLDER = Path(__file__).parent
-PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "gradbugs.md")
+README, PAGE = FOLDER / "README.md", FOLDER.parent / "docs" / "gradbugs.md"
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,9 @@ def shown(records: Sequence[Record], form: str) -> str:
 
 
 def written(records: Sequence[Record]) -> None:
-    """The tables, between the marks in the pages that show them."""
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        before, _, rest = text.partition("<!-- table -->")
+    """The tables, between the marks in the pages that show them; the site's has the first only."""
+    for page, tables in ((README, shown(records, "github")), (PAGE, table(records))):
+        before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->")
         after = rest.partition("<!-- end of table -->")[2]
-        tables = f"<!-- table -->\n\n{shown(records, 'github')}\n\n<!-- end of table -->"
-        page.write_text(before + tables + after, encoding="utf-8")
+        marked = f"<!-- table -->\n\n{tables}\n\n<!-- end of table -->"
+        page.write_text(before + marked + after, encoding="utf-8")
