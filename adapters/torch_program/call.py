@@ -47,6 +47,12 @@ class Call:
     def program(self) -> Program:
         return self.recorder.program
 
+    def stops(self, note: str) -> None:
+        """A gradient ends here, by what the operation declares; so it does not add up to the function along a path."""
+        self.recorder.stops.append(self.program.origin)
+        if note not in self.recorder.notes:
+            self.recorder.notes.append(note)
+
     # ---------------------------------------------------------------- the run's numbers
 
     def unseen(self, work: Callable[[], Any]) -> Any:

@@ -33,9 +33,10 @@ def _layer(x: Value, weights: Sequence[Value], h: Value, c: Value, reverse: bool
     return concatenated(outputs[::-1] if reverse else outputs, 0), h, c
 
 
-def _accept(call: Any, mode: int, num_layers: int, bidirectional: bool) -> None:
-    if mode != 2 or num_layers != 1 or bidirectional:
-        raise Unsupported(f"{call.program.origin}: of oneDNN's recurrent layers only single LSTM layers are covered")
+def _accept(call: Any, mode: int) -> None:
+    """A call is one layer in one direction, whatever the network's number of layers and directions that it is told."""
+    if mode != 2:
+        raise Unsupported(f"{call.program.origin}: of oneDNN's recurrent layers only the LSTM's are covered")
 
 
 def _flat(x: Value) -> Value:
@@ -48,7 +49,7 @@ def _mkldnn_layer(
     reverse: bool, batch_sizes: Any, mode: int, hidden_size: int, num_layers: int, has_biases: bool,
     bidirectional: bool, batch_first: bool, train: bool,
 ) -> Any:  # fmt: skip
-    _accept(call, mode, num_layers, bidirectional)
+    _accept(call, mode)
     y, h, c = _layer(input, (weight0, weight1, weight2, weight3), _flat(hx_), _flat(cx_), reverse)
     shapes = [tuple(x.shape) for x in call.outputs[:3]]
     return (*(reshaped(v, shape) for v, shape in zip((y, h, c), shapes, strict=True)), None)
@@ -62,7 +63,7 @@ def _mkldnn_layer_backward(
     batch_sizes: Any, batch_first: bool, workspace: Any,
 ) -> Any:  # fmt: skip
     """What it keeps of the forward is in a layout of its own: the gates are computed again, from the operands."""
-    _accept(call, mode, num_layers, bidirectional)
+    _accept(call, mode)
     operands = [input, weight1, weight2, weight3, weight4, hx_, cx_tmp]
     arriving = [(k, g) for k, g in enumerate((grad_output, grad_hy, grad_cy)) if g is not None]
 

@@ -190,7 +190,7 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
         return replace(report, reason="none of its outputs is made of real numbers that depend on an input")
     if not any(not s.point.special for s in seen):
         return replace(report, reason="it has no finite value at any of the points")
-    alike = math.inf if seen[0].point.name != GIVEN else _digits_uncaptured(seen[0].captured, *by_itself)
+    alike = math.inf if seen[0].point.name != GIVEN else _alike(subject, seen[0].captured, *by_itself)
     if alike < -math.log10(subject.roundoff) / 2:
         reason = f"what runs by itself agrees with what was captured to {alike:.0f} digits only: {UNCAPTURED}"
         return replace(report, reason=reason)
@@ -390,6 +390,15 @@ def _path(subject: Subject) -> PathCheck | None:
 
 
 FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}
+
+
+def _alike(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:
+    """To how many digits a run that nobody watched gives the numbers of what was captured. Where it does not, what is
+    captured with that run's own cotangents is asked: a backward may branch by them, as that of logcumsumexp does."""
+    alike = _digits_uncaptured(captured, total, gradients)
+    if alike >= -math.log10(subject.roundoff) / 2:
+        return alike
+    return _digits_uncaptured(subject.capture(subject.start, WEIGHTS), total, gradients)
 
 
 def _digits_uncaptured(captured: Captured, total: float, gradients: Sequence[Array]) -> float:

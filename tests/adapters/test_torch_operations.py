@@ -551,6 +551,24 @@ def test_casts_are_what_rounds_and_not_the_rule() -> None:
     } <= SAME
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_layers": 2},
+        {"bidirectional": True},
+        {"num_layers": 2, "bidirectional": True, "batch_first": True, "dropout": 0.3},
+    ],
+    ids=["layers", "both ways", "all"],
+)
+def test_layers_of_an_lstm_in_float32(options: dict[str, Any]) -> None:
+    """oneDNN computes each layer and direction in a call of its own, which is told the number of all of them."""
+    network = module(lambda: nn.LSTM(3, 2, **options)).float()
+    x = drawn(3, 1, 3).detach().float().requires_grad_()
+    captured = capture(network, (x,), parameters=tuple(network.parameters()))
+    assert {a.outcome for a in check(captured)} <= SAME
+    assert furthest(captured) < 1e-4
+
+
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
 def test_other_formats_have_the_same_rule(kind: str) -> None:
     network = (

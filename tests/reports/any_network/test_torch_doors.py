@@ -351,3 +351,16 @@ def test_a_gradient_that_is_not_a_number_at_the_user_s_own_point_is_wrong() -> N
 
 def test_a_function_that_refuses_zeros_is_looked_at_elsewhere() -> None:
     assert gradcheck(torch.linalg.inv, (drawn(3, 3),))
+
+
+def test_a_backward_that_branches_by_its_cotangent_is_compared_with_the_same_one() -> None:
+    """That of logcumsumexp adds up positive and negative cotangents by themselves, in logarithms."""
+    report = rule_of(lambda x: torch.logcumsumexp(x, 0).log_softmax(0), drawn(5))
+    assert (report.verdict, report.reason) == ("agrees", "")
+
+
+def test_the_row_for_padding_is_no_contradiction_along_a_path() -> None:
+    """Its numbers are used and get no gradient, by the module's own contract."""
+    report = rule_of(lambda k, w: torch.tanh(F.embedding(k, w, padding_idx=1)), (torch.tensor([1, 2, 1]), drawn(4, 3)))
+    assert report.verdict == "agrees"
+    assert any("the row for padding, 1, gets no gradient" in note for note in report.notes)
