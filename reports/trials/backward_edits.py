@@ -18,6 +18,7 @@ from .drawn import Dice
 Shapes = Mapping[str, tuple[int, ...]]
 SEEN = "_seen"  # what the instrumented code hands its locals to
 FACTORS = (2, 0.5, 1.01)
+LIBRARIES = ("torch", "jnp")
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,24 @@ class Source:
     names: dict[str, Any]
 
     @property
+    def saved(self) -> str:
+        """Its first argument: `ctx`, or what was saved itself."""
+        return self.tree.args.args[0].arg
+
+    @property
     def gradients(self) -> list[str]:
-        """Its arguments, after ctx."""
+        """Its arguments, after that."""
         return [a.arg for a in self.tree.args.args[1:]]
+
+    @property
+    def library(self) -> str:
+        """The functions of arrays that it calls."""
+        return "jnp" if "jnp" in self.names else "torch"
+
+    @property
+    def keeping(self) -> str:
+        """What its reductions call the option that keeps the axis."""
+        return "keepdims" if self.library == "jnp" else "keepdim"
 
 
 def source_of(function: type) -> Source:
@@ -112,36 +128,35 @@ class _Replaced(ast.NodeTransformer):
 def _changes(source: Source, shapes: Shapes) -> Iterator[Change]:
     assigned: list[str] = list(source.gradients)
     for statement in source.tree.body:
-        unpacked = _unpacked(statement)
+        unpacked = _unpacked(statement, source.saved)
         if unpacked:
             yield from _other_saved(statement, unpacked)
         elif not isinstance(statement, ast.FunctionDef):
             for node in _arithmetic(statement):
                 yield from _of_node(node, source, shapes, assigned)
-            yield from _of_statement(statement)
+            yield from _of_statement(statement, source)
         assigned += [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
 
-def _unpacked(statement: ast.stmt) -> ast.expr | None:
+def _unpacked(statement: ast.stmt, saved: str) -> ast.expr | None:
     """`ctx.saved_tensors` or the like, where the statement takes apart what was saved."""
-    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Attribute):
-        owner = statement.value.value
-        if isinstance(owner, ast.Name) and owner.id == "ctx":
-            return statement.value
-    return None
+    if not isinstance(statement, ast.Assign):
+        return None
+    owner = statement.value.value if isinstance(statement.value, ast.Attribute) else statement.value
+    return statement.value if isinstance(owner, ast.Name) and owner.id == saved else None
 
 
 def _other_saved(statement: ast.stmt, saved: ast.expr) -> Iterator[Change]:
     """One name is bound to another of the saved tensors."""
     target = statement.targets[0] if isinstance(statement, ast.Assign) else None
-    if not isinstance(target, ast.Tuple) or ast.unparse(saved) != "ctx.saved_tensors":
+    if not isinstance(target, ast.Tuple) or (isinstance(saved, ast.Attribute) and saved.attr != "saved_tensors"):
         return
     count = len(target.elts)
     for k in range(count):
         for other in range(count):
             if other != k:
                 order = [other if j == k else j for j in range(count)]
-                yield Change("another saved tensor", saved, _expression(f"[ctx.saved_tensors[j] for j in {order}]"))
+                yield Change("another saved tensor", saved, _expression(f"[{ast.unparse(saved)}[j] for j in {order}]"))
 
 
 def _arithmetic(statement: ast.stmt) -> Iterator[ast.AST]:
@@ -159,9 +174,9 @@ def _arithmetic(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 def _takes_tensors(node: ast.Call) -> bool:
-    """torch.exp(x) and the like, whose arguments are tensors; x.sum(0)'s are not."""
+    """torch.exp(x), jnp.exp(x) and the like, whose arguments are tensors; x.sum(0)'s are not."""
     called = node.func
-    return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "torch"
+    return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id in LIBRARIES
 
 
 def _of_node(node: ast.AST, source: Source, shapes: Shapes, assigned: Sequence[str]) -> Iterator[Change]:
@@ -186,9 +201,9 @@ def _of_node(node: ast.AST, source: Source, shapes: Shapes, assigned: Sequence[s
             alike = [n for n in dict.fromkeys(assigned) if n != name and shapes.get(n) == shapes[name]]
             yield from (Change("another of its shape", node, ast.Name(n, ast.Load())) for n in alike)
             if name in source.gradients:
-                yield Change("ones for the gradient", node, _expression(f"torch.ones_like({name})"))
+                yield Change("ones for the gradient", node, _expression(f"{source.library}.ones_like({name})"))
         case ast.Call(ast.Attribute(value, ("sum" | "mean") as name)):
-            yield from _of_reduction(node, value, name)
+            yield from _of_reduction(node, value, name, source.keeping)
         case ast.Call(ast.Attribute(value, ("cumsum" | "flip") as name), [ast.Constant(0)]):
             yield Change("another axis", node, ast.Call(ast.Attribute(value, name, ast.Load()), [ast.Constant(1)], []))
             yield Change("reduction dropped" if name == "cumsum" else "order not reversed", node, value)
@@ -205,10 +220,10 @@ def _turned(product: ast.BinOp, side: int) -> Change:
     return Change(kind, product, ast.BinOp(operands[0], ast.MatMult(), operands[1]))
 
 
-def _of_reduction(node: ast.Call, value: ast.expr, name: str) -> Iterator[Change]:
+def _of_reduction(node: ast.Call, value: ast.expr, name: str, keeping: str) -> Iterator[Change]:
     def call(attribute: str, axes: Any, keep: bool) -> ast.expr:
         arguments: list[ast.expr] = [] if axes is None else [ast.Constant(axes)]
-        keywords = [ast.keyword("keepdim", ast.Constant(True))] if keep else []
+        keywords = [ast.keyword(keeping, ast.Constant(True))] if keep else []
         return ast.Call(ast.Attribute(value, attribute, ast.Load()), arguments, keywords)
 
     axes = ast.literal_eval(node.args[0]) if node.args else None
@@ -230,7 +245,7 @@ def _of_reduction(node: ast.Call, value: ast.expr, name: str) -> Iterator[Change
             yield Change("one axis too many", node, call(name, (0, 1), keep))
 
 
-def _of_statement(statement: ast.stmt) -> Iterator[Change]:
+def _of_statement(statement: ast.stmt, source: Source) -> Iterator[Change]:
     value = getattr(statement, "value", None)
     if not isinstance(value, ast.expr):
         return
@@ -244,7 +259,7 @@ def _of_statement(statement: ast.stmt) -> Iterator[Change]:
             yield Change("constant scaled", x, ast.BinOp(ast.Constant(factor), ast.Mult(), x))
         if returned:
             yield Change("nothing returned", x, ast.Constant(None))
-            yield Change("zeros returned", x, ast.Call(_expression("torch.zeros_like"), [x], []))
+            yield Change("zeros returned", x, ast.Call(_expression(f"{source.library}.zeros_like"), [x], []))
     for k in given:
         for other in given:
             if k < other:

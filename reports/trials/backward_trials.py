@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from time import process_time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawn import dice
+from .drawn import Dice, dice
 
 if TYPE_CHECKING:
     from ..any_network import RuleReport
     from .torch_networks import Subject
 
-STREAM = 22
+STREAM, JAX_STREAM = 22, 32
 POINTS = 3  # random ones, at which a mistake must change the gradient
 SAME = 1e-12  # relative to the largest element of each gradient: no change
 # raised: the edited code does not run;  no value: its gradient is not finite;  equivalent: it changes nothing
@@ -45,6 +46,7 @@ class BackwardTrial:
     said: tuple[str, ...] = ()
     without: int = 0
     seconds: float = 0.0
+    framework: str = "torch"
 
     @property
     def visible(self) -> bool:
@@ -55,34 +57,78 @@ class BackwardTrial:
         return self.outcome in ("named", "not named", "misplaced")
 
 
-def try_one(number: int) -> BackwardTrial:
-    """Draw mistake `number`, plant it, and ask the rule check."""
+@dataclass(frozen=True)
+class Planted:
+    """A right function in a context, ready for a mistake.
+
+    rule: the class whose `backward` is edited;  placed(rule): how a function with this rule is looked at
+    """
+
+    rule: type
+    family: str
+    words: str
+    placed: Callable[[type], Looked]
+
+
+class Looked(Protocol):
+    """One function in its context."""
+
+    def gradients(self, number: int) -> list[NDArray[Any]]:
+        """At a few random points, one after the other; zeros where none came back."""
+        ...
+
+    def report(self) -> RuleReport:
+        """The rule check of it."""
+        ...
+
+
+def _torch(thrown: Dice, which: int | None = None) -> Planted:
     import torch
 
-    from .backward_edits import edited, instrumented
     from .torch_custom import WRITTEN, in_context
 
-    thrown = dice(number, STREAM)
-    written = thrown.one_of(WRITTEN)
+    written = thrown.one_of(WRITTEN) if which is None else WRITTEN[which]
     words, subject = in_context(thrown, written, torch.float64)
+    return Planted(written.function, written.family, words, lambda rule: _LookedTorch(subject(rule)))
+
+
+def _jax(thrown: Dice, which: int | None = None) -> Planted:
+    from .backward_code_jax import WRITTEN
+    from .jax_custom import in_context
+
+    written = thrown.one_of(WRITTEN) if which is None else WRITTEN[which]
+    words, called, arguments = in_context(thrown, written)
+    return Planted(written.rule, written.family, words, lambda rule: _LookedJax(called(rule), arguments))
+
+
+FRAMEWORKS: dict[str, Callable[..., Planted]] = {"torch": _torch, "jax": _jax}
+
+
+def try_one(number: int, framework: str = "torch") -> BackwardTrial:
+    """Draw mistake `number`, plant it, and ask the rule check."""
+    from .backward_edits import edited, instrumented
+
+    thrown = dice(number, STREAM if framework == "torch" else JAX_STREAM)
+    planted = FRAMEWORKS[framework](thrown)
     shapes: dict[str, tuple[int, ...]] = {}
 
     def seen(names: dict[str, Any]) -> None:
-        shapes.update({name: tuple(x.shape) for name, x in names.items() if isinstance(x, torch.Tensor)})
+        shapes.update({name: tuple(x.shape) for name, x in names.items() if hasattr(x, "shape")})
 
-    right = _gradients(subject(written.function), number)
-    _gradients(subject(instrumented(written.function, seen)), number)
-    wrong, edit = edited(written.function, shapes, thrown)
-    trial = BackwardTrial(number, written.family, edit.kind, f"{words}: {edit}", "raised")
+    right = planted.placed(planted.rule).gradients(number)
+    planted.placed(instrumented(planted.rule, seen)).gradients(number)
+    wrong, edit = edited(planted.rule, shapes, thrown)
+    trial = BackwardTrial(number, planted.family, edit.kind, f"{planted.words}: {edit}", "raised", framework=framework)
     try:
-        found = _gradients(subject(wrong), number)
+        looked = planted.placed(wrong)
+        found = looked.gradients(number)
     except Exception as error:  # a mistake that nobody makes twice
         return replace(trial, said=(f"{type(error).__name__}: {error}",))
     if not all(np.isfinite(x).all() for x in found):
         return replace(trial, outcome="no value")
     if all(_same(a, b) for a, b in zip(right, found, strict=True)):
         return replace(trial, outcome="equivalent")
-    return judged(trial, written.function.__name__, lambda: _report(subject(wrong)))
+    return judged(trial, planted.rule.__name__, looked.report)
 
 
 def judged(trial: BackwardTrial, name: str, report: Callable[[], RuleReport]) -> BackwardTrial:
@@ -105,29 +151,49 @@ def judged(trial: BackwardTrial, name: str, report: Callable[[], RuleReport]) ->
     return replace(trial, outcome=outcome, said=said, without=len(found.explanations) - len(borders), seconds=seconds)
 
 
-def unmutated() -> Iterator[tuple[str, str]]:
+def unmutated(framework: str = "torch") -> Iterator[tuple[str, str]]:
     """Each function as it is written, and what the rule check says of it: `agrees`, or the report."""
-    import torch
-
-    from .torch_custom import WRITTEN, in_context
-
-    for number, written in enumerate(WRITTEN):
-        _, subject = in_context(dice(number, STREAM + 1), written, torch.float64)
-        report = _report(subject(written.function))
-        yield written.function.__name__, report.verdict if report.ok else str(report)
-
-
-def _report(subject: Subject) -> RuleReport:
-    from .torch_networks import report
-
-    return report(subject)
+    for which in count():
+        try:
+            planted = FRAMEWORKS[framework](dice(which, STREAM + 1), which)
+        except IndexError:  # that was the last one
+            return
+        report = planted.placed(planted.rule).report()
+        yield planted.rule.__name__, report.verdict if report.ok else str(report)
 
 
-def _gradients(subject: Subject, number: int) -> list[NDArray[Any]]:
-    """At a few random points, one after the other; zeros where none came back."""
-    from ...adapters.torch_program.subject import TorchSubject
+@dataclass(frozen=True)
+class _LookedTorch:
+    subject: Subject
 
-    tried = TorchSubject(subject.function, subject.inputs)
+    def gradients(self, number: int) -> list[NDArray[Any]]:
+        from ...adapters.torch_program.subject import TorchSubject
+
+        return _at_points(TorchSubject(self.subject.function, self.subject.inputs), number)
+
+    def report(self) -> RuleReport:
+        from .torch_networks import report
+
+        return report(self.subject)
+
+
+@dataclass(frozen=True)
+class _LookedJax:
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def gradients(self, number: int) -> list[NDArray[Any]]:
+        from ...adapters.jax_program.subject import JaxSubject
+
+        return _at_points(JaxSubject(self.function, self.arguments), number)
+
+    def report(self) -> RuleReport:
+        from .jax_networks import report
+
+        return report(self.function, self.arguments)
+
+
+def _at_points(tried: Any, number: int) -> list[NDArray[Any]]:
     rng = np.random.default_rng([number, STREAM + 2])
     found: list[NDArray[Any]] = []
     for _ in range(POINTS):

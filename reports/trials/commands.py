@@ -91,7 +91,7 @@ def selftest(
 
         failed = (rules > 0 and rule_running.rules(rules, first, adapter, processes_for(jobs))) or failed
         failed = (
-            backward_edits > 0 and rule_running.backward_edits(backward_edits, first, processes_for(jobs))
+            backward_edits > 0 and rule_running.backward_edits(backward_edits, first, adapter, processes_for(jobs))
         ) or failed
     if power:
         from .power import HEADERS, rows

@@ -1,5 +1,9 @@
-"""Right JAX functions, drawn from a number: the same families as in `torch_networks.py`, for `rule_trials.py`."""
+"""Right JAX functions, drawn from a number: the same families as in `torch_networks.py`, for `rule_trials.py`.
 
+Here: the seven families together, and perceptrons and convolutional networks. The others stand in files beside this.
+"""
+
+# ruff: noqa: ARG001 - makers of layers take the same arguments
 # mypy: allow-untyped-calls, allow-untyped-decorators
 # of JAX, which is typed in parts, and not where it is absent
 
@@ -15,13 +19,18 @@ from jax import lax
 
 from ..any_network import RuleReport
 from .drawn import FAMILIES, Dice, Drawn, dice
-from .jax_compositions import Array, Made, composition, custom
+from .jax_activations import ACTIVATIONS, Array, Made
 
 STREAM = 31
 
 
 def draw(number: int) -> Drawn:
     """Configuration `number`: of each family in turn."""
+    from .jax_compositions import composition
+    from .jax_custom import custom
+    from .jax_losses import loss
+    from .jax_sequences import recurrent, transformer
+
     families: dict[str, Callable[[Dice], Made]] = dict(
         zip(FAMILIES, (mlp, cnn, recurrent, transformer, loss, custom, composition), strict=True)
     )
@@ -41,195 +50,240 @@ def report(function: Callable[..., Any], arguments: tuple[Any, ...]) -> RuleRepo
     return rules_of(function, arguments)[0]
 
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": jax.nn.relu,
-    "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid,
-    "gelu": jax.nn.gelu,
-    "exact gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "silu": jax.nn.silu,
-    "softplus": jax.nn.softplus,
-    "elu": jax.nn.elu,
-    "selu": jax.nn.selu,
-    "celu": jax.nn.celu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "relu6": jax.nn.relu6,
-    "hard_tanh": jax.nn.hard_tanh,
-    "hard_sigmoid": jax.nn.hard_sigmoid,
-    "hard_silu": jax.nn.hard_silu,
-    "log_sigmoid": jax.nn.log_sigmoid,
-    "soft_sign": jax.nn.soft_sign,
-    "mish": jax.nn.mish,
-    "softmax": jax.nn.softmax,
-    "log_softmax": jax.nn.log_softmax,
+def normalised(x: Array, axes: tuple[int, ...], centred: bool = True) -> Array:
+    """Less its mean along these axes, over its standard deviation; by the root of its mean square if not `centred`."""
+    x = x - x.mean(axes, keepdims=True) if centred else x
+    return x * lax.rsqrt(jnp.square(x).mean(axes, keepdims=True) + 1e-5)
+
+
+# ------------------------------------------------------------------------------------ perceptrons
+
+NORMS: dict[str, Callable[[Array], Array]] = {
+    "": lambda x: x,
+    "layer norm": lambda x: normalised(x, (-1,)),
+    "RMS norm": lambda x: normalised(x, (-1,), centred=False),
+    "batch norm": lambda x: normalised(x, (0,)),
     "standardize": jax.nn.standardize,
 }
+EXTRAS = ("", "", "dropout", "residual", "GLU", "maxout", "SwiGLU")
 
 
 def mlp(thrown: Dice) -> Made:
-    """Layers with activations, now and then residual or with dropout."""
+    """Layers with norms and activations; residual, gated, with dropout, weight-normalised or mapped, some of them."""
     batch, width = thrown.batch(), thrown.size()
     x = thrown.numbers((batch, width))
-    weights, names = [], []
-    for _ in range(thrown.whole(1, 2)):
+    weights: list[dict[str, Any]] = []
+    made: list[tuple[str, str, str, bool]] = []
+    words = [f"batch {batch}"]
+    for _ in range(thrown.one_of((1, 1, 2, 2, 3))):
         units = thrown.size()
-        weights.append((thrown.numbers((units, width)), thrown.numbers((units,))))
-        names.append(thrown.one_of(list(ACTIVATIONS)))
+        layer = {"w": thrown.numbers((units, width))}
+        if thrown.flag(0.8):
+            layer["b"] = thrown.numbers((units,))
+        norm = thrown.one_of([name for name in NORMS if batch > 1 or name != "batch norm"])
+        name, extra, scaled = thrown.one_of(list(ACTIVATIONS)), thrown.one_of(EXTRAS), thrown.flag(0.15)
+        if extra in ("GLU", "SwiGLU", "maxout"):
+            layer["gate"] = thrown.numbers((2 * units, units))
+        if extra == "residual":
+            layer["inner"] = thrown.numbers((units, units))
+        if scaled:
+            layer["g"] = 1 + 0.3 * thrown.numbers((units, 1))
+        weights.append(layer)
+        made.append((norm, name, extra, scaled))
+        words.append(" ".join(filter(None, [f"{width} → {units}", "weight norm" * scaled, norm, name, extra])))
         width = units
-    mask = thrown.rng.random((batch, width)) < 0.8
-    dropout, residual = thrown.flag(0.3), thrown.flag(0.3)
+    mapped, key = thrown.flag(0.2) and all(norm != "batch norm" for norm, *_ in made), thrown.whole(0, 99)
 
     def function(weights: Any, x: Array) -> Array:
-        for (w, b), name in zip(weights, names, strict=True):
-            y = ACTIVATIONS[name](x @ w.T + b)
-            x = x + y if residual and x.shape == y.shape else y
-        return jnp.where(mask, x / 0.8, 0) if dropout else x
+        for k, (layer, (norm, name, extra, scaled)) in enumerate(zip(weights, made, strict=True)):
+            w = layer["w"]
+            if scaled:
+                w = layer["g"] * w / jnp.linalg.norm(w, axis=1, keepdims=True)
+            x = ACTIVATIONS[name](NORMS[norm](x @ w.T + layer.get("b", 0)))
+            x = _extra(extra, x, layer, jax.random.fold_in(jax.random.key(key), k))
+        return x
 
-    words = f"batch {batch}, {' '.join(names)}{', dropout' * dropout}{', residual' * residual}"
-    return words, function, (weights, x)
+    called = jax.vmap(function, (None, 0)) if mapped else function
+    return f"{', '.join(words)}{', mapped over the batch' * mapped}", called, (weights, x)
 
 
-PADDINGS: tuple[Any, ...] = ("SAME", "VALID", ((1, 1), (0, 1)))
+def _extra(extra: str, x: Array, layer: dict[str, Array], key: Any) -> Array:
+    match extra:
+        case "dropout":
+            return jnp.where(jax.random.bernoulli(key, 0.7, x.shape), x / 0.7, 0)
+        case "residual":
+            return x + jnp.tanh(x @ layer["inner"].T)
+        case "GLU":
+            return jax.nn.glu(x @ layer["gate"].T)
+        case "SwiGLU":
+            one, other = jnp.split(x @ layer["gate"].T, 2, -1)
+            return jax.nn.silu(one) * other
+        case "maxout":
+            return (x @ layer["gate"].T).reshape(*x.shape, 2).max(-1)
+    return x
+
+
+# ------------------------------------------------------------------------------------ convolutions
+
+LETTERS = {1: "W", 2: "HW", 3: "DHW"}
+LARGEST = 150  # elements of a result
 
 
 def cnn(thrown: Dice) -> Made:
-    """A convolution, a norm, an activation and a pooling."""
-    groups = thrown.one_of((1, 1, 2))
-    x = thrown.numbers((thrown.one_of((1, 2)), 2, 4, 5))
-    w = thrown.numbers((2 * groups, 2 // groups, thrown.one_of((1, 2, 3)), thrown.one_of((1, 2))))
-    scale = 1 + 0.3 * thrown.numbers((2 * groups, 1, 1))
-    strides, padding, dilation = (
-        thrown.one_of((1, 2)),
-        thrown.one_of(PADDINGS),
-        thrown.one_of((1, 1, 2)),
-    )
-    transposed = not isinstance(padding, str) and thrown.flag()
-    norm = thrown.one_of(("", "batch", "instance"))
-    name = thrown.one_of(("relu", "tanh", "silu"))
-    pooling = thrown.one_of(("", "max", "average", "global"))
-
-    def function(x: Array, w: Array, scale: Array) -> Array:
-        y = lax.conv_general_dilated(
-            x, w, (strides,) * 2, padding, lhs_dilation=(2, 2) if transposed else None, rhs_dilation=(dilation,) * 2,
-            feature_group_count=groups,
-        )  # fmt: skip
-        if norm:
-            axes = (0, 2, 3) if norm == "batch" else (2, 3)
-            centred = y - y.mean(axes, keepdims=True)
-            y = centred * lax.rsqrt(jnp.square(centred).mean(axes, keepdims=True) + 1e-5) * scale
-        y = ACTIVATIONS[name](y)
-        window = ((1, 1, 2, 2), (1, 1, 1, 1), "SAME")
-        if pooling == "max":
-            return lax.reduce_window(y, -jnp.inf, lax.max, *window)
-        if pooling == "average":
-            return lax.reduce_window(y, 0.0, lax.add, *window) / 4
-        return y.mean((2, 3)) if pooling else y
-
-    words = f"{x.shape} with {w.shape}, {strides=}, {padding}, {groups=}, {dilation=}, {transposed=}, {norm} norm"
-    return f"{words}, {name}, {pooling} pooling", function, (x, w, scale)
-
-
-def recurrent(thrown: Dice) -> Made:
-    """A cell, in a scan or step by step."""
-    steps, batch, width, hidden = thrown.one_of((1, 2, 3)), thrown.one_of((1, 2)), thrown.one_of((2, 3)), 2
-    kind, scanned = thrown.one_of(("Elman", "GRU", "LSTM")), thrown.flag()
-    gates = {"Elman": 1, "GRU": 3, "LSTM": 4}[kind]
-    w, u = thrown.numbers((gates * hidden, width)), thrown.numbers((gates * hidden, hidden))
-    b, h = thrown.numbers((gates * hidden,)), thrown.numbers((batch, hidden))
-
-    def function(w: Array, u: Array, b: Array, h: Array, x: Array) -> Any:
-        def step(state: Any, now: Array) -> Any:
-            h, c = state
-            if kind == "Elman":
-                h = jnp.tanh(now @ w.T + h @ u.T + b)
-            elif kind == "GRU":
-                r, z, n = jnp.split(now @ w.T + b, 3, -1)
-                a, d, e = jnp.split(h @ u.T, 3, -1)
-                z = jax.nn.sigmoid(z + d)
-                h = (1 - z) * jnp.tanh(n + jax.nn.sigmoid(r + a) * e) + z * h
-            else:
-                i, f, g, o = jnp.split(now @ w.T + h @ u.T + b, 4, -1)
-                c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-                h = jax.nn.sigmoid(o) * jnp.tanh(c)
-            return (h, c), h
-
-        state = h, jnp.zeros_like(h)
-        if scanned:
-            return lax.scan(step, state, x)
-        seen = []
-        for now in x:
-            state, y = step(state, now)
-            seen.append(y)
-        return state, jnp.stack(seen)
-
-    words = f"{kind}, {steps} steps, batch {batch}, {width} wide, {'scanned' if scanned else 'step by step'}"
-    return words, function, (w, u, b, h, thrown.numbers((steps, batch, width)))
-
-
-def transformer(thrown: Dice) -> Made:
-    """Attention with a norm and a gated layer, of embedded tokens or of numbers."""
-    steps, width = thrown.one_of((2, 3)), thrown.one_of((2, 4))
-    fused, causal, rms, embedded = (thrown.flag() for _ in range(4))
-    name = thrown.one_of(("gelu", "silu", "exact gelu", "relu"))
-    tokens = thrown.rng.integers(0, 4, steps)
-    x = thrown.numbers((4, width) if embedded else (steps, width))
-    weights = {k: 0.7 * thrown.numbers((width, width)) for k in ("q", "k", "v", "gate", "up")}
-    weights["scale"] = 1 + 0.3 * thrown.numbers((width,))
-
-    def norm(x: Array, scale: Array) -> Array:
-        centred = x if rms else x - x.mean(-1, keepdims=True)
-        return centred * lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5) * scale
+    """A convolution, a norm, an activation and a pooling; then a second convolution or a head, some of them."""
+    rank, last = thrown.one_of((1, 2, 2, 2, 3)), thrown.flag(0.4)
+    channels = thrown.one_of((2, 3))
+    long = {1: (7, 8), 2: (4, 5), 3: (3, 3)}[rank]
+    space = tuple(thrown.one_of(long) for _ in range(rank))
+    x = thrown.numbers((thrown.one_of((1, 2)), *((*space, channels) if last else (channels, *space))))
+    weights: dict[str, Any] = {}
+    steps: list[Callable[[Any, Array], Array]] = []
+    words = [f"{'×'.join(map(str, x.shape))}, channels {'last' if last else 'first'}"]
+    shape = x.shape
+    for k in range(thrown.whole(1, 2) if rank < 3 else 1):
+        makers = [_convolution, *([_norm] if thrown.flag(0.7) else []), _activation]
+        makers += [_resampling] if thrown.flag(0.7) else []
+        for maker in makers:
+            word, step, needed = maker(thrown, shape, rank, last, f"{maker.__name__[1:]} {k + 1}")
+            try:
+                found = jax.eval_shape(step, {**weights, **needed}, jax.ShapeDtypeStruct(shape, np.float64)).shape
+            except (TypeError, ValueError, ZeroDivisionError):
+                continue  # it does not fit this shape
+            if 0 < np.prod(found) <= LARGEST and len(found) == len(shape):
+                steps.append(step)
+                words.append(word)
+                weights |= needed
+                shape = found
+    if thrown.flag(0.3):
+        weights["head"] = thrown.numbers((int(np.prod(shape[1:])), 2))
+        steps.append(lambda weights, x: x.reshape(x.shape[0], -1) @ weights["head"])
+        words.append("flatten, linear")
 
     def function(weights: Any, x: Array) -> Array:
-        table = x
-        x = jnp.take(x, tokens, axis=0) if embedded else x
-        y = norm(x, weights["scale"])
-        q, k, v = (y @ weights[name] for name in ("q", "k", "v"))
-        if fused:
-            x = x + jax.nn.dot_product_attention(q[:, None], k[:, None], v[:, None], is_causal=causal)[:, 0]
+        for step in steps:
+            x = step(weights, x)
+        return x
+
+    return ", ".join(words), function, (weights, x)
+
+
+Layer = tuple[str, Callable[[Any, Array], Array], dict[str, Any]]
+
+
+def _layout(rank: int, last: bool) -> tuple[str, str, str]:
+    letters = LETTERS[rank]
+    images, kernels = (f"N{letters}C", f"{letters}IO") if last else (f"NC{letters}", f"OI{letters}")
+    return images, kernels, images
+
+
+def _convolution(thrown: Dice, shape: tuple[int, ...], rank: int, last: bool, name: str) -> Layer:
+    channels = shape[-1] if last else shape[1]
+    groups = thrown.one_of((1, 1, channels))
+    out = groups * thrown.one_of((1, 2)) if groups > 1 else thrown.one_of((1, 2, 3))
+    window = tuple(thrown.one_of((1, 2, 3) if rank < 3 else (1, 2)) for _ in range(rank))
+    inner = channels // groups
+    w = thrown.numbers((*window, inner, out) if last else (out, inner, *window))
+    b = thrown.numbers((out,) if last else (out, *(1,) * rank))
+    strides, dilation = (tuple(thrown.one_of((1, 1, 2)) for _ in range(rank)) for _ in range(2))
+    sides = tuple((thrown.one_of((0, 1)), thrown.one_of((0, 1, -1))) for _ in range(rank))
+    padding: Any = thrown.one_of(("SAME", "VALID", "SAME_LOWER", sides))
+    kind = thrown.one_of(("plain", "plain", "plain", "dilated input", "conv_transpose", "by patches", "standardised"))
+    dims = _layout(rank, last)
+
+    def step(weights: Any, x: Array) -> Array:
+        w, b = weights[name]
+        if kind == "standardised":
+            w = normalised(w, tuple(k for k in range(rank + 2) if k != (rank + 1 if last else 0)))
+        if kind == "conv_transpose":
+            y = lax.conv_transpose(x, w, strides, padding, dilation, dims)
+        elif kind == "by patches":
+            patches = lax.conv_general_dilated_patches(x, window, strides, padding, None, dilation, dims)
+            flat = w.transpose((rank, *range(rank), rank + 1)).reshape(-1, out) if last else w.reshape(out, -1).T
+            y = patches @ flat if last else jnp.moveaxis(jnp.moveaxis(patches, 1, -1) @ flat, -1, 1)
         else:
-            scores = jnp.einsum("ij,kj->ik", q, k) / width**0.5
-            scores = jnp.where(jnp.tril(jnp.ones((steps, steps), bool)), scores, -jnp.inf) if causal else scores
-            x = x + jax.nn.softmax(scores) @ v
-        y = norm(x, weights["scale"])
-        x = x + ACTIVATIONS[name](y @ weights["gate"]) * (y @ weights["up"])
-        return x @ table.T if embedded else x
+            spread = (2,) * rank if kind == "dilated input" else None
+            y = lax.conv_general_dilated(x, w, strides, padding, spread, dilation, dims, groups)
+        return y + b
 
-    words = f"{steps} steps, {width} wide, {fused=}, {causal=}, {'RMS' if rms else 'layer'} norm, {name}, {embedded=}"
-    return words, function, (weights, x)
+    words = f"convolution ({kind}) to {out}, {window}, {strides=}, {padding}, {groups=}, {dilation=}"
+    return words, step, {name: (w, b)}
 
 
-def loss(thrown: Dice) -> Made:
-    """A loss as people write it, of a batch or of one sample."""
-    n, m = thrown.batch(), thrown.size()
-    name, mean = thrown.one_of(list(LOSSES)), thrown.flag()
-    labels = thrown.rng.integers(0, m, n)
-    y = thrown.numbers((n, m))
+def _norm(thrown: Dice, shape: tuple[int, ...], rank: int, last: bool, name: str) -> Layer:
+    axis = rank + 1 if last else 1
+    channels = shape[axis]
+    kind = thrown.one_of(("batch", "batch, by statistics", "instance", "layer", "RMS", "group", "local response"))
+    wide = tuple(channels if k == axis else 1 for k in range(rank + 2))
+    scale, shift = 1 + 0.3 * thrown.numbers(wide), thrown.numbers(wide)
+    inner = tuple(k for k in range(1, rank + 2) if k != axis)
+    mean, var = 0.5 * thrown.numbers(wide), 0.5 + thrown.numbers(wide) ** 2
 
-    def function(x: Array, y: Array) -> Array:
-        values = LOSSES[name](x, y, labels)
-        return values.mean() if mean else values.sum()
+    def step(weights: Any, x: Array) -> Array:
+        scale, shift = weights[name]
+        match kind:
+            case "batch":
+                y = normalised(x, (0, *inner))
+            case "batch, by statistics":
+                y = (x - mean.astype(x.dtype)) / jnp.sqrt(var.astype(x.dtype) + 1e-5)
+            case "instance":
+                y = normalised(x, inner)
+            case "layer":
+                y = normalised(x, tuple(range(1, rank + 2)))
+            case "RMS":
+                y = normalised(x, (axis,), centred=False)
+            case "group":
+                split = jnp.moveaxis(x, axis, 1)
+                grouped = split.reshape(x.shape[0], channels if channels % 2 else 2, -1)
+                y = jnp.moveaxis(normalised(grouped, (-1,)).reshape(split.shape), 1, axis)
+            case _:
+                window = tuple(3 if k == axis else 1 for k in range(rank + 2))
+                near = lax.reduce_window(x * x, 0.0, lax.add, window, (1,) * (rank + 2), "SAME")
+                y = x / (1 + 0.2 * near) ** 0.75
+        return y * scale + shift
 
-    return f"{name}, {n}×{m}, {'mean' if mean else 'sum'}", function, (thrown.numbers((n, m)), y)
+    return f"{kind} norm", step, {name: (scale, shift)}
 
 
-LOSSES: dict[str, Callable[[Array, Array, Array], Array]] = {
-    "squared error": lambda x, y, labels: jnp.square(x - y),
-    "absolute error": lambda x, y, labels: jnp.abs(x - y),
-    "huber": lambda x, y, labels: jnp.where(jnp.abs(x - y) < 0.7, 0.5 * (x - y) ** 2, 0.7 * (jnp.abs(x - y) - 0.35)),
-    "cross-entropy": lambda x, y, labels: -jnp.take_along_axis(jax.nn.log_softmax(x), labels[:, None], 1),
-    "smoothed": lambda x, y, labels: (
-        -jnp.sum(
-            (0.9 * jax.nn.one_hot(labels, x.shape[1], dtype=x.dtype) + 0.1 / x.shape[1]) * jax.nn.log_softmax(x), 1
-        )
-    ),
-    "of probabilities": lambda x, y, labels: -jnp.sum(jax.nn.softmax(y) * jax.nn.log_softmax(x), 1),
-    "binary": lambda x, y, labels: jax.nn.softplus(x) - jax.nn.sigmoid(y) * x,
-    "hinge": lambda x, y, labels: jnp.maximum(0, 1 - x * jnp.sign(y)),
-    "divergence": lambda x, y, labels: jax.scipy.special.rel_entr(jax.nn.softmax(y), jax.nn.softmax(x)),
-    "poisson": lambda x, y, labels: jnp.exp(jnp.tanh(x)) - y * y * x,
-    "gaussian": lambda x, y, labels: 0.5 * (jnp.log(y * y + 0.3) + (x - 1) ** 2 / (y * y + 0.3)),
-    "log cosh": lambda x, y, labels: jnp.logaddexp(x - y, y - x),
-    "cosine": lambda x, y, labels: 1 - jnp.sum(x * y, 1) / (jnp.linalg.norm(x, axis=1) * jnp.linalg.norm(y, axis=1)),
-    "logsumexp": lambda x, y, labels: jax.nn.logsumexp(x, 1) - x[jnp.arange(x.shape[0]), labels],
-}
+def _activation(thrown: Dice, shape: tuple[int, ...], rank: int, last: bool, name: str) -> Layer:
+    which = thrown.one_of(("relu", "tanh", "silu", "gelu", "elu", "leaky_relu", "hard_silu", "softplus", "relu6"))
+    return which, lambda weights, x: ACTIVATIONS[which](x), {}
+
+
+def _resampling(thrown: Dice, shape: tuple[int, ...], rank: int, last: bool, name: str) -> Layer:
+    axes = tuple(range(1, rank + 1)) if last else tuple(range(2, rank + 2))
+    pooled = ("max", "max", "average", "average", "lp", "min", "global mean", "global max")
+    resized, padded = ("nearest", "linear", "cubic", "lanczos3", "repeat"), ("reflect", "edge", "wrap", "symmetric")
+    kind = thrown.one_of((*pooled, *resized, *padded))
+    size, stride, apart = thrown.one_of((2, 3)), thrown.one_of((1, 2)), thrown.one_of((1, 1, 2))
+    padding, counted = thrown.one_of(("SAME", "VALID")), thrown.flag()
+
+    def along(inside: int) -> tuple[int, ...]:
+        return tuple(inside if k in axes else 1 for k in range(rank + 2))
+
+    def pooling(x: Array, start: float, by: Any) -> Array:
+        return lax.reduce_window(x, start, by, along(size), along(stride), padding, window_dilation=along(apart))
+
+    def step(weights: Any, x: Array) -> Array:
+        match kind:
+            case "max":
+                return pooling(x, -jnp.inf, lax.max)
+            case "min":
+                return pooling(x, jnp.inf, lax.min)
+            case "average":
+                return pooling(x, 0.0, lax.add) / (size**rank if counted else pooling(jnp.ones_like(x), 0.0, lax.add))
+            case "lp":
+                return jnp.sqrt(pooling(x * x, 0.0, lax.add) + 0.1)
+            case "global mean":
+                return x.mean(axes, keepdims=True)
+            case "global max":
+                return x.max(axes, keepdims=True)
+            case "repeat":
+                for axis in axes:
+                    x = jnp.repeat(x, 2, axis)
+                return x
+            case "reflect" | "edge" | "wrap" | "symmetric":
+                return jnp.pad(x, [(1, 1) if k in axes else (0, 0) for k in range(rank + 2)], kind)
+        wanted = tuple(n + size - 1 if k in axes else n for k, n in enumerate(x.shape))
+        return jax.image.resize(x, wanted, kind, antialias=counted)
+
+    return f"{kind} ({size}, {stride=}, {padding}, {apart=}, {counted=})", step, {}

@@ -14,12 +14,9 @@ from .rule_trials import RuleTrial
 
 def rules(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
     """Check random right networks; whether one was accused, or could not be checked for a fault of backproof."""
-    from ...adapters.adapter import chosen
     from .rule_trials import FRAMEWORKS, trials
 
-    frameworks = [each.name for each in chosen(names or ()) if each.name in FRAMEWORKS]
-    if not frameworks:
-        raise InvalidInput(f"--rules: expected one of {', '.join(FRAMEWORKS)}, installed; none of them is.")
+    frameworks = _frameworks("--rules", names, FRAMEWORKS)
     tried: list[RuleTrial] = []
     with progress(count) as done, processes(jobs) as executor:
         for trial in trials(count, first, executor, frameworks):
@@ -67,21 +64,33 @@ def reasons(tried: Iterable[RuleTrial]) -> list[str]:
     return lines
 
 
-def backward_edits(count: int, first: int, jobs: int) -> bool:
+def backward_edits(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
     """Plant mistakes in backward code; whether right code was accused, or a mistake not refused or blamed elsewhere."""
-    from .backward_trials import try_one, unmutated
+    from .backward_trials import FRAMEWORKS, try_one, unmutated
     from .rule_trials import spread
 
-    accused = [(name, said) for name, said in unmutated() if said != "agrees"]
+    frameworks = _frameworks("--backward-edits", names, FRAMEWORKS)
+    accused = [(name, said) for framework in frameworks for name, said in unmutated(framework) if said != "agrees"]
     for name, said in accused:
         say(f"{name}, as it is written: {said}")
     tried: list[BackwardTrial] = []
+    tasks = [(number, frameworks[number % len(frameworks)]) for number in range(first, first + count)]
     with progress(count) as done, processes(jobs) as executor:
-        for trial in spread(try_one, [(number,) for number in range(first, first + count)], executor):
+        for trial in spread(try_one, tasks, executor):
             tried.append(trial)
             done(f"{trial.family} {trial.outcome}")
     show_edits(tried)
     return bool(accused) or any(t.visible and (not t.refused or t.outcome == "misplaced") for t in tried)
+
+
+def _frameworks(option: str, names: list[str] | None, known: Iterable[str]) -> list[str]:
+    """Those of `known` that are installed and wanted. Raises InvalidInput if there is none."""
+    from ...adapters.adapter import chosen
+
+    frameworks = [each.name for each in chosen(names or ()) if each.name in known]
+    if not frameworks:
+        raise InvalidInput(f"{option}: expected one of {', '.join(known)}, installed; none of them is.")
+    return frameworks
 
 
 def show_edits(tried: Sequence[BackwardTrial]) -> None:
@@ -89,9 +98,13 @@ def show_edits(tried: Sequence[BackwardTrial]) -> None:
     for trial in sorted(tried, key=lambda t: (t.outcome, t.number)):
         if trial.visible and trial.outcome != "named":
             said = "".join(f"\n        said: {words}" for words in trial.said[:3])
-            say(f"{trial.outcome}: {trial.number} {trial.planted}{said}")
-    for name, cells in (("mistake", [t.kind for t in tried]), ("family", [t.family for t in tried])):
-        order = sorted(set(cells)) if name == "mistake" else [f for f in FAMILIES if f in cells]
+            say(f"{trial.outcome}: {trial.framework} {trial.number} {trial.planted}{said}")
+    for name, cells in (
+        ("framework", [t.framework for t in tried]),
+        ("mistake", [t.kind for t in tried]),
+        ("family", [t.family for t in tried]),
+    ):
+        order = [f for f in FAMILIES if f in cells] if name == "family" else sorted(set(cells))
         rows = [[cell, *_figures([t for c, t in zip(cells, tried, strict=True) if c == cell])] for cell in order]
         rows.append(["all", *_figures(tried)])
         show_report(table_of(rows, [name, *FIGURES]))
