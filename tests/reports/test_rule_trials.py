@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -188,8 +189,79 @@ def test_jax_configurations_are_drawn_the_same_each_time(quick: bool) -> None:
     assert {each.family for each in drawn} == set(FAMILIES)
 
 
+def test_many_jax_configurations_can_be_drawn(quick: bool) -> None:
+    pytest.importorskip("jax")
+    from backproof.reports.trials import jax_networks
+
+    drawn = [jax_networks.draw(number) for number in range(FIRST, FIRST + (70 if quick else 700))]
+    assert len({each.words for each in drawn}) > 0.9 * len(drawn)
+    assert {each.dtype for each in drawn} == {"float64", "float32", "bfloat16"}
+
+
+def test_what_is_drawn_does_not_depend_on_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jax")
+    from backproof.reports.trials import jax_networks
+
+    losses = range(FAMILIES.index("loss"), 30 * len(FAMILIES), len(FAMILIES))
+    before = [jax_networks.draw(number).words for number in losses]
+    monkeypatch.setitem(sys.modules, "optax", None)
+    assert [jax_networks.draw(number).words for number in losses] == before
+    number = next(number for number, words in zip(losses, before, strict=True) if words.startswith("optax"))
+    trial = rule_trials.try_one(number, "jax")
+    assert (trial.outcome, trial.said) == ("unsupported", "optax is not installed")
+
+
 @pytest.mark.usefixtures("slow")
 def test_right_jax_functions_are_not_accused() -> None:
     pytest.importorskip("jax")
-    tried = list(trials(2 * len(FAMILIES), FIRST, frameworks=("jax",)))
+    tried = list(trials(5 * len(FAMILIES), FIRST, frameworks=("jax",)))
     assert [trial for trial in tried if trial.alarm] == []
+
+
+# ------------------------------------------------------------------------------------------ mistakes in custom_vjps
+
+
+def test_jax_s_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
+    pytest.importorskip("jax")
+    from backproof.reports.trials.backward_code_jax import WRITTEN as OF_JAX
+
+    assert {written.family for written in OF_JAX} == set(FAMILIES)
+    checked = dict(unmutated("jax")) if not quick else {}
+    assert [name for name, said in checked.items() if said != "agrees"] == []
+
+
+def test_mistakes_in_custom_vjps_are_refused_where_they_are(quick: bool) -> None:
+    pytest.importorskip("jax")
+    tried = [backward_trials.try_one(FIRST + number, "jax") for number in range(3 if quick else 60)]
+    visible = [trial for trial in tried if trial.visible]
+    assert quick or len(visible) > len(tried) / 3
+    assert [trial for trial in visible if not trial.refused or trial.outcome == "misplaced"] == []
+
+
+def test_a_custom_vjp_runs_its_edited_backward() -> None:
+    jax = pytest.importorskip("jax")
+    from backproof.reports.trials.backward_code_jax import WRITTEN as OF_JAX
+
+    written = OF_JAX[0]
+    source = backward_edits.source_of(written.rule)
+    assert (source.saved, source.gradients, source.library, source.keeping) == ("saved", ["grad"], "jnp", "keepdims")
+    source.tree.body[-1] = ast.parse("return 2 * grad_x, None, grad_b").body[0]
+    wrong = written.function(backward_edits.compiled(written.rule, source))
+    x, w, b = np.ones((2, 3)), np.ones((4, 3)), np.ones(4)
+    found = jax.grad(lambda *given: wrong(*given).sum(), (0, 1, 2))(x, w, b)
+    assert [np.asarray(g).tolist() for g in found] == [[[8.0] * 3] * 2, [[0.0] * 3] * 4, [2.0] * 4]
+    assert wrong.__name__ == written.name == "Affine"
+
+
+def test_mistakes_in_custom_vjps_are_of_many_kinds() -> None:
+    pytest.importorskip("jax")
+    from backproof.reports.trials.backward_code_jax import WRITTEN as OF_JAX
+
+    shapes: dict[str, tuple[int, ...]] = {"grad": (2, 2), "x": (2, 2), "w": (2, 2)}
+    kinds = {
+        backward_edits.edited(written.rule, shapes, dice(number, k))[1].kind
+        for number, written in enumerate(OF_JAX)
+        for k in range(12)
+    }
+    wanted = {"term dropped", "factor dropped", "sign flipped", "ones for the gradient", "keepdim changed"}
+    assert wanted | {"transpose dropped", "another saved tensor", "another of its shape", "nothing returned"} <= kinds
