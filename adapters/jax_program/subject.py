@@ -46,6 +46,7 @@ class JaxSubject:
         self.formats = [d if self.wide else _narrow(d) for d in formats]
         self.roundoff = max((_roundoff(d) for d in self.formats), default=WIDE)
         self.run = jax.jit(self._gradients)
+        self.shapes: list[Any] | None = None  # of the outputs, once they are known
 
     def widened(self) -> JaxSubject | None:
         """The same in float64; None where it is that already."""
@@ -79,8 +80,9 @@ class JaxSubject:
         with jax.enable_x64(self.wide):
             given = [jax.numpy.asarray(np.asarray(v).astype(d)) for v, d in zip(values, self.formats, strict=True)]
             generator = np.random.default_rng(WEIGHTS)
-            shapes = jax.eval_shape(self._outputs, *given)
-            weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in shapes]
+            if self.shapes is None:
+                self.shapes = jax.eval_shape(self._outputs, *given)
+            weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in self.shapes]
             results, gradients = self.run(given, [jax.numpy.asarray(w) for w in weights])
             total = sum(float((_array(y) * _array(w)).sum()) for y, w in zip(results, weights, strict=True))
             return total, [_array(g) for g in gradients]

@@ -24,12 +24,17 @@ DTYPES = {"float64": 0.5, "float32": 0.35, "bfloat16": 0.15}
 
 @dataclass(frozen=True)
 class Drawn:
-    """One right function. words: what it is made of;  report: the rule check of it, when it is called."""
+    """One right function.
+
+    words: what it is made of;  report: the rule check of it, when it is called
+    finding: an inaccuracy of the framework itself that is known to be in it, and may be told
+    """
 
     family: str
     dtype: str
     words: str
     report: Callable[[], RuleReport]
+    finding: str = ""
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,6 @@ STEPS: dict[str, Callable[[Array], Array]] = {
     "least at": lambda x: x.at[np.array([0, -1])].min(0.3 * x[:1]),
     "applied at": lambda x: x.at[0].apply(jnp.sin),
     "segment max": lambda x: jax.ops.segment_max(x, np.zeros(x.shape[0], int), 1),
-    "segment prod": lambda x: jax.ops.segment_prod(jnp.tanh(x) + 1.2, np.zeros(x.shape[0], int), 1),
     "map_coordinates": lambda x: jax.scipy.ndimage.map_coordinates(
         x, [jnp.linspace(0.2, n - 1.3, 3) for n in x.shape], 1
     ),
@@ -270,7 +269,7 @@ def _indexed(thrown: Dice, shape: tuple[int, ...]) -> Callable[[Array], Array]:
             lambda x: x[rows % x.shape[0]],
             lambda x: x.at[rows % x.shape[0]].add(x[:1] * 3),
             lambda x: x.at[rows % x.shape[0]].max(x[:1] * 0.5),
-            lambda x: x.at[rows % x.shape[0]].multiply(x[-1:]),
+            lambda x: x.at[rows[:1] % x.shape[0]].multiply(x[-1:], unique_indices=True),
             lambda x: x[mask],
             lambda x: jnp.where(mask, x, weights.astype(x.dtype)),
             lambda x: x * weights.astype(x.dtype),

@@ -255,6 +255,7 @@ def _resampling(thrown: Dice, shape: tuple[int, ...], rank: int, last: bool, nam
     resized, padded = ("nearest", "linear", "cubic", "lanczos3", "repeat"), ("reflect", "edge", "wrap", "symmetric")
     kind = thrown.one_of((*pooled, *resized, *padded))
     size, stride, apart = thrown.one_of((2, 3)), thrown.one_of((1, 2)), thrown.one_of((1, 1, 2))
+    apart = 1 if kind in ("max", "min") else apart  # JAX has no gradient of these with places left out
     padding, counted = thrown.one_of(("SAME", "VALID")), thrown.flag()
 
     def along(inside: int) -> tuple[int, ...]:

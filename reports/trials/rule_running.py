@@ -30,7 +30,7 @@ def rules(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
 
 def show_rules(tried: Sequence[RuleTrial]) -> None:
     """Why some were not decided, and how many of each family were."""
-    for outcome in ("undecided", "unsupported", "unanswered"):
+    for outcome in ("finding", "undecided", "unsupported", "unanswered"):
         for line in reasons(t for t in tried if t.outcome == outcome):
             say(f"{outcome}   {line}")
     from .rule_trials import OUTCOMES

@@ -37,8 +37,10 @@ def _jax(number: int) -> Drawn:
 
 FRAMEWORKS: dict[str, Callable[[int], Drawn]] = {"torch": _torch, "jax": _jax}
 # wrong: a right one was accused;  failed: backproof raised;  unanswered: the framework itself cannot run it
-OUTCOMES = ("agrees", "undecided", "unsupported", "unanswered", "wrong", "failed")
-NOT_THERE = ("not implemented for", "not supported")  # what a framework says of an operation that a format has not
+# finding: it has an inaccuracy that is known of the framework, and was not called right
+OUTCOMES = ("agrees", "finding", "undecided", "unsupported", "unanswered", "wrong", "failed")
+# what a framework says of an operation that a format has not, or that it has no gradient of
+NOT_THERE = ("not implemented for", "not supported", "only implemented if")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _outcome(drawn: Drawn) -> tuple[str, str]:
     except Exception as error:  # counted, and said
         missing = isinstance(error, NotImplementedError | RuntimeError) and any(s in str(error) for s in NOT_THERE)
         return "unanswered" if missing else "failed", f"{type(error).__name__}: {error}"
+    if drawn.finding and not report.ok:
+        return "finding", drawn.finding
     return report.verdict, "" if report.ok else report.reason if report.verdict == "undecided" else str(report)
 
 

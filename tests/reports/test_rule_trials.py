@@ -142,6 +142,30 @@ def test_what_becomes_of_a_configuration(
     assert outcome in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("verdict", "outcome"), [("wrong", "finding"), ("undecided", "finding"), ("agrees", "agrees")], ids=str
+)
+def test_a_finding_that_is_declared_is_no_alarm(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, outcome: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = Report(verdict=verdict, ok=verdict == "agrees", reason="why")
+    known = Drawn("MLP", "float64", "a network", lambda: report, "1/6 is rounded")
+    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number: known)
+    trial = rule_trials.try_one(1, "torch")
+    assert (trial.outcome, trial.alarm) == (outcome, False)
+    rule_running.show_rules([trial])
+    assert ("1/6 is rounded" in capsys.readouterr().out) == (outcome == "finding")
+
+
+def test_what_is_known_of_pytorch_is_declared_where_it_is_drawn() -> None:
+    drawn = [draw(number) for number in range(FIRST - FIRST % len(FAMILIES), FIRST + 1400, len(FAMILIES))]
+    known = {each.dtype for each in drawn if "Hardsigmoid" in each.words.split(", ") or "CELU 0.7" in each.words}
+    assert {"float64", "float32"} <= known
+    for each in drawn:
+        inaccurate = "Hardsigmoid" in each.words.split(", ") or "CELU 0.7" in each.words
+        assert bool(each.finding) == (inaccurate and each.dtype == "float64"), each
+
+
 def wrong_report(inputs: tuple[int, ...], border: str | None) -> Any:
     explanation = SimpleNamespace(inputs=inputs, border=border and SimpleNamespace(name=border), text="it is doubled")
     point = SimpleNamespace(special=False)
