@@ -6,17 +6,20 @@ Source: JAX, `jax.make_jaxpr`, `jax.vjp`.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src import source_info_util
 from jax.interpreters import partial_eval
 
-from ...reference.programs import STOP, Captured, Unsupported
-from .interpreter import Interpreter, values
+from ...reference.programs import STOP, Captured, NoGraph, Unsupported
+from .interpreter import OWN, Interpreter, values
 
 
 def capture(
@@ -60,7 +63,8 @@ def capture(
             try:
                 forward = jax.make_jaxpr(outputs)(*given)
             except jax.errors.ConcretizationTypeError as error:
-                raise Unsupported(f"Python decides by a number here, which JAX cannot trace: {error}") from error
+                where = f"Python decides by a number, which JAX cannot trace: {_first(error)}"
+                raise NoGraph(where) from error
         starts = [
             interpreter.input(v.aval, np.asarray(x).astype(v.aval.dtype))
             for v, x in zip(forward.jaxpr.invars, given, strict=True)
@@ -89,6 +93,16 @@ def capture(
     )
 
 
+def _first(error: Exception) -> str:
+    """What JAX says, and where the user's function decides; JAX's message goes on for a page."""
+    file, line = "", 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if source_info_util.is_user_filename(frame.filename) and not frame.filename.startswith(OWN):
+            file, line = Path(frame.filename).name, frame.lineno or 0
+    said = str(error).splitlines()[0].rstrip(".")
+    return f"{said} ({file}:{line})" if file else said
+
+
 def real_number(x: Any) -> bool:
     """Whether it is a number, or an array of numbers, that a gradient flows through."""
     if isinstance(x, bool | int | str | bytes) or x is None:
@@ -99,5 +113,5 @@ def real_number(x: Any) -> bool:
     if dtype is None:
         return False
     if jnp.issubdtype(dtype, jnp.complexfloating):
-        raise Unsupported("complex numbers are not in our programs")
+        raise Unsupported("complex numbers are not in our programs: differentiate by real and imaginary parts")
     return bool(jnp.issubdtype(dtype, jnp.floating))

@@ -72,9 +72,10 @@ def _while(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequ
     p = eqn.params
     first, second = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
     carry = list(operands[second:])
-    for _ in range(LONGEST):
+    for rounds in range(LONGEST):
         (going_on,) = interpreter.inside(p["cond_jaxpr"], [*operands[:first], *carry])
         if not bool(going_on.array):
+            interpreter.note(f"a loop went round {rounds} times")
             return carry
         carry = list(interpreter.inside(p["body_jaxpr"], [*operands[first:second], *carry]))
     raise Unsupported(f"{interpreter.program.origin}: a while loop of more than {LONGEST} rounds")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax._src import source_info_util
 
-from ...reference.programs import WHAT_TO_DO, Border, Origin, Program, Unsupported, Value, special
+from ...reference.programs import WHAT_TO_DO, Border, NoGraph, Origin, Program, Unsupported, Value, special
 from . import control_flow, elementwise, linear_algebra, movement, sums
 from .by_numpy import by_numpy
 from .seen import Call, Seen, Work, known, literal, real
@@ -24,14 +24,16 @@ from .seen import Call, Seen, Work, known, literal, real
 TABLE = (
     elementwise.TABLE.entries | movement.TABLE.entries | sums.TABLE.entries | linear_algebra.TABLE.entries
 )  # name → entry(call)
-_OWN = str(Path(__file__).parent)
+OWN = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
 _UNKNOWN = {
     "fft": "complex numbers are not in our programs",
     "complex": "complex numbers are not in our programs",
     "eigh": "eigenvectors have no formula in our operations",
     "svd": "singular vectors have no formula in our operations",
     "eig": "complex numbers are not in our programs",
+    "custom_lin": 'forward mode of a custom_vjp, which JAX does not have (say modes="rev")',
 }
+_OUTSIDE = {"pure_callback", "io_callback"}  # what they do is not JAX's
 
 
 class Interpreter:
@@ -121,6 +123,8 @@ class Interpreter:
         if entry is None:
             if not varies:
                 return results
+            if name in _OUTSIDE:
+                raise NoGraph(f"numbers leave the graph at {self.program.origin}")
             raise Unsupported(
                 f"{self.program.origin}: JAX's primitive {name} is not covered{_reason(name)}: {WHAT_TO_DO}"
             )
@@ -261,7 +265,7 @@ def _line(eqn: Any) -> tuple[str, int] | None:
     """The innermost line that is neither JAX's nor ours, if the equation knows it."""
     traceback = eqn.source_info.traceback
     for frame in source_info_util.user_frames(traceback):
-        if not frame.file_name.startswith(_OWN) and not frame.file_name.startswith("<"):
+        if not frame.file_name.startswith(OWN) and not frame.file_name.startswith("<"):
             return frame.file_name, frame.start_line
     return None
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun
 from ...reference.programs import Captured
 from .capture import capture, real_number
@@ -29,6 +30,9 @@ class JaxSubject:
         keywords: Mapping[str, Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
     ) -> None:
+        if not callable(function):
+            raise InvalidInput(f"expected a function, got {type(function).__name__}.")
+
         def called(*given: Any) -> Any:
             result = function(*given, **(keywords or {}))
             return result if loss is None else loss(result)
@@ -36,6 +40,8 @@ class JaxSubject:
         self.function, self.given = called, tuple(inputs)
         paths, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
         self.leaves = [leaf for _, leaf in paths]
+        for path, leaf in paths:
+            _accept(_named(path), leaf)
         self.places = [k for k, leaf in enumerate(self.leaves) if real_number(leaf)]
         self.name = getattr(function, "__name__", None) or type(function).__name__
         self.names = [_named(paths[k][0]) for k in self.places]
@@ -45,8 +51,8 @@ class JaxSubject:
         formats = [np.asarray(self.leaves[k]).dtype for k in self.places]
         self.formats = [d if self.wide else _narrow(d) for d in formats]
         self.roundoff = max((_roundoff(d) for d in self.formats), default=WIDE)
-        self.run = jax.jit(self._gradients)
-        self.shapes: list[Any] | None = None  # of the outputs, once they are known
+        self._known: Sequence[Any] | None = None  # the outputs' shapes
+        self._compiled: Any = jax.jit(self._gradients)
 
     def widened(self) -> JaxSubject | None:
         """The same in float64; None where it is that already."""
@@ -80,12 +86,27 @@ class JaxSubject:
         with jax.enable_x64(self.wide):
             given = [jax.numpy.asarray(np.asarray(v).astype(d)) for v, d in zip(values, self.formats, strict=True)]
             generator = np.random.default_rng(WEIGHTS)
-            if self.shapes is None:
-                self.shapes = jax.eval_shape(self._outputs, *given)
-            weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in self.shapes]
+            weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in self._shapes(given)]
             results, gradients = self.run(given, [jax.numpy.asarray(w) for w in weights])
             total = sum(float((_array(y) * _array(w)).sum()) for y, w in zip(results, weights, strict=True))
             return total, [_array(g) for g in gradients]
+
+    def run(self, differentiated: Sequence[Any], cotangents: Sequence[Any]) -> Any:
+        """Outputs and gradients, by compiled code; by the interpreter, where Python decides by a number."""
+        try:
+            return self._compiled(differentiated, cotangents)
+        except jax.errors.ConcretizationTypeError:
+            self._compiled = self._gradients
+            return self._compiled(differentiated, cotangents)
+
+    def _shapes(self, given: Sequence[Any]) -> Sequence[Any]:
+        """What has the outputs' shapes and formats."""
+        if self._known is None:
+            try:
+                self._known = jax.eval_shape(self._outputs, *given)
+            except jax.errors.ConcretizationTypeError:
+                return self._outputs(*given)
+        return self._known
 
     def _outputs(self, *differentiated: Any) -> list[Any]:
         found = jax.tree.leaves(self.function(*self._filled(differentiated)))
@@ -109,6 +130,14 @@ def wide(inputs: Any) -> bool:
     """Whether float64 is meant: it is switched on, or an array comes in it."""
     arrays = [leaf for leaf in jax.tree.leaves(inputs) if hasattr(leaf, "dtype")]
     return bool(jax.config.jax_enable_x64) or any(leaf.dtype == np.float64 for leaf in arrays)
+
+
+def _accept(name: str, leaf: Any) -> None:
+    """Raises InvalidInput for an array without numbers."""
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        raise InvalidInput(f"{name}: expected numbers, got a ShapeDtypeStruct, which has none.")
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) and leaf.is_deleted():
+        raise InvalidInput(f"{name}: its numbers are gone: the array was deleted, or donated to a compiled function.")
 
 
 def _named(path: Sequence[Any]) -> str:

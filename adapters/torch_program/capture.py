@@ -99,13 +99,13 @@ def capture(
     _have_own_memory(differentiated)
     starts = [recorder.given(x.detach()) for x in differentiated]
     given = {value.index: array(x) for value, x in zip(starts, differentiated, strict=True)}
-    leaving = Leaving(recorder.known, recorder.leaving, recorder.stopping)
+    leaving = Leaving(recorder.known, recorder.leaving, recorder.stopping, recorder.decided)
     with _custom_functions(recorder, borders, hooks), recorder, leaving:
         result = function(*inputs)
         outputs = [x for x in leaves(result) if real(x) and x.requires_grad]
         ends = [recorder.read(x) for x in outputs]
         arriving = recorder.unseen(
-            lambda: [torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype) for x in outputs]
+            lambda: [torch.tensor(generator.standard_normal(tuple(x.shape))).to(x) for x in outputs]
         )
         cotangents = [recorder.given(x) for x in arriving]
         numbers = recorder.unseen(lambda: [array(x) for x in arriving])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,19 +12,25 @@ from torch.overrides import TorchFunctionMode
 
 LEAVING = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "item", "__float__", "__int__", "__complex__"}
 STOPPING = {"detach", "detach_", "data.__get__"}
+DECIDING = {"__bool__", "__int__", "__index__", "item", "tolist", "is_nonzero"}
+_TORCH = str(Path(torch.__file__).parent)
 
 
 class Leaving(TorchFunctionMode):
-    """Tells `left(call)` and `stopped(call)` the name of each such call on a tensor that `known` says to follow."""
+    """Tells `left(call)` and `stopped(call)` the name of each such call on a tensor that `known` says to follow.
+
+    `decided`: told of what is read out of any other tensor, unless PyTorch's own Python reads it
+    """
 
     def __init__(
         self,
         known: Callable[[torch.Tensor], bool],
         left: Callable[[str], None],
         stopped: Callable[[str, torch.Tensor, torch.Tensor], None],
+        decided: Callable[[torch.Tensor, Any], None],
     ) -> None:
         super().__init__()
-        self.known, self.left, self.stopped = known, left, stopped
+        self.known, self.left, self.stopped, self.decided = known, left, stopped, decided
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
@@ -37,4 +45,9 @@ class Leaving(TorchFunctionMode):
                     result = func(*args, **(kwargs or {}))
                     self.stopped(name.removesuffix(".__get__"), tensor, result)
                     return result
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        whole = isinstance(args[0], torch.Tensor) and not args[0].is_floating_point() if args else False
+        own = sys._getframe(1).f_code.co_filename.startswith(_TORCH)
+        if not own and (name == "equal" or (name in DECIDING and whole)):
+            self.decided(args[0], result)
+        return result

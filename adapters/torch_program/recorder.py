@@ -56,6 +56,7 @@ class Recorder(TorchDispatchMode):
         self.buffers: dict[int, Value] = {}
         self.kept: list[Any] = []  # a storage that is freed would be taken for the next one in its place
         self.notes: list[str] = []
+        self.decisions: set[int] = set()  # storages of truth values and whole numbers that depend on an input
         self.left: list[Origin] = []  # where numbers left the graph
         self.stopped: dict[int, tuple[Value, Value]] = {}  # by tensor: its buffer as it was, and the value stopped
         self.stops: list[Origin] = []  # where a gradient is stopped, outside of custom functions
@@ -150,6 +151,13 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         tensors = [x for x in leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         followed = any(self.known(x) for x in tensors)
+        result = self._done(func, args, kwargs, tensors, followed)
+        if followed or any(self._decided(x) for x in tensors):
+            self._decides(result)
+        return result
+
+    def _done(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], followed: bool) -> Any:
+        """The call, made and written down."""
         rule = self._rule(func)
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
         if not followed and (rule is None or _is_view(func) or not any(real(x) for x in tensors)):
@@ -164,6 +172,21 @@ class Recorder(TorchDispatchMode):
         if rule is None:
             return self._decomposed(func, args, kwargs)
         return self._written_down(func, rule, _by_name(func, args, kwargs), args, kwargs, followed)
+
+    def _decided(self, tensor: Tensor) -> bool:
+        return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self.decisions
+
+    def _decides(self, result: Any) -> None:
+        """Follows truth values and whole numbers made of an input; where Python reads one, it may take a branch."""
+        for x in leaves(result):
+            if isinstance(x, torch.Tensor) and not real(x) and x.layout is torch.strided:
+                self.decisions.add(x.untyped_storage()._cdata)
+
+    def decided(self, tensor: Tensor, number: Any) -> None:
+        """The user's Python reads this number out of a tensor that depends on an input."""
+        if not self.off and (self._decided(tensor) or self.known(tensor)):
+            file, line = users_line()
+            self.notes.append(f"Python decides by {number!r} ({Path(file).name}:{line}): what it did then is looked at")
 
     def _rule(self, func: Any) -> Callable[[Call, dict[str, Any]], Any] | None:
         """What the entry for this call, or the table's other columns, make of it; None where it is not known."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 import torch.utils._pytree as pytree
 from numpy.typing import NDArray
+from torch.nn.parameter import UninitializedTensorMixin
 
+from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun
-from ...reference.programs import Captured
+from ...reference.programs import Captured, Unsupported
 from .capture import array, capture, real
 from .judged import JudgingRecorder
 
@@ -36,6 +39,8 @@ class TorchSubject:
         keywords: Mapping[str, Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
     ) -> None:
+        if not callable(function):
+            raise InvalidInput(f"expected a function or a module, got {type(function).__name__}.")
         module = copy.deepcopy(function) if isinstance(function, torch.nn.Module) else None
         self.function: Any = function if module is None else module
         self.inputs, self.keywords, self.loss = tuple(inputs), dict(keywords or {}), loss
@@ -44,6 +49,10 @@ class TorchSubject:
         )
         paths, self.tree = pytree.tree_flatten_with_path(self.inputs)
         self.leaves = [leaf for _, leaf in paths]
+        for path, leaf in paths:
+            _accept(_named(path), leaf)
+        for name, parameter in self.parameters.items():
+            _accept(name, parameter)
         self.places = [k for k, x in enumerate(self.leaves) if real(x) and x.requires_grad]
         leaves = [self.leaves[k] for k in self.places] + list(self.parameters.values())
         owner = getattr(function, "__self__", None)  # of Function.apply, the function's class
@@ -73,14 +82,18 @@ class TorchSubject:
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated inputs, then of the parameters."""
         with self.at(values) as inputs:
-            return capture(self._called, inputs, seed, list(self.parameters.values()))
+            before = torch.random.get_rng_state()
+            captured = capture(self._called, inputs, seed, list(self.parameters.values()))
+            if torch.equal(before, torch.random.get_rng_state()):
+                return captured
+            return replace(captured, notes=(*captured.notes, f"random numbers are drawn from seed {self.seed}, always"))
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, without being captured."""
         with self.at(values) as inputs:
             outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
             generator = np.random.default_rng(WEIGHTS)
-            weights = [torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype) for x in outputs]
+            weights = [torch.tensor(generator.standard_normal(tuple(x.shape))).to(x) for x in outputs]
             leaves = [*self.differentiated(inputs), *self.parameters.values()]
             # before the backward, which may write over what arrives
             total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
@@ -135,7 +148,7 @@ class TorchSubject:
                 leaves[k] = _set(self.leaves[k], next(numbers)).requires_grad_()
             for parameter in self.parameters.values():
                 with torch.no_grad():
-                    parameter.copy_(_tensor(next(numbers)))
+                    parameter.copy_(torch.from_numpy(np.array(next(numbers))))
             try:
                 yield tuple(pytree.tree_unflatten(leaves, self.tree))
             finally:
@@ -153,9 +166,21 @@ def _named(path: Sequence[Any]) -> str:
 def _set(like: Tensor, values: Array) -> Tensor:
     """A tensor of this format and these strides, with these numbers; expanded ones get memory of their own."""
     result = torch.empty_like(like.detach(), memory_format=torch.preserve_format)
-    return result.copy_(_tensor(values))
+    return result.copy_(torch.from_numpy(np.array(values)))
 
 
-def _tensor(values: Array) -> Tensor:
-    """On memory that PyTorch takes; of no axes, if the array has none."""
-    return torch.from_numpy(np.ascontiguousarray(values).reshape(np.shape(values)))
+def _accept(name: str, leaf: Any) -> None:
+    """Raises InvalidInput for a tensor without numbers, Unsupported for one whose numbers our programs do not have."""
+    if not isinstance(leaf, torch.Tensor):
+        return
+    if isinstance(leaf, UninitializedTensorMixin):
+        raise InvalidInput(f"{name}: it gets its shape when the module is first called; call it once before.")
+    if leaf.is_nested or leaf.layout is not torch.strided:
+        kind = "nested" if leaf.is_nested else f"of layout {leaf.layout}"
+        raise Unsupported(f"{name}: a tensor {kind} is not covered: pass dense tensors")
+    if leaf.device.type == "meta":
+        raise InvalidInput(
+            f"{name}: on the meta device a tensor has no numbers; pass one on the CPU or an accelerator."
+        )
+    if leaf.requires_grad and leaf.is_complex():
+        raise Unsupported(f"{name}: complex numbers are not in our programs")

@@ -10,7 +10,7 @@ from ..doors import door
 
 if TYPE_CHECKING:
     from .bounds import BOUNDED, Bounds, NoBounds
-    from .captured import WHAT_TO_DO, Border, Captured, Unsupported
+    from .captured import WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
     from .flow import Explanation, explained
     from .layers import LAYERS, WHOLE
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .ndarrays import FLOATS, Balls, Floats, Numbers
     from .program import Origin, Program, Value
     from .rule_check import Agreement, Outcome, Witness, agreements, check, compared, ran_as_captured, right_as_stopped
-    from .running import computing_lines, run
+    from .running import computing_lines, lines_needed, run
     from .sums import contracted, matmul, mean, products, total
 else:
     __getattr__ = door(__name__)

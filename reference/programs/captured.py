@@ -15,6 +15,10 @@ class Unsupported(Exception):
     """An operation that we have no rule for. The message says which one, where it stands, and what to do."""
 
 
+class NoGraph(Unsupported):
+    """No program can be had of a function, though it runs. The message says where it is that nothing is seen."""
+
+
 WHAT_TO_DO = (
     "no verdict. Check the parts before and after it by themselves, or the numbers that run with backproof.check_path"
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -68,7 +68,21 @@ class Agreement:
 def check(captured: Captured) -> list[Agreement]:
     """One agreement for each input: the gradient seen against the pullback of the forward seen."""
     ours = pullback(captured.outputs, captured.cotangents, captured.inputs) if captured.outputs else []
-    return agreements(captured, ours or [None] * len(captured.inputs), captured.gradients, captured.inputs)
+    found = agreements(captured, ours or [None] * len(captured.inputs), captured.gradients, captured.inputs)
+    ran = captured.ran[len(captured.outputs) :]
+    return [_without_value(a, x) for a, x in zip(found, ran, strict=True)]
+
+
+def _without_value(agreement: Agreement, ran: NDArray[Any] | None) -> Agreement:
+    """Different, not undecided, where the right gradient is a number and the one that ran is not, nor exactly is."""
+    witness = agreement.witness
+    if agreement.outcome is not Outcome.UNDECIDED or witness is None or ran is None:
+        return agreement
+    number = float(ran[witness.index])
+    if math.isfinite(number):
+        return agreement
+    wrong = int((~np.isfinite(ran)).sum())
+    return replace(agreement, outcome=Outcome.DIFFERENT, wrong=wrong, witness=replace(witness, seen=number), reason="")
 
 
 def right_as_stopped(captured: Captured) -> bool:
@@ -111,7 +125,7 @@ def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:
     if not all(x.is_finite() for x in (*ours.flat, *seen.flat)):
         if not last:
             return Agreement(Outcome.UNDECIDED)
-        return Agreement(Outcome.UNDECIDED, reason="not a number, or infinite, at this point")
+        return Agreement(Outcome.UNDECIDED, 0.0, 0, elements, _nowhere(ours, seen), NOWHERE)
     size = max((abs(x).abs_upper() for x in (*ours.flat, *seen.flat)), default=arb(0))
     allowed = max(size, arb(0)) * arb(10) ** -DIGITS
     gaps = [abs(a - b) for a, b in zip(ours.flat, seen.flat, strict=True)]
@@ -129,6 +143,18 @@ def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:
     if all(float(ours.flat[k].rad()) > NARROW * float(size) for k in wide):
         return Agreement(Outcome.KINK, 0.0, 0, elements)
     return Agreement(Outcome.UNDECIDED, reason=f"cancellation beyond {BITS[-1]} bits")
+
+
+NOWHERE = "not a number, or infinite, at this point"
+
+
+def _nowhere(ours: NDArray[Any], seen: NDArray[Any]) -> Witness | None:
+    """An element that is no number where the right one is; None where the right gradient has none itself."""
+    if not all(x.is_finite() for x in ours.flat):
+        return None
+    worst = next(k for k, x in enumerate(seen.flat) if not x.is_finite())
+    place = tuple(int(i) for i in np.unravel_index(worst, ours.shape))
+    return Witness(place, float(ours.flat[worst].mid()), float(seen.flat[worst].mid()))
 
 
 def _digits(gaps: Sequence[arb], size: arb) -> float:

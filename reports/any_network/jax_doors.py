@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...reference.case import InvalidInput
+from .forward import check_forward_rule
+from .guarded import kinds
 from .numbers import NumbersReport
 from .numbers import check_numbers as judged_numbers
-from .rule import RuleReport, check_forward_rule, check_rule
+from .rule import RuleReport, check_rule
 
 MODES = ("fwd", "rev")
 
@@ -36,6 +38,8 @@ def check_grads(
         raise InvalidInput(f'check_grads: modes: expected "fwd" and "rev", got {", ".join(map(str, modes))}.')
     if not isinstance(order, int) or order < 1:
         raise InvalidInput(f"check_grads: order: expected a whole number of 1 or more, got {order!r}.")
+    if not isinstance(args, tuple | list):
+        raise InvalidInput(f"check_grads: args: expected a tuple of the arguments, such as (x,), got {kinds([args])}.")
     for report in rules_of(f, args, order, modes):
         report.raise_for_wrong()
 
@@ -77,7 +81,10 @@ def _reports(
             function, given = gradient_of(function, given)
         subject = JaxSubject(function, given)
         if not subject.names:
-            raise InvalidInput("check_grads: expected at least one real number in the arguments, to differentiate by.")
+            raise InvalidInput(
+                "check_grads: expected at least one real number in the arguments, to differentiate by; "
+                f"got {kinds(subject.leaves)}."
+            )
         if "rev" in modes:
             reports.append(check_rule(subject))
         if "fwd" in modes:
@@ -92,7 +99,16 @@ def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Call
 
     from ...adapters.jax_program.capture import real_number
 
-    outputs = jax.eval_shape(function, *args)
+    given, tree_of_args = jax.tree.flatten(tuple(args))
+    arrays = [k for k, x in enumerate(given) if isinstance(x, bool | int | float) or hasattr(x, "dtype")]
+
+    def of_arrays(*own: Any) -> Any:
+        """The function of its arrays alone: words and functions are no inputs of JAX's."""
+        filled = dict(zip(arrays, own, strict=True))
+        result = function(*jax.tree.unflatten(tree_of_args, [filled.get(k, x) for k, x in enumerate(given)]))
+        return [x for x in jax.tree.leaves(result) if hasattr(x, "dtype") or isinstance(x, float)]
+
+    outputs = jax.eval_shape(of_arrays, *(given[k] for k in arrays))
     leaves, tree = jax.tree.flatten(outputs)
     generator = np.random.default_rng(11)
     arriving = [
@@ -103,13 +119,13 @@ def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Call
     ]
 
     def pulled_back(*given: Any) -> Any:
-        own, arrived = given[: len(args)], given[len(args)]
+        *own, arrived = given
         return [
-            g for g in jax.tree.leaves(jax.vjp(function, *own)[1](jax.tree.unflatten(tree, arrived))) if real_number(g)
+            g for g in jax.tree.leaves(jax.vjp(of_arrays, *own)[1](jax.tree.unflatten(tree, arrived))) if real_number(g)
         ]
 
     pulled_back.__name__ = f"the gradient of {getattr(function, '__name__', type(function).__name__)}"
-    return pulled_back, (*args, arriving)
+    return pulled_back, (*(given[k] for k in arrays), arriving)
 
 
 def forward_of(function: Callable[..., Any], args: Sequence[Any]) -> Any:
@@ -121,6 +137,7 @@ def forward_of(function: Callable[..., Any], args: Sequence[Any]) -> Any:
 
     leaves, tree = jax.tree.flatten(tuple(args))
     places = [k for k, x in enumerate(leaves) if real_number(x)]
+    formats = [jax.dtypes.canonicalize_dtype(np.asarray(leaves[k]).dtype) for k in places]
 
     def both(points: Any, tangents: Any) -> Any:
         def at(*differentiated: Any) -> Any:
@@ -134,7 +151,7 @@ def forward_of(function: Callable[..., Any], args: Sequence[Any]) -> Any:
 
     def captured(seed: int) -> Any:
         generator = np.random.default_rng([seed, 3])
-        points = [np.asarray(leaves[k]) for k in places]
+        points = [np.asarray(leaves[k]).astype(d) for k, d in zip(places, formats, strict=True)]
         moved = [
             (
                 x * (1 + 0.2 * seed * generator.uniform(-1, 1, x.shape))

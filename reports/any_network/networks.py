@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...reference.case import InvalidInput
+from .guarded import kinds
 from .rule import RuleReport, Subject, by_path, check_rule
 
 
@@ -45,6 +46,8 @@ def subject_of(
     keywords: Mapping[str, Any] | None = None,
 ) -> Subject:
     """The function in its framework's adapter: PyTorch's if it is a module or a tensor is among the inputs."""
+    if not callable(function):
+        raise InvalidInput(f"expected a torch.nn.Module or a function, got {type(function).__name__}.")
     given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
     if torch is not None and (
@@ -53,19 +56,21 @@ def subject_of(
         from ...adapters.torch_program.subject import TorchSubject
 
         subject: Subject = TorchSubject(function, given, keywords, loss)
-        wanted = "a tensor with requires_grad=True, or a module with parameters"
+        wanted = "a floating-point tensor with requires_grad=True, or a module with parameters that have it"
     elif jax is not None and any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given)):
         from ...adapters.jax_program.subject import JaxSubject
 
         subject = JaxSubject(function, given, keywords, loss)
-        wanted = "a real number or an array of real numbers"
+        wanted = "a real number or an array of real numbers among the inputs"
     else:
         raise InvalidInput(
-            f"{_name(function)}: expected a torch.nn.Module, or inputs that are PyTorch tensors or JAX arrays, "
-            f"got {', '.join(type(x).__name__ for x in given) or 'no inputs'}."
+            f"{_name(function)}: expected a torch.nn.Module, or inputs that are PyTorch tensors or JAX arrays "
+            f"(or tuples, lists or dicts of them), got {', '.join(type(x).__name__ for x in given) or 'no inputs'}."
         )
     if not subject.names:
-        raise InvalidInput(f"{_name(function)}: nothing to differentiate by: expected {wanted} among the inputs.")
+        raise InvalidInput(
+            f"{_name(function)}: nothing to differentiate by: expected {wanted}; got {kinds(_flat(given))}."
+        )
     return subject
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,19 +23,19 @@ from ...reference.programs import (
     Agreement,
     Captured,
     Explanation,
+    NoGraph,
     Origin,
     Outcome,
-    Unsupported,
-    Witness,
-    agreements,
     check,
+    depending,
     explained,
     pullback,
-    pushforward,
     ran_as_captured,
     right_as_stopped,
     run,
 )
+from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
+from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 
 Array = NDArray[Any]
@@ -166,33 +166,50 @@ def _certain(report: RuleReport) -> bool:
     return bool(report.explanations) and all(s.wrong() for s in generic_ones)
 
 
-def _checked(subject: Subject, stopped: bool) -> RuleReport:
-    seen: list[Seen] = []
-    skipped: list[str] = []
-    kinks: list[str] = []
-    by_itself = subject.value_and_gradient(subject.start)  # first: what is compiled is compiled now, unwatched
+@dataclass
+class _Looked:
+    """What was found at all points. skipped: points by why nothing was found there;  nowhere: why there is no graph"""
+
+    seen: list[Seen] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    kinks: list[str] = field(default_factory=list)
+    nowhere: str = ""
+
+
+def _looked(subject: Subject) -> _Looked:
+    looked = _Looked()
     for point in _points(subject):
-        found = _seen(subject, point, seed=len(seen))
-        if found is None:
-            skipped.append(point.name)
+        try:
+            found = _seen(subject, point, seed=len(looked.seen))
+        except NoGraph as nowhere:
+            looked.nowhere = str(nowhere)
+            return looked
+        if isinstance(found, str):
+            looked.skipped.setdefault(found, []).append(point.name)
             continue
-        if found.captured.left:
-            return by_path(subject, found.captured)
-        if point.special and found.wrong():
-            convention = _convention(subject, found)
-            if convention:
-                kinks.append(convention)
-                continue
-        seen.append(found)
-    notes = _notes(seen, skipped)
-    report = RuleReport("undecided", subject.name, tuple(subject.names), tuple(seen), tuple(kinks), (), notes)
-    if seen and not seen[0].captured.outputs:
-        return replace(report, reason="none of its outputs is made of real numbers that depend on an input")
-    if not any(not s.point.special for s in seen):
-        return replace(report, reason="it has no finite value at any of the points")
-    alike = math.inf if seen[0].point.name != GIVEN else _alike(subject, seen[0].captured, *by_itself)
-    if alike < -math.log10(subject.roundoff) / 2:
-        reason = f"what runs by itself agrees with what was captured to {alike:.0f} digits only: {UNCAPTURED}"
+        if found.captured.left and found.captured.outputs:
+            looked.nowhere = f"numbers leave the graph at {', '.join(map(str, found.captured.left))}"
+            return looked
+        convention = _convention(subject, found) if point.special and found.wrong() else ""
+        if convention:
+            looked.kinks.append(convention)
+        else:
+            looked.seen.append(found)
+    return looked
+
+
+def _checked(subject: Subject, stopped: bool) -> RuleReport:
+    refuse_what_has_no_numbers(subject.names, subject.start)
+    # first: what is compiled is compiled now, unwatched
+    unwatched = by_itself(subject.name, lambda: subject.value_and_gradient(subject.start))
+    looked = _looked(subject)
+    if looked.nowhere:
+        return by_path(subject, looked.nowhere)
+    seen = looked.seen
+    notes, kinks = _notes(subject, seen, looked.skipped), tuple(looked.kinks)
+    report = RuleReport("undecided", subject.name, tuple(subject.names), tuple(seen), kinks, (), notes)
+    reason = _unusable(subject, looked, unwatched)
+    if reason:
         return replace(report, reason=reason)
     wrong = next((s for s in seen if s.wrong()), None)
     if wrong is not None:
@@ -202,7 +219,7 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
         return replace(report, reason=undecided[0])
     off = [s.digits for s in seen if s.digits < -math.log10(subject.roundoff) / 2 and not s.point.special]
     if off:
-        reason = f"what ran agrees with the operations captured to {min(off):.0f} digits only: {BEYOND}"
+        reason = f"what ran agrees with the operations captured to {_digits(min(off))} only: {BEYOND}"
         return replace(report, reason=reason)
     path = _path(subject)
     declared = any(s.captured.stops for s in seen)  # what is stopped is missing along a path, and has been looked at
@@ -211,35 +228,19 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
     return replace(report, verdict="agrees")
 
 
-def check_forward_rule(capture: Callable[[int], Captured], name: str, names: Sequence[str]) -> RuleReport:
-    """The verdict on forward mode: the tangents of the outputs against the chain rule's, at three points.
-
-    capture(seed): a program whose inputs are the points and then their tangents, whose outputs are the outputs and then
-        their tangents; seed 0 is the point given
-    """
-    verdict, reason, wrong_at = "agrees", "", ""
-    found: list[Agreement] = []
-    for seed in range(3):
-        captured = capture(seed)
-        if not _finite(captured):
-            continue
-        points, outputs = len(captured.inputs) // 2, len(captured.outputs) // 2
-        ours = pushforward(captured.outputs[:outputs], captured.inputs[:points], captured.inputs[points:])
-        found = agreements(captured, ours, captured.outputs[outputs:], captured.outputs[:outputs])
-        wrong = [a for a in found if a.outcome is Outcome.DIFFERENT]
-        if wrong:
-            witness = wrong[0].witness
-            assert witness is not None
-            verdict = "wrong"
-            place_ = f"output {found.index(wrong[0])} {list(witness.index)}"
-            wrong_at = f"{place_}: its tangent by the chain rule is {witness.right!r}, seen {witness.seen!r}"
-            break
-        if any(a.outcome is Outcome.UNDECIDED for a in found):
-            verdict, reason = "undecided", next(a.reason for a in found if a.outcome is Outcome.UNDECIDED)
-    if not found:
-        verdict, reason = "undecided", "it has no finite value at any of the points"
-    notes = (wrong_at,) if wrong_at else ()
-    return RuleReport(verdict, name, tuple(names), (), (), (), notes, reason, what="tangent in forward mode")
+def _unusable(subject: Subject, looked: _Looked, unwatched: tuple[float, list[Array]]) -> str:
+    """Why nothing can be said of what was seen; empty if something can."""
+    seen = looked.seen
+    if seen and not any(_depends(s.captured) for s in seen):
+        return NOTHING_DEPENDS
+    if not any(not s.point.special for s in seen):
+        return next(iter(looked.skipped))
+    alike = math.inf if seen[0].point.name != GIVEN else _digits_uncaptured(seen[0].captured, *unwatched)
+    if alike >= -math.log10(subject.roundoff) / 2:
+        return ""
+    if _changes(subject, seen[0]):
+        return CHANGES
+    return f"what runs by itself agrees with what was captured to {_digits(alike)} only: {UNCAPTURED}"
 
 
 def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) -> RuleReport:
@@ -255,11 +256,10 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
     return replace(report, explanations=tuple(_explained(subject, wrong)))
 
 
-def by_path(subject: Subject, captured: Captured | None = None) -> RuleReport:
+def by_path(subject: Subject, left: str = "") -> RuleReport:
     """Where there is no graph: whether the gradient that runs adds up to the function that runs, along paths."""
     path = _path(subject)
-    left = captured.left if captured is not None else ()
-    where = f": numbers leave the graph at {', '.join(map(str, left))}" if left else ""
+    where = f": {left}" if left else ""
     report = RuleReport("undecided", subject.name, tuple(subject.names), (), path=path)
     if path is None or path.agrees is None:
         return replace(report, reason=f"no graph to be had{where}, and rounding or kinks hide it from the path test")
@@ -267,6 +267,14 @@ def by_path(subject: Subject, captured: Captured | None = None) -> RuleReport:
     return replace(report, verdict="agrees" if path.agrees else "wrong", notes=(note,))
 
 
+NOTHING_DEPENDS = (
+    "none of its outputs is made of real numbers that depend on an input; it has to return tensors or arrays, or "
+    "tuples, lists or dicts of them"
+)
+CHANGES = (
+    "it gives other numbers each time it is called with the same inputs: draw random numbers from the framework's own "
+    "generator, or from one that is seeded inside of it"
+)
 UNCAPTURED = "compiled code that is not run while it is watched, or something that changes from call to call"
 BEYOND = "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension, a kernel)"
 
@@ -278,52 +286,53 @@ def _points(subject: Subject) -> list[Point]:
     return [own, *near, *special(start, subject.moved)]
 
 
-def _seen(subject: Subject, point: Point, seed: int) -> Seen | None:
-    """What is found at a point; for a generic one without a value, nearer to the user's; None where there is none."""
-    try:
-        captured = subject.capture(point.values, seed)
-    except Unsupported:
-        raise
-    except Exception:
-        if point.special:  # somebody's function may refuse numbers that are not their own, as an inverse does of zeros
-            return None
-        raise
-    if not _finite(captured):
-        if point.special:
-            return None
-        if point.name == GIVEN:
-            return _seen_without_a_number(captured, point, seed)
+def _seen(subject: Subject, point: Point, seed: int) -> Seen | str:
+    """What is found at a point; for a generic one without a value, nearer to the user's; or why there is nothing."""
+    captured = captured_at(subject, point.values, seed)
+    if not _finite(captured) and not point.special and point.name != GIVEN:
         for number, distance in enumerate(NEARER[1:]):
-            captured = subject.capture(generic(subject.start, 10 + seed + number, distance).values, seed)
+            captured = captured_at(subject, generic(subject.start, 10 + seed + number, distance).values, seed)
             if _finite(captured):
                 break
-        else:
-            return None
+    if isinstance(captured, str):
+        return captured
     lines = len(captured.program.nodes)
+    if not _finite(captured):
+        agreements = tuple(check(captured)) if _finite(captured, ends_only=True) else ()
+        if not any(a.outcome is Outcome.DIFFERENT for a in agreements):
+            return not_finite(captured)
+        return Seen(point, agreements, captured, math.inf, lines, seed)
     digits = ran_as_captured(captured)
-    agreements = tuple(check(captured))
-    return Seen(point, agreements, captured, digits, lines, seed)
+    return Seen(point, tuple(check(captured)), captured, digits, lines, seed)
 
 
-def _seen_without_a_number(captured: Captured, point: Point, seed: int) -> Seen | None:
-    """Where the function has a value, and the chain rule a gradient, a gradient that is NaN or infinite is wrong."""
-    ends = len(captured.outputs)
-    right = _right(captured)
-    finite = [x is None or bool(np.isfinite(x).all()) for x in (*captured.ran[:ends], *right)]
-    if not ends or not all(finite):
-        return None
-    agreements = list(check(captured))
-    for k, (ours, seen) in enumerate(zip(right, captured.ran[ends:], strict=True)):
-        bad = np.zeros(0) if seen is None else ~np.isfinite(seen)
-        if bad.any():
-            index = tuple(int(i) for i in np.argwhere(bad)[0])
-            witness = Witness(index, float(ours[index]), float(np.asarray(seen)[index]))
-            agreements[k] = Agreement(Outcome.DIFFERENT, 0.0, int(bad.sum()), bad.size, witness)
-    return Seen(point, tuple(agreements), captured, math.inf, len(captured.program.nodes), seed)
+def _finite(captured: Captured | str, ends_only: bool = False) -> bool:
+    """Whether all numbers that ran are finite. ends_only: of the outputs, whatever the gradients are."""
+    if isinstance(captured, str):
+        return False
+    ran = captured.ran[: len(captured.outputs)] if ends_only else captured.ran
+    return all(x is None or bool(np.isfinite(x).all()) for x in ran)
 
 
-def _finite(captured: Captured) -> bool:
-    return all(x is None or bool(np.isfinite(x).all()) for x in captured.ran)
+def _depends(captured: Captured) -> bool:
+    """Whether any output depends on an input, or a gradient came for one."""
+    inputs = {value.index for value in captured.inputs}
+    between = depending(captured.outputs, captured.inputs) if captured.outputs else set()
+    return bool(inputs & between) or any(x is not None and x.any() for x in captured.ran[len(captured.outputs) :])
+
+
+def _changes(subject: Subject, seen: Seen) -> bool:
+    """Whether, called again at the same point, it does not do the same."""
+    again = captured_at(subject, seen.point.values, seen.seed)
+    if isinstance(again, str) or [v.shape for v in again.outputs] != [v.shape for v in seen.captured.outputs]:
+        return True
+    values = [run(c.outputs, c.given, FLOATS) for c in (seen.captured, again)]
+    return any(not np.array_equal(a, b) for a, b in zip(*values, strict=True))
+
+
+def _digits(number: float) -> str:
+    digits = max(0, round(number))
+    return f"{digits} digit{'' if digits == 1 else 's'}"
 
 
 def _convention(subject: Subject, found: Seen) -> str:
@@ -333,10 +342,10 @@ def _convention(subject: Subject, found: Seen) -> str:
     the point, or there is no kink.
     """
     there = [_seen(subject, beside(found.point, k, side), found.seed) for k in range(2) for side in (1, -1)]
-    if any(s is None or s.wrong() for s in there):
+    around = [_right(s.captured) for s in there if isinstance(s, Seen) and not s.wrong()]
+    if len(around) < len(there):
         return ""
     at_it = _right(found.captured)
-    around = [_right(s.captured) for s in there if s is not None]
     for k in found.wrong():
         size = max(float(np.abs(g[k]).max(initial=0.0)) for g in (at_it, *around))
         if not any(float(np.abs(g[k] - at_it[k]).max(initial=0.0)) > JUMP * size for g in around):
@@ -365,8 +374,8 @@ def _explained(subject: Subject, wrong: Seen) -> list[Explanation]:
     near = generic(subject.start, 9, NEARER[1])
     if wrong.point.special:  # the same kind of point, on other numbers
         near = next(p for p in special(near.values, subject.moved) if p.name == wrong.point.name)
-    elsewhere = subject.capture(near.values, 9)
-    if not same_lines(wrong.captured, elsewhere):
+    elsewhere = captured_at(subject, near.values, 9)
+    if isinstance(elsewhere, str) or not same_lines(wrong.captured, elsewhere):
         return []
     return explained(wrong.captured, elsewhere)
 
@@ -383,10 +392,10 @@ def same_lines(one: Captured, other: Captured) -> bool:
 def _path(subject: Subject) -> PathCheck | None:
     """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked."""
     start = [np.asarray(x, dtype=np.float64) for x in subject.start]
-    if not any(x.size for x in start):
+    if not any(x.size for x in start) or subject.roundoff not in FORMATS:
         return None
     end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
-    return check_path(subject.value_and_gradient, start, end, dtype=FORMATS.get(subject.roundoff))
+    return check_path(subject.value_and_gradient, start, end, dtype=FORMATS[subject.roundoff])
 
 
 FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}
@@ -423,10 +432,12 @@ GIVEN = "the point given"
 WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
 
 
-def _notes(seen: Sequence[Seen], skipped: Sequence[str]) -> tuple[str, ...]:
+def _notes(subject: Subject, seen: Sequence[Seen], skipped: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     notes = list(dict.fromkeys(note for s in seen for note in s.captured.notes))
-    if skipped:
-        notes.append(f"no finite value, not looked at: {', '.join(skipped)}")
+    empty = [name for name, x in zip(subject.names, subject.start, strict=True) if not x.size]
+    if empty:
+        notes.append(f"nothing to compare in what has no elements: {', '.join(empty)}")
+    notes += [f"not looked at: {', '.join(points)}: {why}" for why, points in skipped.items()]
     return tuple(notes)
 
 

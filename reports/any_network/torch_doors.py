@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...reference.case import InvalidInput
+from .forward import check_forward_rule
+from .guarded import by_itself, kinds, refuse_what_has_no_numbers
 from .numbers import NumbersReport
 from .numbers import check_numbers as judged_numbers
 from .points import NEARER, generic
-from .rule import RuleReport, check_forward_rule, check_rule
+from .rule import RuleReport, check_rule
 
 
 def gradcheck(
@@ -90,30 +92,61 @@ def _refuse_unknown(door: str, given: Mapping[str, Any], unused: set[str]) -> No
 def backward_of(
     func: Callable[..., Any], inputs: Any, grad_outputs: Any = None
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """The backward of a function, as a function of its inputs and of what arrives, and inputs to call it with."""
+    """The backward of a function, as a function of its inputs and of what arrives, and inputs to call it with.
+
+    Of a module: of its parameters first, then of its inputs.
+    """
     import torch
 
-    given = _sequence(inputs)
-    outputs = _differentiable(func(*given))
-    if grad_outputs is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+    from ...adapters.torch_program.subject import TorchSubject
+
+    name = _called(func)
+    _checkable(TorchSubject(func, _sequence(inputs)))
+    func, given = _of_parameters(func, _sequence(inputs))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        outputs = by_itself(name, lambda: _differentiable(func(*given)))
+        if grad_outputs is None:
             grad_outputs = [torch.randn_like(x).requires_grad_() for x in outputs]
     arriving = _sequence(grad_outputs)
 
     def first(*arguments: Any) -> Any:
         own, arrived = arguments[: len(given)], arguments[len(given) :]
-        leaves = [x for x in own if _differentiable(x)]
-        found = torch.autograd.grad(_differentiable(func(*own)), leaves, arrived, create_graph=True, allow_unused=True)
+        outputs, leaves = _differentiable(func(*own)), _differentiable(own)
+        if not leaves or not outputs:
+            return ()
+        found = torch.autograd.grad(outputs, leaves, arrived, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None and g.requires_grad)
 
-    first.__name__ = f"the backward of {getattr(func, '__name__', type(func).__name__)}"
+    first.__name__ = f"the backward of {name}"
     return first, (*given, *arriving)
 
 
+def _of_parameters(func: Callable[..., Any], inputs: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """A module as a function of its parameters and inputs, which leaves it as it was; a function as it is."""
+    import torch
+
+    if not isinstance(func, torch.nn.Module):
+        return func, tuple(inputs)
+    module = func
+
+    def called(parameters: Mapping[str, Any], *own: Any) -> Any:
+        buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
+        return torch.func.functional_call(module, {**buffers, **parameters}, own)
+
+    called.__name__ = type(module).__name__
+    return called, ({name: p for name, p in module.named_parameters() if p.requires_grad}, *inputs)
+
+
+def _called(func: Any) -> str:
+    owner = getattr(func, "__self__", None)  # of Function.apply, the function's class
+    return getattr(owner, "__name__", None) or getattr(func, "__name__", None) or type(func).__name__
+
+
 def _differentiable(tree: Any) -> list[Any]:
-    leaves = tree if isinstance(tree, tuple | list) else (tree,)
-    return [x for x in leaves if getattr(x, "requires_grad", False)]
+    from torch.utils import _pytree
+
+    return [x for x in _pytree.tree_leaves(tree) if getattr(x, "requires_grad", False)]
 
 
 def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
@@ -121,11 +154,14 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     import numpy as np
     import torch
     from torch.autograd import forward_ad
+    from torch.utils import _pytree
 
     from ...adapters.torch_program.capture import capture, real
     from ...adapters.torch_program.subject import TorchSubject
 
-    given = _sequence(inputs)
+    name = _called(func)
+    _checkable(TorchSubject(func, _sequence(inputs)))
+    func, given = _of_parameters(func, _sequence(inputs))
     subject = _checkable(TorchSubject(func, given))
 
     def both(*arguments: Any) -> Any:
@@ -133,7 +169,7 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
         with forward_ad.dual_level():
             dual = [forward_ad.make_dual(x, t) for x, t in zip(subject.differentiated(own), tangents, strict=True)]
             result = func(*subject.filled(own, dual))
-            results = [x for x in (result if isinstance(result, tuple | list) else (result,)) if real(x)]
+            results = [x for x in _pytree.tree_leaves(result) if real(x)]
             pairs = [forward_ad.unpack_dual(x) for x in results]
             there = [(p.primal, p.tangent) for p in pairs if p.tangent is not None]
             return [p for p, _ in there], [t for _, t in there]
@@ -149,7 +185,7 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
             ]
             return capture(both, (*arguments, *tangents), seed)
 
-    return check_forward_rule(captured, subject.name, subject.names)
+    return check_forward_rule(captured, name, subject.names)
 
 
 def rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
@@ -191,8 +227,10 @@ def judged(name: str = "the block") -> Iterator[Callable[[], NumbersReport]]:
 def _checkable(subject: Any) -> Any:
     if not subject.names:
         raise InvalidInput(
-            "gradcheck: expected at least one floating-point input with requires_grad=True; none of the inputs has it."
+            "gradcheck: expected at least one floating-point input with requires_grad=True; none of the inputs has it: "
+            f"got {kinds(subject.leaves)}."
         )
+    refuse_what_has_no_numbers(subject.names, subject.start)
     return subject
 
 

@@ -143,8 +143,11 @@ def how_to_call(
                 return None, str(problems[0])
             continue
         return call, ""
-    return None, str(next((p for p in problems if isinstance(p, Misshapen)), problems[0]))
+    said = str(next((p for p in problems if isinstance(p, Misshapen)), problems[0]))
+    return None, said + (OF_TENSORS if "positional argument" in said else "")
 
+
+OF_TENSORS = ". If it is a function of tensors or arrays, hand over inputs as well: backproof.verify(function, inputs)"
 
 INFERRED_BIASES = ("separate", "none", "hidden", "weights-first", "weights-last")
 
