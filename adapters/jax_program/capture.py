@@ -28,6 +28,7 @@ def capture(
     seed: int = 0,
     run: Callable[[Sequence[Any], Sequence[Any]], Any] | None = None,
     reader: Callable[..., Interpreter] = Interpreter,
+    surrogates: frozenset[str] = frozenset(),
 ) -> Captured:
     """Traces `function(*inputs)` and its gradient, and returns what they do at this point as a program.
 
@@ -35,6 +36,7 @@ def capture(
     seed: of the cotangents, random numbers of order one
     run: what really runs, for `Captured.ran`: (differentiated leaves, cotangents) → (outputs, gradients); compiled
         once by a caller that captures often;  reader: what reads the jaxprs
+    surrogates: the names of custom functions whose backward is declared to be meant as it is
     Raises Unsupported, with the user's line, if an operation is not known.
     """
     config: Any = jax.config
@@ -57,7 +59,7 @@ def capture(
         values, back = jax.vjp(outputs, *differentiated)
         return values, back(list(cotangents))
 
-    interpreter = reader(np.random.default_rng(seed), traced)
+    interpreter = reader(np.random.default_rng(seed), traced, surrogates)
     with jax.enable_x64(True):
         with traced():
             try:
@@ -90,6 +92,7 @@ def capture(
         tuple(interpreter.borders),
         tuple(interpreter.notes),
         stops=tuple(dict.fromkeys(node.origin for node in interpreter.program.nodes if node.operation is STOP)),
+        surrogates=surrogates,
     )
 
 

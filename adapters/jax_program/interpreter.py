@@ -40,10 +40,16 @@ class Interpreter:
     """Writes into one program. recording: whether custom functions are to be looked at by themselves.
 
     traced: the context, 32 or 64 bits, in which the user's functions are traced
+    surrogates: the names of custom functions whose backward is declared to be meant as it is
     """
 
-    def __init__(self, generator: np.random.Generator, traced: Callable[[], AbstractContextManager[Any]]) -> None:
-        self.generator, self.traced = generator, traced
+    def __init__(
+        self,
+        generator: np.random.Generator,
+        traced: Callable[[], AbstractContextManager[Any]],
+        surrogates: frozenset[str] = frozenset(),
+    ) -> None:
+        self.generator, self.traced, self.surrogates = generator, traced, surrogates
         self.program = Program()
         self.given: dict[int, np.ndarray[Any, Any]] = {}
         self.notes: dict[str, None] = {}
@@ -158,13 +164,15 @@ class Interpreter:
         origin, within = self.program.origin, self._within
         self._within = name
         try:
-            if id(eqn) in self._seen:  # another round of a loop
+            if id(eqn) in self._seen and name not in self.surrogates:  # another round of a loop
                 return self.inside(jaxpr, operands)
             self._seen.add(id(eqn))
             self._kept.append(eqn)
             # x twice among the operands, or f(x), is another place to each of them
             inputs = [self._apart(x) for x in operands]
             results = self.inside(jaxpr, inputs)
+            if name in self.surrogates:  # lines of their own, which depend on an input though they may be constants
+                results = [self._apart(x, any(y.varies for y in inputs)) for x in results]
             arrived = [self.random(x.aval) for x in results if x.real]
             forward, gradients = self._by_its_rule(eqn, inputs, results, arrived)
         finally:
@@ -183,10 +191,10 @@ class Interpreter:
         )
         return results
 
-    def _apart(self, x: Seen) -> Seen:
+    def _apart(self, x: Seen, varies: bool = False) -> Seen:
         apart = Seen(self.program, x.aval, x.work, x.place)
         if x.real:
-            apart.become(special.identity(x.value), x.varies)
+            apart.become(special.identity(x.value), x.varies or varies)
         return apart
 
     def _by_its_rule(

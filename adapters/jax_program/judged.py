@@ -27,8 +27,13 @@ class JudgingInterpreter(Interpreter):
     taken: results that the program has as the run's own numbers (random numbers), which nothing was asked of
     """
 
-    def __init__(self, generator: np.random.Generator, traced: Callable[[], AbstractContextManager[Any]]) -> None:
-        super().__init__(generator, traced)
+    def __init__(
+        self,
+        generator: np.random.Generator,
+        traced: Callable[[], AbstractContextManager[Any]],
+        surrogates: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(generator, traced, surrogates)
         self.looks_at_borders = False
         self.ran: dict[int, NDArray[Any]] = {}
         self.judged: list[JudgedCall] = []

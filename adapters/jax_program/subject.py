@@ -29,6 +29,7 @@ class JaxSubject:
         inputs: Sequence[Any],
         keywords: Mapping[str, Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
+        surrogates: frozenset[str] = frozenset(),
     ) -> None:
         if not callable(function):
             raise InvalidInput(f"expected a function, got {type(function).__name__}.")
@@ -37,7 +38,7 @@ class JaxSubject:
             result = function(*given, **(keywords or {}))
             return result if loss is None else loss(result)
 
-        self.function, self.given = called, tuple(inputs)
+        self.function, self.given, self.surrogates = called, tuple(inputs), surrogates
         paths, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
         self.leaves = [leaf for _, leaf in paths]
         for path, leaf in paths:
@@ -62,13 +63,13 @@ class JaxSubject:
         def wide(x: Any) -> Any:
             return np.asarray(x).astype(np.float64) if real_number(x) else x
 
-        subject = JaxSubject(self.function, jax.tree.map(wide, self.given))
+        subject = JaxSubject(self.function, jax.tree.map(wide, self.given), surrogates=self.surrogates)
         subject.name = self.name
         return subject
 
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated leaves."""
-        return capture(self.function, self._at(values), seed, self.run)
+        return capture(self.function, self._at(values), seed, self.run, surrogates=self.surrogates)
 
     def judged(self) -> JudgedRun:
         """One run at the inputs given, equation by equation, uncompiled, each of it judged."""

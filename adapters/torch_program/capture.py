@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-from ...reference.programs import Border, Captured, Origin, Unsupported, Value
+from ...reference.programs import Border, Captured, Origin, Unsupported, Value, special
 from .call import array, real
 from .leaving import Leaving
 from .recorder import Recorder, leaves, places, users_line
@@ -25,8 +26,8 @@ Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 
 
 @contextmanager
-def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any]) -> Any:
-    """While it lasts, calls of custom functions are seen at their borders."""
+def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any], surrogates: frozenset[str]) -> Any:
+    """While it lasts, calls of custom functions are seen at their borders; surrogates' are lines of their own."""
     # where Function.apply hands on to, so that `f = MyFunction.apply`, which people write, is seen as well
     function: Any = torch.autograd.function._SingleLevelFunction
 
@@ -46,7 +47,12 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
         if node is None or torch._C._current_autograd_node() is not None:
             return result
         number = len(borders)
-        borders.append(Border(cls.__name__, origin, tuple(values), tuple(recorder.read(x) for x in outputs)))
+        fresh: list[Value | None] = []
+        declared = cls.__name__ in surrogates
+        ends = tuple(recorder.apart(x, inputs) if declared else recorder.read(x) for x in outputs)
+        if declared:
+            hooks.append(node.register_prehook(partial(_fresh, recorder, fresh)))
+        borders.append(Border(cls.__name__, origin, tuple(values), ends))
         places = [k for k, x in enumerate([x for x in args if isinstance(x, torch.Tensor)]) if real(x)]
 
         def seen(gradients: Any, arrived: Any) -> None:
@@ -59,7 +65,7 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
                 border.origin,
                 border.inputs,
                 border.outputs,
-                tuple(read(x) for x in arrived),
+                tuple(fresh or map(read, arrived)),
                 tuple(read(gradients[k]) if k < len(gradients) else None for k in places),
                 True,
             )
@@ -76,18 +82,31 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
             hook.remove()
 
 
+def _fresh(recorder: Recorder, lines: list[Value | None], arrived: Sequence[Any]) -> tuple[Any, ...]:
+    """The cotangents that arrive, in memory of their own: what depends on them depends on these lines."""
+    copies = [x if x is None or not real(x) else recorder.unseen(x.clone) for x in arrived]
+    for x, own in zip(arrived, copies, strict=True):
+        value = None if own is x else special.identity(recorder.read(x))
+        lines.append(value)
+        if value is not None:
+            recorder.write(own, value)
+    return tuple(copies)
+
+
 def capture(
     function: Callable[..., Any],
     inputs: Sequence[Any],
     seed: int = 0,
     parameters: Sequence[Tensor] = (),
     recorder: Recorder | None = None,
+    surrogates: frozenset[str] = frozenset(),
 ) -> Captured:
     """Runs `function(*inputs)` and its backward once, and returns what was done as a program.
 
     inputs: tensors or anything else, nested or not; those that require a gradient, and the `parameters`, are
         differentiated, in this order
     seed: of the cotangents, random numbers of order one;  recorder: one that does more than write down
+    surrogates: the names of custom functions whose backward is declared to be meant as it is
     Raises Unsupported, with the user's line, if an operation is not known.
     """
     generator = np.random.default_rng(seed)
@@ -100,7 +119,7 @@ def capture(
     starts = [recorder.given(x.detach()) for x in differentiated]
     given = {value.index: array(x) for value, x in zip(starts, differentiated, strict=True)}
     leaving = Leaving(recorder.known, recorder.leaving, recorder.stopping, recorder.decided)
-    with _custom_functions(recorder, borders, hooks), recorder, leaving:
+    with _custom_functions(recorder, borders, hooks, surrogates), recorder, leaving:
         result = function(*inputs)
         outputs = [x for x in leaves(result) if real(x) and x.requires_grad]
         ends = [recorder.read(x) for x in outputs]
@@ -125,6 +144,8 @@ def capture(
         tuple(recorder.notes),
         tuple(dict.fromkeys(recorder.left)),
         tuple(dict.fromkeys(recorder.stops)),
+        tuple(dict.fromkeys(recorder.conventions)),
+        surrogates,
     )
 
 

@@ -29,7 +29,9 @@ def _embedding(
     rows = rearranged(weight, numbered(weight.shape)[places])
     if padding_idx < 0 or not (places == padding_idx).any():
         return rows
-    call.stops(f"the row for padding, {padding_idx}, gets no gradient, as PyTorch documents")
+    call.recorder.conventions.append(
+        f"{call.program.origin}: the row for padding, {padding_idx}, gets no gradient, as PyTorch declares"
+    )
     return chosen(np.broadcast_to((places == padding_idx)[..., None], rows.shape), call.recorded(call.outputs[0]), rows)
 
 

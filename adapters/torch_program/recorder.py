@@ -6,7 +6,7 @@ An element is known by its place in memory: `buffers` holds, for each storage, w
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +15,18 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ...reference.programs import WHAT_TO_DO, Origin, Program, Unsupported, Value, joined, rearranged, reshaped, stopped
+from ...reference.programs import (
+    WHAT_TO_DO,
+    Origin,
+    Program,
+    Unsupported,
+    Value,
+    joined,
+    rearranged,
+    reshaped,
+    special,
+    stopped,
+)
 from . import (
     activations,
     convolutions,
@@ -58,8 +69,10 @@ class Recorder(TorchDispatchMode):
         self.notes: list[str] = []
         self.decisions: set[int] = set()  # storages of truth values and whole numbers that depend on an input
         self.left: list[Origin] = []  # where numbers left the graph
-        self.stopped: dict[int, tuple[Value, Value]] = {}  # by tensor: its buffer as it was, and the value stopped
+        # by tensor: its buffer as it was, and a value that it has by itself, unlike others in the same memory
+        self.own: dict[int, tuple[Value, Value]] = {}
         self.stops: list[Origin] = []  # where a gradient is stopped, outside of custom functions
+        self.conventions: list[str] = []  # gradients that PyTorch declares to be others
         self.calls = 0
         self.within: list[str] = []
         self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears
@@ -83,8 +96,8 @@ class Recorder(TorchDispatchMode):
         buffer = self.buffers.get(tensor.untyped_storage()._cdata)
         if buffer is None:
             return self.program.constant(self.unseen(lambda: array(tensor)))
-        before, value = self.stopped.get(id(tensor), (None, None))
-        if value is not None and before is buffer and value.shape == tuple(tensor.shape):
+        value = self._own_value(tensor)
+        if value is not None:
             return value
         if _whole(tensor, buffer.size):
             return reshaped(buffer, tuple(tensor.shape))
@@ -117,6 +130,17 @@ class Recorder(TorchDispatchMode):
             self.write(tensor, value)
         return value
 
+    def apart(self, output: Tensor, inputs: Sequence[Tensor]) -> Value:
+        """What a custom function returned becomes a line of its own, though it may be in the memory of an input."""
+        value = special.identity(self.read(output))
+        storage = output.untyped_storage()._cdata
+        shared = any(x is not output and x.untyped_storage()._cdata == storage for x in inputs)
+        if self.known(output) and (shared or not output.is_contiguous()):
+            self.owns(output, value)
+        else:
+            self.write(output, value)
+        return value
+
     def unseen(self, work: Callable[[], Any]) -> Any:
         """Done without being written down."""
         before, self.off = self.off, True
@@ -135,9 +159,33 @@ class Recorder(TorchDispatchMode):
         if not self.off and self._users_own():
             self.program.origin = Origin(name, *users_line(), self.calls)
             self.stops.append(self.program.origin)
-            buffer = self.buffers[source.untyped_storage()._cdata]
-            self.stopped[id(result)] = (buffer, stopped(self.read(source)))
-            self.kept.append(result)
+            self.owns(result, stopped(self.read(source)))
+
+    def owns(self, tensor: Tensor, value: Value) -> None:
+        """This tensor, and views of it, hold `value` for as long as nothing is written into their memory."""
+        self.own[id(tensor)] = self.buffers[tensor.untyped_storage()._cdata], value
+        self.kept.append(tensor)
+
+    def _own_value(self, tensor: Tensor) -> Value | None:
+        before, value = self.own.get(id(tensor), (None, None))
+        current = self.buffers.get(tensor.untyped_storage()._cdata)
+        return value if value is not None and before is current and value.shape == tuple(tensor.shape) else None
+
+    def _viewed(self, source: Tensor, result: Any) -> None:
+        """A view of a tensor with a value of its own has the part of it; one taken under no_grad is stopped."""
+        value = self._own_value(source)
+        halted = not torch.is_grad_enabled() and self._users_own() and source.is_floating_point()
+        if halted and value is None:
+            self.stops.append(self.program.origin)
+            value = stopped(self.read(source))
+        if value is None:
+            return
+        where = {place: k for k, place in enumerate(places(source).reshape(-1).tolist())}
+        for view in leaves(result):
+            taken = places(view)
+            if all(place in where for place in taken.reshape(-1).tolist()):
+                positions = np.array([where[place] for place in taken.reshape(-1).tolist()], dtype=np.int64)
+                self.owns(view, rearranged(value, positions.reshape(taken.shape)))
 
     def _users_own(self) -> bool:
         """Neither inside of a custom function nor on the way back."""
@@ -168,7 +216,10 @@ class Recorder(TorchDispatchMode):
         if name == "_local_scalar_dense":
             return self._read_out(func, args)
         if _is_view(func) or name in SAME_MEMORY:
-            return self._kept(_plain(func(*args, **kwargs), self.program.origin))
+            result = self._kept(_plain(func(*args, **kwargs), self.program.origin))
+            if followed and self.known(args[0]):
+                self._viewed(args[0], result)
+            return result
         if rule is None:
             return self._decomposed(func, args, kwargs)
         return self._written_down(func, rule, _by_name(func, args, kwargs), args, kwargs, followed)

@@ -38,12 +38,14 @@ class TorchSubject:
         inputs: Sequence[Any],
         keywords: Mapping[str, Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
+        surrogates: frozenset[str] = frozenset(),
     ) -> None:
         if not callable(function):
             raise InvalidInput(f"expected a function or a module, got {type(function).__name__}.")
         module = copy.deepcopy(function) if isinstance(function, torch.nn.Module) else None
         self.function: Any = function if module is None else module
         self.inputs, self.keywords, self.loss = tuple(inputs), dict(keywords or {}), loss
+        self.surrogates = surrogates
         self.parameters: dict[str, Tensor] = (
             {} if module is None else {name: p for name, p in module.named_parameters() if p.requires_grad}
         )
@@ -75,7 +77,7 @@ class TorchSubject:
         module = isinstance(self.function, torch.nn.Module)
         function = copy.deepcopy(self.function).double() if module else self.function
         keywords = {name: wide(x) for name, x in self.keywords.items()}
-        subject = TorchSubject(function, pytree.tree_map(wide, self.inputs), keywords, self.loss)
+        subject = TorchSubject(function, pytree.tree_map(wide, self.inputs), keywords, self.loss, self.surrogates)
         subject.name = self.name
         return subject
 
@@ -83,7 +85,7 @@ class TorchSubject:
         """See `capture.capture`. values: of the differentiated inputs, then of the parameters."""
         with self.at(values) as inputs:
             before = torch.random.get_rng_state()
-            captured = capture(self._called, inputs, seed, list(self.parameters.values()))
+            captured = capture(self._called, inputs, seed, list(self.parameters.values()), surrogates=self.surrogates)
             if torch.equal(before, torch.random.get_rng_state()):
                 return captured
             return replace(captured, notes=(*captured.notes, f"random numbers are drawn from seed {self.seed}, always"))

@@ -30,8 +30,19 @@ if TYPE_CHECKING:
     )
     from .ndarrays import FLOATS, Balls, Floats, Numbers
     from .program import Origin, Program, Value
-    from .rule_check import Agreement, Outcome, Witness, agreements, check, compared, ran_as_captured, right_as_stopped
+    from .rule_check import (
+        Agreement,
+        Outcome,
+        Witness,
+        agreements,
+        check,
+        compared,
+        literals,
+        ran_as_captured,
+        right_as_stopped,
+    )
     from .running import computing_lines, lines_needed, run
     from .sums import contracted, matmul, mean, products, total
+    from .surrogates import right
 else:
     __getattr__ = door(__name__)

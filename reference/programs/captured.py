@@ -53,6 +53,8 @@ class Captured:
     borders: its custom functions;  notes: what a reader has to know
     left: where numbers left the graph (to NumPy, to Python), so that what they do there was not seen
     stops: where the code itself stops a gradient (detach, stop_gradient), which the chain rule does not
+    conventions: gradients that the framework declares to be others (embedding's padding), and the program follows
+    surrogates: the names of custom functions whose backward is declared to be meant as it is
     """
 
     program: Program
@@ -66,3 +68,5 @@ class Captured:
     notes: tuple[str, ...] = ()
     left: tuple[Origin, ...] = ()
     stops: tuple[Origin, ...] = ()
+    conventions: tuple[str, ...] = ()
+    surrogates: frozenset[str] = frozenset()

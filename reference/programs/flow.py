@@ -89,8 +89,10 @@ def segments(captured: Captured) -> list[Segment]:
     parts = [
         Segment(captured, b, b.outputs, b.arrived, b.inputs, b.gradients)
         for b in reversed(captured.borders)
-        if b.seen and b.inputs
+        if b.seen and b.inputs and b.name not in captured.surrogates
     ]
+    if captured.surrogates:  # as a whole it is not to be the chain rule's
+        return parts
     whole = Segment(captured, None, captured.outputs, captured.cotangents, captured.inputs, captured.gradients)
     return [*parts, whole]
 

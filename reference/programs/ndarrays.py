@@ -86,11 +86,12 @@ class Floats:
 class Balls:
     """Balls, computed with so many bits. An array's elements are `arb`s.
 
-    rounded_literals: a number that stands in the program is any that rounds to it: 0.7978845608 may mean √(2/π).
+    rounded_literals: of these numbers, where they stand in the program, any that rounds to one is meant: 0.7978845608
+        may mean √(2/π)
     """
 
     bits: int = 128
-    rounded_literals: bool = False
+    rounded_literals: frozenset[float] = frozenset()
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -113,7 +114,8 @@ class Balls:
         if not self.rounded_literals or any(values.strides) or not values.size:
             return self.array(values)
         number = float(values.flat[0])
-        return _filled(values.shape, arb(number, half_unit(number)))
+        rounded = number in self.rounded_literals
+        return _filled(values.shape, arb(number, half_unit(number) if rounded else 0.0))
 
     def missing(self, shape: Shape) -> Array:
         raise ValueError(f"an input of shape {shape} was not given")

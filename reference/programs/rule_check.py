@@ -18,11 +18,12 @@ from flint import arb
 from numpy.typing import NDArray
 
 from .captured import Captured
-from .chain_rule import Edge, pullback
+from .chain_rule import Edge
 from .movement import STOP, zeros
 from .ndarrays import FLOATS, Balls
-from .program import Value
-from .running import run
+from .program import CONSTANT, Value
+from .running import lines_needed, run
+from .surrogates import right
 
 BITS = (128, 256, 512, 1024)  # tried in this order
 DIGITS = 30
@@ -67,8 +68,7 @@ class Agreement:
 
 def check(captured: Captured) -> list[Agreement]:
     """One agreement for each input: the gradient seen against the pullback of the forward seen."""
-    ours = pullback(captured.outputs, captured.cotangents, captured.inputs) if captured.outputs else []
-    found = agreements(captured, ours or [None] * len(captured.inputs), captured.gradients, captured.inputs)
+    found = agreements(captured, right(captured), captured.gradients, captured.inputs)
     ran = captured.ran[len(captured.outputs) :]
     return [_without_value(a, x) for a, x in zip(found, ran, strict=True)]
 
@@ -92,8 +92,7 @@ def right_as_stopped(captured: Captured) -> bool:
     def passed(edge: Edge, share: Value) -> Value | None:
         return None if nodes[edge.user].operation is STOP else share
 
-    ours = pullback(captured.outputs, captured.cotangents, captured.inputs, passed)
-    found = agreements(captured, ours, captured.gradients, captured.inputs)
+    found = agreements(captured, right(captured, passed), captured.gradients, captured.inputs)
     return all(a.outcome in {Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK} for a in found)
 
 
@@ -171,19 +170,25 @@ def _but_for_literals(
     """What differs by less than a literal's own rounding is not told as different.
 
     A program holds 0.7978845608 where √(2/π) is meant, and its derivative another rounding of it. With every such
-    literal anywhere within half a unit of its last place, do the two sides still exclude each other?
+    literal anywhere within half a unit of its last place, do the two sides still exclude each other? A literal that
+    stands on both sides is one number, and explains no difference.
     """
     close = [k for k in different if found[k].digits > TO_SIX]
-    if not close:
-        return found
-    numbers = Balls(BITS[0], rounded_literals=True)
-    with numbers.at_work():
-        results = run([value for k in close for value in pairs[k]], captured.given, numbers)
-        for place, k in enumerate(close):
-            ours, seen = results[2 * place], results[2 * place + 1]
-            if all(a.overlaps(b) for a, b in zip(ours.flat, seen.flat, strict=True)):
+    for k in close:
+        ours, seen = pairs[k]
+        numbers = Balls(BITS[0], rounded_literals=literals([ours]) ^ literals([seen]))
+        with numbers.at_work():
+            results = run(pairs[k], captured.given, numbers)
+            if all(a.overlaps(b) for a, b in zip(results[0].flat, results[1].flat, strict=True)):
                 found[k] = Agreement(Outcome.LITERALS, found[k].digits, 0, found[k].elements)
     return found
+
+
+def literals(values: Sequence[Value]) -> frozenset[float]:
+    """The numbers that stand in the lines that these depend on."""
+    nodes = values[0].program.nodes
+    arrays = [nodes[k].parameters["array"] for k in lines_needed(values) if nodes[k].operation is CONSTANT]
+    return frozenset(float(x.flat[0]) for x in arrays if x.size and not any(x.strides))
 
 
 def ran_as_captured(captured: Captured) -> float:

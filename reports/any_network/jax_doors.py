@@ -8,6 +8,7 @@ from typing import Any
 from ...reference.case import InvalidInput
 from .forward import check_forward_rule
 from .guarded import kinds
+from .networks import names_of
 from .numbers import NumbersReport
 from .numbers import check_numbers as judged_numbers
 from .rule import RuleReport, check_rule
@@ -23,11 +24,16 @@ def check_grads(
     atol: float | None = None,
     rtol: float | None = None,
     eps: float | None = None,
+    stopped: bool = False,
+    surrogate: Any = (),
 ) -> None:
     """Whether the derivatives of `f` up to this order are those of what it computes, exactly. As jax.test_util's.
 
     args: a sequence of trees; every real number in them is differentiated, in any format: a rule has none
     order: 1 for the gradient, 2 for the gradient's gradient, …;  modes: "rev", "fwd", or both
+    stopped: gradients that the code itself stops (stop_gradient) are meant to be
+    surrogate: custom functions whose backward is meant as it is, or their names, in the gradient itself: see
+        `backproof.verify_network`
     atol, rtol, eps: accepted and unused, since nothing is approximated
     Raises WrongRule with the report; NotDecided where nothing can be said; Unsupported where an operation is not
     covered; InvalidInput for an order or a mode that does not exist.
@@ -40,7 +46,7 @@ def check_grads(
         raise InvalidInput(f"check_grads: order: expected a whole number of 1 or more, got {order!r}.")
     if not isinstance(args, tuple | list):
         raise InvalidInput(f"check_grads: args: expected a tuple of the arguments, such as (x,), got {kinds([args])}.")
-    for report in rules_of(f, args, order, modes):
+    for report in rules_of(f, args, order, modes, stopped, surrogate):
         report.raise_for_wrong()
 
 
@@ -58,7 +64,12 @@ def check_numbers(f: Callable[..., Any], args: Sequence[Any]) -> NumbersReport:
 
 
 def rules_of(
-    f: Callable[..., Any], args: Sequence[Any], order: int = 1, modes: Sequence[str] = ("rev",)
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 1,
+    modes: Sequence[str] = ("rev",),
+    stopped: bool = False,
+    surrogate: Any = (),
 ) -> list[RuleReport]:
     """A report for each order and mode."""
     import jax
@@ -67,11 +78,16 @@ def rules_of(
 
     function, given = f, tuple(args)
     with jax.enable_x64(wide(given)):
-        return _reports(function, given, order, modes)
+        return _reports(function, given, order, modes, stopped, surrogate)
 
 
 def _reports(
-    function: Callable[..., Any], given: tuple[Any, ...], order: int, modes: Sequence[str]
+    function: Callable[..., Any],
+    given: tuple[Any, ...],
+    order: int,
+    modes: Sequence[str],
+    stopped: bool,
+    surrogate: Any,
 ) -> list[RuleReport]:
     from ...adapters.jax_program.subject import JaxSubject
 
@@ -79,14 +95,14 @@ def _reports(
     for k in range(order):
         if k:
             function, given = gradient_of(function, given)
-        subject = JaxSubject(function, given)
+        subject = JaxSubject(function, given, surrogates=frozenset() if k else names_of(surrogate))
         if not subject.names:
             raise InvalidInput(
                 "check_grads: expected at least one real number in the arguments, to differentiate by; "
                 f"got {kinds(subject.leaves)}."
             )
         if "rev" in modes:
-            reports.append(check_rule(subject))
+            reports.append(check_rule(subject, stopped))
         if "fwd" in modes:
             reports.append(check_forward_rule(forward_of(function, given), subject.name, subject.names))
     return reports

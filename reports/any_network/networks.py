@@ -18,6 +18,7 @@ def verify_network(
     loss: Callable[[Any], Any] | None = None,
     keywords: Mapping[str, Any] | None = None,
     stopped: bool = False,
+    surrogate: Any = (),
 ) -> RuleReport:
     """Whether a network's gradient is the chain rule's.
 
@@ -27,9 +28,11 @@ def verify_network(
         sizes that tell axes apart
     loss: from the function's result to what is differentiated; the result itself if None
     keywords: arguments by name;  stopped: gradients that the code itself stops (detach) are meant to be
+    surrogate: custom functions (autograd.Function, custom_vjp), or their names, one or several, whose backward is meant
+        as it is though it is not the chain rule's: a straight-through estimator. The report says so
     Raises InvalidInput for inputs that nothing can be differentiated by; Unsupported for what is not covered.
     """
-    return check_rule(subject_of(function, inputs, loss, keywords), stopped)
+    return check_rule(subject_of(function, inputs, loss, keywords, surrogate), stopped)
 
 
 def verify_by_paths(
@@ -39,11 +42,23 @@ def verify_by_paths(
     return by_path(subject_of(function, inputs, loss))
 
 
+def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
+    """Raises InvalidInput for a module, or options of networks, where no inputs came with them."""
+    if any(base.__module__.startswith("torch.nn.modules") for base in type(function).__mro__):
+        name = type(function).__name__
+        raise InvalidInput(f"{name} is a module: verify it at small inputs: backproof.verify(module, inputs).")
+    if any(of_networks):
+        raise InvalidInput(
+            "keywords, stopped and surrogate say nothing without inputs: backproof.verify(f, inputs, …)."
+        )
+
+
 def subject_of(
     function: Callable[..., Any],
     inputs: Any,
     loss: Callable[[Any], Any] | None = None,
     keywords: Mapping[str, Any] | None = None,
+    surrogate: Any = (),
 ) -> Subject:
     """The function in its framework's adapter: PyTorch's if it is a module or a tensor is among the inputs."""
     if not callable(function):
@@ -55,12 +70,12 @@ def subject_of(
     ):
         from ...adapters.torch_program.subject import TorchSubject
 
-        subject: Subject = TorchSubject(function, given, keywords, loss)
+        subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate))
         wanted = "a floating-point tensor with requires_grad=True, or a module with parameters that have it"
     elif jax is not None and any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given)):
         from ...adapters.jax_program.subject import JaxSubject
 
-        subject = JaxSubject(function, given, keywords, loss)
+        subject = JaxSubject(function, given, keywords, loss, names_of(surrogate))
         wanted = "a real number or an array of real numbers among the inputs"
     else:
         raise InvalidInput(
@@ -72,6 +87,19 @@ def subject_of(
             f"{_name(function)}: nothing to differentiate by: expected {wanted}; got {kinds(_flat(given))}."
         )
     return subject
+
+
+def names_of(surrogate: Any) -> frozenset[str]:
+    """The names of custom functions: of classes, of their `apply`, of functions; a name is its own."""
+    several = surrogate if isinstance(surrogate, tuple | list | set | frozenset) else (surrogate,)
+    names = []
+    for x in several:
+        owner = getattr(x, "__self__", None)  # of Function.apply, the function's class
+        name = x if isinstance(x, str) else getattr(owner, "__name__", None) or getattr(x, "__name__", None)
+        if not isinstance(name, str):
+            raise InvalidInput(f"surrogate: expected custom functions, or their names, got {type(x).__name__}.")
+        names.append(name)
+    return frozenset(names)
 
 
 def _flat(tree: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...reference.case import InvalidInput
 from ...reference.judging import PathCheck, check_path
 from ...reference.programs import (
     FLOATS,
@@ -29,8 +30,8 @@ from ...reference.programs import (
     check,
     depending,
     explained,
-    pullback,
     ran_as_captured,
+    right,
     right_as_stopped,
     run,
 )
@@ -55,11 +56,13 @@ class Subject(Protocol):
 
     name: what it is called;  names: of its differentiated inputs;  start: their numbers at the user's own point
     moved: so many of them are arguments, the rest are parameters;  roundoff: of the format it computes in
+    surrogates: the names of custom functions whose backward is declared to be meant as it is
     """
 
     name: str
     moved: int
     roundoff: float
+    surrogates: frozenset[str]
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -103,6 +106,7 @@ class RuleReport:
     notes: what a reader has to know;  reason: why nothing was decided
     path: where no graph could be had, what the numbers that ran say by themselves
     what: was looked at: the gradient, or the tangent of forward mode
+    but: what was declared, and is not covered by the verdict
     """
 
     verdict: str
@@ -115,6 +119,7 @@ class RuleReport:
     reason: str = ""
     path: PathCheck | None = None
     what: str = "gradient"
+    but: str = ""
 
     @property
     def ok(self) -> bool:
@@ -208,6 +213,12 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
     seen = looked.seen
     notes, kinks = _notes(subject, seen, looked.skipped), tuple(looked.kinks)
     report = RuleReport("undecided", subject.name, tuple(subject.names), tuple(seen), kinks, (), notes)
+    for name in subject.surrogates:
+        called = dict.fromkeys(b.name for s in seen for b in s.captured.borders)
+        if seen and name not in called:
+            raise InvalidInput(
+                f"surrogate: {name}: no custom function of this name was called, but {', '.join(called) or 'none'}."
+            )
     reason = _unusable(subject, looked, unwatched)
     if reason:
         return replace(report, reason=reason)
@@ -222,7 +233,12 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
         reason = f"what ran agrees with the operations captured to {_digits(min(off))} only: {BEYOND}"
         return replace(report, reason=reason)
     path = _path(subject)
-    declared = any(s.captured.stops for s in seen)  # what is stopped is missing along a path, and has been looked at
+    surrogates = sorted(subject.surrogates)
+    if surrogates:
+        report = replace(report, but=f"but for what is declared a surrogate: {', '.join(surrogates)}")
+    declared = (
+        any(s.captured.stops or s.captured.conventions for s in seen) or surrogates
+    )  # what is stopped is missing along a path, and has been looked at
     if path is not None and path.agrees is False and not declared:
         return replace(report, reason=f"the gradient that ran does not add up to the function that ran: {BEYOND}")
     return replace(report, verdict="agrees")
@@ -249,7 +265,10 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
         where = ", ".join(map(str, wrong.captured.stops))
         if stopped:
             return replace(
-                report, verdict="agrees", notes=(*report.notes, f"the code itself stops a gradient: {where}")
+                report,
+                verdict="agrees",
+                notes=(*report.notes, f"the code itself stops a gradient: {where}"),
+                but="but for what is declared stopped",
             )
         reason = f"the code itself stops a gradient: {where}; it is right if that is meant (say stopped=True)"
         return replace(report, verdict="undecided", reason=reason)
@@ -263,6 +282,8 @@ def by_path(subject: Subject, left: str = "") -> RuleReport:
     report = RuleReport("undecided", subject.name, tuple(subject.names), (), path=path)
     if path is None or path.agrees is None:
         return replace(report, reason=f"no graph to be had{where}, and rounding or kinks hide it from the path test")
+    if subject.surrogates and not path.agrees:
+        return replace(report, reason=f"no graph to be had{where}, and a surrogate does not add up along a path")
     note = f"no graph to be had{where}; the path test answers, which sees an error of {path.power:.1g} of the change"
     return replace(report, verdict="agrees" if path.agrees else "wrong", notes=(note,))
 
@@ -360,7 +381,7 @@ def _convention(subject: Subject, found: Seen) -> str:
 
 def _right(captured: Captured) -> list[Array]:
     """The chain rule's gradients in floats."""
-    ours = pullback(captured.outputs, captured.cotangents, captured.inputs)
+    ours = right(captured)
     numbers = iter(run([g for g in ours if g is not None], captured.given, FLOATS))
     return [np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)]
 
@@ -438,6 +459,7 @@ def _notes(subject: Subject, seen: Sequence[Seen], skipped: Mapping[str, Sequenc
     if empty:
         notes.append(f"nothing to compare in what has no elements: {', '.join(empty)}")
     notes += [f"not looked at: {', '.join(points)}: {why}" for why, points in skipped.items()]
+    notes += dict.fromkeys(text for s in seen for text in s.captured.conventions)
     return tuple(notes)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ...reference.case import InvalidInput
 from .forward import check_forward_rule
 from .guarded import by_itself, kinds, refuse_what_has_no_numbers
+from .networks import names_of
 from .numbers import NumbersReport
 from .numbers import check_numbers as judged_numbers
 from .points import NEARER, generic
@@ -26,6 +27,8 @@ def gradcheck(
     raise_exception: bool = True,
     check_forward_ad: bool = False,
     check_backward_ad: bool = True,
+    stopped: bool = False,
+    surrogate: Any = (),
     **unused: Any,
 ) -> bool:
     """Whether the backward of `func` is the pullback of its forward, exactly. As `torch.autograd.gradcheck`.
@@ -33,6 +36,8 @@ def gradcheck(
     inputs: a tensor or a sequence of tensors and other arguments; those that require a gradient are checked, in any
         floating format: a rule has no format, so float32 and 16 bits need no other settings
     check_forward_ad, check_backward_ad: which modes are looked at
+    stopped: gradients that the code itself stops (detach) are meant to be
+    surrogate: custom functions whose backward is meant as it is, or their names: see `backproof.verify_network`
     eps, atol, rtol, and the other arguments of the original: accepted and unused, since nothing is approximated
     Raises WrongRule (a RuntimeError, as the original's) with the report, unless raise_exception is False; NotDecided
     where nothing can be said; Unsupported where an operation is not covered; InvalidInput for unusable inputs.
@@ -41,7 +46,7 @@ def gradcheck(
     _refuse_unknown("gradcheck", unused, OF_GRADCHECK)
     answers = []
     if check_backward_ad:
-        answers.append(_answered(rule_of(func, inputs), raise_exception))
+        answers.append(_answered(rule_of(func, inputs, stopped, surrogate), raise_exception))
     if check_forward_ad:
         answers.append(_answered(forward_rule_of(func, inputs), raise_exception))
     return all(answers)
@@ -58,6 +63,7 @@ def gradgradcheck(
     raise_exception: bool = True,
     check_rev_over_rev: bool = True,
     check_fwd_over_rev: bool = False,
+    stopped: bool = False,
     **unused: Any,
 ) -> bool:
     """Whether the backward of `func`'s backward is right. As `torch.autograd.gradgradcheck`.
@@ -70,7 +76,7 @@ def gradgradcheck(
     first, given = backward_of(func, inputs, grad_outputs)
     answers = []
     if check_rev_over_rev:
-        answers.append(_answered(rule_of(first, given), raise_exception))
+        answers.append(_answered(rule_of(first, given, stopped), raise_exception))
     if check_fwd_over_rev:
         answers.append(_answered(forward_rule_of(first, given), raise_exception))
     return all(answers)
@@ -188,11 +194,11 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     return check_forward_rule(captured, name, subject.names)
 
 
-def rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
+def rule_of(func: Callable[..., Any], inputs: Any, stopped: bool = False, surrogate: Any = ()) -> RuleReport:
     """The report on one function or module at these inputs."""
     from ...adapters.torch_program.subject import TorchSubject
 
-    return check_rule(_checkable(TorchSubject(func, _sequence(inputs))))
+    return check_rule(_checkable(TorchSubject(func, _sequence(inputs), surrogates=names_of(surrogate))), stopped)
 
 
 def check_numbers(func: Callable[..., Any], inputs: Any, loss: Callable[[Any], Any] | None = None) -> NumbersReport:

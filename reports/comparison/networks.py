@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...adapters.adapter import known_adapters
-from ...reference.programs import FLOATS, Balls, Captured, Numbers, Outcome, Value, compared, pullback, run
+from ...reference.programs import FLOATS, Balls, Captured, Numbers, Outcome, Value, compared, literals, pullback, run
 from ...reference.programs.networks import NETWORKS, Network
 from ..any_network import RuleReport, Subject, check_rule
 from ..console import note, show_report, table_of
@@ -96,7 +96,7 @@ def _same(first: Exact, other: Exact) -> Outcome:
         pairs = zip(first.run(numbers), other.run(numbers), strict=True)
         if all(compared(a, b, last=True).outcome is Outcome.EQUAL for a, b in pairs):
             return Outcome.EQUAL
-    numbers = Balls(BITS, rounded_literals=True)
+    numbers = Balls(BITS, rounded_literals=literals(first.values) ^ literals(other.values))
     with numbers.at_work():
         pairs = zip(first.run(numbers), other.run(numbers), strict=True)
         overlap = all(x.overlaps(y) for a, b in pairs for x, y in zip(a.flat, b.flat, strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -35,7 +35,7 @@ from ...reference.diagnosis import (
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import DISTRIBUTION
 from ...reference.numbers import PRECISIONS
-from ..any_network import RuleReport, verify_network
+from ..any_network import RuleReport, refuse_without_inputs, verify_network
 from ..calling import (
     ORIENTATIONS,
     Array,
@@ -102,6 +102,9 @@ def verify(
     inputs: Any,
     *,
     loss: Callable[[Any], Any] | None = ...,
+    keywords: Mapping[str, Any] | None = ...,
+    stopped: bool = ...,
+    surrogate: Any = ...,
 ) -> RuleReport: ...
 
 
@@ -128,11 +131,14 @@ def verify(
     decay: float | None = None,
     optimizer: str | None = None,
     targets: str | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    stopped: bool = False,
+    surrogate: Any = (),
 ) -> Report | RuleReport:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
     With `inputs`, a torch.nn.Module or any function of tensors or arrays: see `verify_network`, whose report it
-    returns; `loss` is a function then. Without, a dense net's:
+    returns; `loss` is a function then; `keywords`, `stopped` and `surrogate` are of these alone. Without, a dense net's:
 
     function: for `returns`
         "gradients":  f(weights, biases, inputs, targets) -> (weight_gradients, bias_gradients)
@@ -156,9 +162,9 @@ def verify(
 
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
     """
-    network = _of_a_network(function, inputs, loss)
-    if network is not None:
-        return network
+    if inputs is not None:
+        return verify_network(function, inputs, loss=loss, keywords=keywords, stopped=stopped, surrogate=surrogate)
+    refuse_without_inputs(function, keywords, stopped, surrogate)
     _check_names(returns, dtype, cases, orientation, bias, updates)
     _check_of_loss(targets, sign, decay)
     declared_timeout(timeout)
@@ -271,16 +277,6 @@ def _where(
     if not isolated:
         return nullcontext(function)
     return in_its_own_process(name_of(function), sys.path, timeout)
-
-
-def _of_a_network(function: Callable[..., Any], inputs: Any, loss: Any) -> RuleReport | None:
-    """The report, if it is one. Raises InvalidInput for a module without inputs."""
-    if inputs is not None:
-        return verify_network(function, inputs, loss=loss)
-    if any(base.__module__.startswith("torch.nn.modules") for base in type(function).__mro__):
-        name = type(function).__name__
-        raise InvalidInput(f"{name} is a module: verify it at small inputs: backproof.verify(module, inputs).")
-    return None
 
 
 def _rate_of(returns: str, learning_rate: float | None) -> float:

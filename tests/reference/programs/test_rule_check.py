@@ -180,6 +180,18 @@ def test_a_literal_in_two_roundings_is_told_as_that() -> None:
     assert agreement.outcome is Outcome.DIFFERENT
 
 
+@pytest.mark.parametrize("factor", [0.999999999, 1.00000001])
+def test_a_literal_on_both_sides_hides_no_factor(factor: float) -> None:
+    """0.1234567 may mean a number 3e-8 beside it, but then it does so in the forward and in the backward."""
+    program = Program()
+    x, arriving = program.input((3,)), program.input((3,))
+    y = x * x * 0.1234567
+    seen = arriving * x * 2 * 0.1234567 * factor
+    given = {x.index: np.array([0.3, 1.2, -0.7]), arriving.index: np.array([1.0, -0.4, 2.0])}
+    (agreement,) = check(Captured(program, (x,), (y,), (arriving,), (seen,), given, (None, None)))
+    assert agreement.outcome is Outcome.DIFFERENT
+
+
 def test_at_a_kink_any_slope_between_is_admitted_and_others_are_not() -> None:
     for slope, outcome in (
         (0.0, Outcome.KINK),
