@@ -107,6 +107,7 @@ def test_a_kink_in_them_is_in_the_exact_numbers_too() -> None:
                     assert balls[int(i), int(j)] == 0, number
 
 
+@pytest.mark.usefixtures("slow")
 def test_they_are_proved_in_balls_by_code_that_did_not_make_them() -> None:
     assert check(FOLDER) == []
 

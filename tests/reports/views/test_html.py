@@ -54,6 +54,7 @@ def whole_page() -> str:
     return html(everything())
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_page_says_everything_and_loads_nothing() -> None:
     page = whole_page()
     for text in ("wrong: ", "Error against bound", "Digits agreed, by layer", "What the checks could see", "unanswered",
