@@ -83,13 +83,9 @@ def _of_axes(name: str, k: int, right: Array) -> Iterator[Edit]:
     for axis in (axis for axis in range(right.ndim) if right.shape[axis] > 1):
         summed = partial(repairs.summed, axis=axis)
         yield _changed(f"{name} is summed over one axis too many: axis {axis}", k, summed)
-        yield _changed(f"{name} is averaged over axis {axis}", k, partial(_averaged, axis=axis))
+        yield _changed(f"{name} is averaged over axis {axis}", k, partial(repairs.averaged, axis=axis))
         flipped = np.flip(numbered(right.shape), axis)
         yield _changed(f"{name} is reversed along axis {axis}", k, partial(rearranged, positions=flipped))
-
-
-def _averaged(gradient: Value, axis: int) -> Value:
-    return repairs.summed(gradient, axis) / gradient.shape[axis]
 
 
 def _changed(text: str, k: int, change: Callable[[Value], Value]) -> Edit:
@@ -387,5 +383,8 @@ FAMILIES = (
     repairs.of_an_operand,
     of_a_factor,
     repairs.of_a_missing_factor,
+    repairs.of_a_matrix,
+    repairs.of_a_flow,
+    repairs.of_several_uses,
     of_two_edges,
 )

@@ -193,6 +193,8 @@ class Trial:
 
 def alike(x: Array, y: Array) -> bool:
     """Whether two gradients are the same up to float64's rounding, by the size of their largest element."""
+    if x.shape != y.shape:
+        return False
     size = max(np.abs(x).max(initial=0.0), np.abs(y).max(initial=0.0))
     return bool(np.all(np.isfinite(x) & np.isfinite(y)) and np.abs(x - y).max(initial=0.0) <= ALIKE * size)
 

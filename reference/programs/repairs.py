@@ -17,11 +17,12 @@ import numpy as np
 from .chain_rule import depending
 from .flow import Edit, Segment, Trial
 from .movement import broadcast, permuted, reshaped
-from .program import Origin, Value
+from .program import Node, Origin, Value
 from .running import lines_needed
-from .sums import total
+from .sums import PRODUCTS, total
 
 MOVING = {"rearrange", "scatter", "reshape", "join", "stop", "constant", "input"}
+USES = 6  # of one value, that are looked at together
 Made = Callable[[Value], Value]
 
 
@@ -69,6 +70,89 @@ def of_an_operand(trial: Trial) -> Iterator[Edit]:
                     _origin(trial, line),
                     repairs=True,
                 )
+
+
+def of_a_matrix(trial: Trial) -> Iterator[Edit]:
+    """A product of matrices in the backward has another matrix than it should: what belongs there may be transposed,
+    or a gradient that somebody's own backward never computes."""
+    from .edits import named
+
+    nodes = trial.segment.captured.program.nodes
+    flowing = _flowing(trial)
+    for line in _backward(trial):
+        if nodes[line].operation is not PRODUCTS or nodes[line].shape[0] != 1:
+            continue
+        for used in dict.fromkeys(nodes[line].operands):
+            for other in (*(k for k in _candidates(trial) if k is not None), *flowing):
+                shape = trial.segment.value(other).shape
+                for turned in (False, True):
+                    order = -1 if turned else 1
+                    if len(shape) < 2 or shape[-2:][::order] != nodes[used].shape[1:] or prod(shape[:-2]) != 1:
+                        continue
+                    belongs = f"{_called(trial, other, other in flowing)}{' transposed' if turned else ''}"
+                    yield Edit(
+                        f"in {_line_named(trial, line)}, {named(trial, used)} stands where {belongs} belongs",
+                        partial(_with_matrix, line=line, used=used, other=other, turned=turned),
+                        _origin(trial, line),
+                        repairs=True,
+                    )
+
+
+def of_a_flow(trial: Trial) -> Iterator[Edit]:
+    """A line of the backward uses another value than the gradient that comes back to there."""
+    from .edits import named
+
+    nodes = trial.segment.captured.program.nodes
+    for line in _backward(trial):
+        if nodes[line].operation.name in MOVING:
+            continue
+        for used in dict.fromkeys(nodes[line].operands):
+            for other in _flowing(trial):
+                if trial.segment.value(other).shape == nodes[used].shape:
+                    yield Edit(
+                        f"in {_line_named(trial, line)}, {named(trial, used)} stands where "
+                        f"{_called(trial, other, flowing=True)} belongs",
+                        partial(_with_operand, line=line, used=used, other=other),
+                        _origin(trial, line),
+                        repairs=True,
+                    )
+
+
+def of_several_uses(trial: Trial) -> Iterator[Edit]:
+    """Of the places where the backward uses one value of the forward, several are another's: a name that is bound to
+    the wrong one of the values saved."""
+    from .edits import named
+
+    nodes = trial.segment.captured.program.nodes
+    shown = [k for k in sorted(trial.forward_lines & trial.known.keys()) if _is_value(nodes[k])]
+    places: dict[int, list[tuple[int, int]]] = {}
+    for line in _backward(trial):
+        if nodes[line].operation.name in MOVING:
+            continue
+        for position, operand in enumerate(nodes[line].operands):
+            used = operand
+            while nodes[used].operation.name == "reshape":
+                used = nodes[used].operands[0]
+            if used in trial.forward_lines:
+                places.setdefault(used, []).append((line, position))
+    for used, all_ in places.items():
+        line, position = all_[0]
+        shape = nodes[nodes[line].operands[position]].shape
+        for other in (k for k in shown if k != used and _fits(nodes[k].shape, shape)):
+            for count in range(2, len(all_) + 1) if len(all_) <= USES else ():
+                for several in combinations(all_, count):
+                    yield Edit(
+                        f"in the backward, {named(trial, used)} stands where {named(trial, other)} belongs, "
+                        f"{count} times",
+                        partial(_with_uses, places=frozenset(several), other=other),
+                        _origin(trial, several[0][0]),
+                        repairs=True,
+                    )
+
+
+def _is_value(node: Node) -> bool:
+    """Whether it is an input or computed, and no other's elements moved."""
+    return node.operation.name == "input" or node.operation.name not in MOVING
 
 
 def of_a_missing_factor(trial: Trial) -> Iterator[Edit]:
@@ -128,12 +212,13 @@ def of_axes(trial: Trial) -> Iterator[Edit]:
                 repairs=True,
             )
         for axis in (k for k, n in enumerate(shape) if n > 1):
-            yield Edit(
-                f"{name} is not summed over axis {axis}",
-                partial(_replayed, line=line, change=partial(summed, axis=axis)),
-                _origin(trial, line),
-                repairs=True,
-            )
+            for words, change in (("summed", summed), ("averaged", averaged)):
+                yield Edit(
+                    f"{name} is not {words} over axis {axis}",
+                    partial(_replayed, line=line, change=partial(change, axis=axis)),
+                    _origin(trial, line),
+                    repairs=True,
+                )
 
 
 def _spread_again(trial: Trial, line: int) -> Iterator[Edit]:
@@ -183,6 +268,15 @@ def _candidates(trial: Trial) -> list[int | None]:
     return trial.candidates
 
 
+def _flowing(trial: Trial) -> list[int]:
+    """The chain rule's own lines that depend on what arrives: the gradients of the forward's values."""
+    segment = trial.segment
+    right = [g for g in trial.right_values if g is not None]
+    arrived = [c for c in segment.arrived if c is not None]
+    lines = depending(right, arrived) if right else set()
+    return [segment.base - 1 - k for k in sorted(lines) if k >= segment.base]
+
+
 def _replayed(segment: Segment, line: int, change: Made) -> list[Value | None]:
     """The gradients seen, with one line's result changed and all below it done again."""
     return _redone(segment, line, change(segment.captured.program.value(line)))
@@ -199,6 +293,40 @@ def _together_with(segment: Segment, line: int, other: int, way: Callable[[Value
 def summed(x: Value, axis: int) -> Value:
     """Over one axis, and broadcast back."""
     return broadcast(total(x, [axis], keep=True), x.shape)
+
+
+def averaged(x: Value, axis: int) -> Value:
+    """Over one axis, and broadcast back."""
+    return summed(x, axis) / x.shape[axis]
+
+
+def _with_matrix(segment: Segment, line: int, used: int, other: int, turned: bool) -> list[Value | None]:
+    program = segment.captured.program
+    node, found = program.nodes[line], segment.value(other)
+    matrix = reshaped(found, found.shape[-2:])
+    matrix = reshaped(permuted(matrix, (1, 0)) if turned else matrix, program.nodes[used].shape)
+    operands = [matrix if k == used else program.value(k) for k in node.operands]
+    return _redone(segment, line, program.add(node.operation, *operands, **node.parameters))
+
+
+def _with_uses(segment: Segment, places: frozenset[tuple[int, int]], other: int) -> list[Value | None]:
+    """The gradients seen, with another value at these places: (line, position among its operands)."""
+    program = segment.captured.program
+    roots = [v for v in segment.seen if v is not None]
+    new: dict[int, Value] = {}
+    below: set[int] = set()
+    for line, _ in places:
+        below |= depending(roots, [program.value(line)])
+    for k in sorted(below):
+        node = program.nodes[k]
+        operands = [
+            broadcast(program.value(other), program.nodes[j].shape)
+            if (k, position) in places
+            else new.get(j) or program.value(j)
+            for position, j in enumerate(node.operands)
+        ]
+        new[k] = program.add(node.operation, *operands, **node.parameters)
+    return [None if v is None else new.get(v.index) or v for v in segment.seen]
 
 
 def _redone(segment: Segment, line: int, instead: Value) -> list[Value | None]:
@@ -253,12 +381,14 @@ def _line_named(trial: Trial, line: int) -> str:
     return f"the backward's {trial.segment.captured.program.nodes[line].origin}"
 
 
-def _called(trial: Trial, line: int) -> str:
-    """A candidate's name; one of the chain rule's own lines is part of a derivative."""
+def _called(trial: Trial, line: int, flowing: bool = False) -> str:
+    """A candidate's name; one of the chain rule's own lines is part of a derivative, or a gradient on its way."""
     from .edits import named
 
     if line >= 0:
         return named(trial, line)
+    if flowing:
+        return f"the gradient on its way through {trial.segment.value(line).node.origin}"
     return f"a factor of the derivative of {trial.segment.value(line).node.origin}"
 
 

@@ -40,7 +40,7 @@ FRAMEWORKS: dict[str, Callable[[int], Drawn]] = {"torch": _torch, "jax": _jax}
 # finding: it has an inaccuracy that is known of the framework, and was not called right
 OUTCOMES = ("agrees", "finding", "undecided", "unsupported", "unanswered", "wrong", "failed")
 # what a framework says of an operation that a format has not, or that it has no gradient of
-NOT_THERE = ("not implemented for", "not supported", "only implemented if")
+NOT_THERE = ("not implemented for", "not supported", "only implemented if", "Unsupported dtype")
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,9 @@ MISTAKES: dict[str, tuple[Backward, int, str]] = {
         changed(dx=lambda n, g: from_parts(n, broadcast(n.w, SHAPE))), 0, "incoming gradient is dropped"),
     "the variance for its root": (
         changed(dx=lambda n, g: from_parts(n, weighted(n, g), scale=n.variance)), 0, "variance.* stands where .*inverse"),
+    "the variance's mean is left out": (
+        changed(dx=lambda n, g: n.inverse * ((h := weighted(n, g)) - broadcast(mean(h, [1], keep=True), SHAPE) - n.normed * (h * n.normed))),
+        0, "not averaged over axis 1"),
     "dw is never computed": (changed(dw=lambda n, g: None), 1, "input 1 is never computed"),
     "dw by the input": (changed(dw=lambda n, g: total(g * n.x, [0])), 1, "stands where .*normed"),
     "db averaged": (changed(db=lambda n, g: mean(g, [0])), 2, r"multiplied by 0\.2|divided by 5"),
