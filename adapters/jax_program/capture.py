@@ -18,6 +18,7 @@ import numpy as np
 from jax._src import source_info_util
 from jax.interpreters import partial_eval
 
+from ...reference.case import InvalidInput
 from ...reference.programs import STOP, Captured, NoGraph, Unsupported
 from .interpreter import OWN, Interpreter, values
 
@@ -29,6 +30,7 @@ def capture(
     run: Callable[[Sequence[Any], Sequence[Any]], Any] | None = None,
     reader: Callable[..., Interpreter] = Interpreter,
     surrogates: frozenset[str] = frozenset(),
+    reference: Callable[..., Any] | None = None,
 ) -> Captured:
     """Traces `function(*inputs)` and its gradient, and returns what they do at this point as a program.
 
@@ -37,7 +39,9 @@ def capture(
     run: what really runs, for `Captured.ran`: (differentiated leaves, cotangents) → (outputs, gradients); compiled
         once by a caller that captures often;  reader: what reads the jaxprs
     surrogates: the names of custom functions whose backward is declared to be meant as it is
-    Raises Unsupported, with the user's line, if an operation is not known.
+    reference: the same function in plain operations, whose outputs are then the program's
+    Raises Unsupported, with the user's line, if an operation is not known; InvalidInput if the reference returns arrays
+    of other shapes.
     """
     config: Any = jax.config
     leaves, tree = jax.tree.flatten(tuple(inputs))
@@ -48,12 +52,17 @@ def capture(
     def traced() -> AbstractContextManager[Any]:
         return jax.enable_x64(wide)
 
-    def outputs(*differentiated: Any) -> list[Any]:
-        filled = list(leaves)
-        for k, x in zip(places, differentiated, strict=True):
-            filled[k] = x
-        found = jax.tree.leaves(function(*jax.tree.unflatten(tree, filled)))
-        return [y for y in found if real_number(y)]
+    def of(called: Callable[..., Any]) -> Callable[..., list[Any]]:
+        def outputs(*differentiated: Any) -> list[Any]:
+            filled = list(leaves)
+            for k, x in zip(places, differentiated, strict=True):
+                filled[k] = x
+            found = jax.tree.leaves(called(*jax.tree.unflatten(tree, filled)))
+            return [y for y in found if real_number(y)]
+
+        return outputs
+
+    outputs = of(function)
 
     def gradients(differentiated: Sequence[Any], cotangents: Sequence[Any]) -> Any:
         values, back = jax.vjp(outputs, *differentiated)
@@ -63,7 +72,8 @@ def capture(
     with jax.enable_x64(True):
         with traced():
             try:
-                forward = jax.make_jaxpr(outputs)(*given)
+                forward = jax.make_jaxpr(outputs if reference is None else of(reference))(*given)
+                _same_shapes(forward.out_avals, jax.eval_shape(outputs, *given) if reference else forward.out_avals)
             except jax.errors.ConcretizationTypeError as error:
                 where = f"Python decides by a number, which JAX cannot trace: {_first(error)}"
                 raise NoGraph(where) from error
@@ -94,6 +104,12 @@ def capture(
         stops=tuple(dict.fromkeys(node.origin for node in interpreter.program.nodes if node.operation is STOP)),
         surrogates=surrogates,
     )
+
+
+def _same_shapes(plain: Sequence[Any], own: Sequence[Any]) -> None:
+    if [x.shape for x in plain] != [x.shape for x in own]:
+        shapes = [" and ".join(map(str, (x.shape for x in values))) or "none" for values in (own, plain)]
+        raise InvalidInput(f"reference: expected outputs of the function's shapes, {shapes[0]}, got {shapes[1]}.")
 
 
 def _first(error: Exception) -> str:

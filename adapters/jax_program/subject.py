@@ -30,14 +30,23 @@ class JaxSubject:
         keywords: Mapping[str, Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
         surrogates: frozenset[str] = frozenset(),
+        reference: Callable[..., Any] | None = None,
     ) -> None:
         if not callable(function):
             raise InvalidInput(f"expected a function, got {type(function).__name__}.")
 
-        def called(*given: Any) -> Any:
-            result = function(*given, **(keywords or {}))
-            return result if loss is None else loss(result)
+        if reference is not None and not callable(reference):
+            raise InvalidInput("reference: expected a function of the same inputs.")
 
+        def with_loss(inner: Callable[..., Any]) -> Callable[..., Any]:
+            def called(*given: Any) -> Any:
+                result = inner(*given, **(keywords or {}))
+                return result if loss is None else loss(result)
+
+            return called
+
+        called = with_loss(function)
+        self.reference = None if reference is None else with_loss(reference)
         self.function, self.given, self.surrogates = called, tuple(inputs), surrogates
         paths, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
         self.leaves = [leaf for _, leaf in paths]
@@ -63,13 +72,22 @@ class JaxSubject:
         def wide(x: Any) -> Any:
             return np.asarray(x).astype(np.float64) if real_number(x) else x
 
-        subject = JaxSubject(self.function, jax.tree.map(wide, self.given), surrogates=self.surrogates)
+        subject = JaxSubject(
+            self.function, jax.tree.map(wide, self.given), surrogates=self.surrogates, reference=self.reference
+        )
         subject.name = self.name
         return subject
 
+    def of_reference(self) -> JaxSubject:
+        """The reference in the function's place."""
+        assert self.reference is not None
+        return JaxSubject(self.reference, self.given)
+
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated leaves."""
-        return capture(self.function, self._at(values), seed, self.run, surrogates=self.surrogates)
+        return capture(
+            self.function, self._at(values), seed, self.run, surrogates=self.surrogates, reference=self.reference
+        )
 
     def judged(self) -> JudgedRun:
         """One run at the inputs given, equation by equation, uncompiled, each of it judged."""

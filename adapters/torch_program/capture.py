@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from ...reference.case import InvalidInput
 from ...reference.programs import Border, Captured, Origin, Unsupported, Value, special
 from .call import array, real
 from .leaving import Leaving
@@ -82,6 +83,15 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
             hook.remove()
 
 
+def _of_reference(recorder: Recorder, result: Any, ends: Sequence[Value]) -> list[Value]:
+    """The outputs of the reference, in the places of the function's own."""
+    plain = [recorder.read(x) for x in leaves(result) if real(x)]
+    if [x.shape for x in plain] != [x.shape for x in ends]:
+        shapes = [" and ".join(map(str, (x.shape for x in values))) or "none" for values in (ends, plain)]
+        raise InvalidInput(f"reference: expected outputs of the function's shapes, {shapes[0]}, got {shapes[1]}.")
+    return plain
+
+
 def _fresh(recorder: Recorder, lines: list[Value | None], arrived: Sequence[Any]) -> tuple[Any, ...]:
     """The cotangents that arrive, in memory of their own: what depends on them depends on these lines."""
     copies = [x if x is None or not real(x) else recorder.unseen(x.clone) for x in arrived]
@@ -100,6 +110,7 @@ def capture(
     parameters: Sequence[Tensor] = (),
     recorder: Recorder | None = None,
     surrogates: frozenset[str] = frozenset(),
+    reference: Callable[..., Any] | None = None,
 ) -> Captured:
     """Runs `function(*inputs)` and its backward once, and returns what was done as a program.
 
@@ -107,7 +118,9 @@ def capture(
         differentiated, in this order
     seed: of the cotangents, random numbers of order one;  recorder: one that does more than write down
     surrogates: the names of custom functions whose backward is declared to be meant as it is
-    Raises Unsupported, with the user's line, if an operation is not known.
+    reference: the same function in plain operations, whose outputs are then the program's
+    Raises Unsupported, with the user's line, if an operation is not known; InvalidInput if the reference returns
+    tensors of other shapes.
     """
     generator = np.random.default_rng(seed)
     recorder = recorder or Recorder()
@@ -123,6 +136,9 @@ def capture(
         result = function(*inputs)
         outputs = [x for x in leaves(result) if real(x) and x.requires_grad]
         ends = [recorder.read(x) for x in outputs]
+        if reference is not None:
+            ends = _of_reference(recorder, reference(*inputs), ends)
+            recorder.left.clear()  # what is not seen of the forward is the reference's affair
         arriving = recorder.unseen(
             lambda: [torch.tensor(generator.standard_normal(tuple(x.shape))).to(x) for x in outputs]
         )

@@ -39,13 +39,18 @@ class TorchSubject:
         keywords: Mapping[str, Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
         surrogates: frozenset[str] = frozenset(),
+        reference: Callable[..., Any] | None = None,
     ) -> None:
         if not callable(function):
             raise InvalidInput(f"expected a function or a module, got {type(function).__name__}.")
         module = copy.deepcopy(function) if isinstance(function, torch.nn.Module) else None
         self.function: Any = function if module is None else module
         self.inputs, self.keywords, self.loss = tuple(inputs), dict(keywords or {}), loss
-        self.surrogates = surrogates
+        self.surrogates, self.reference = surrogates, reference
+        if reference is not None and (module is not None or not callable(reference)):
+            raise InvalidInput(
+                "reference: expected a function of the same inputs, beside a function that is no module."
+            )
         self.parameters: dict[str, Tensor] = (
             {} if module is None else {name: p for name, p in module.named_parameters() if p.requires_grad}
         )
@@ -77,7 +82,9 @@ class TorchSubject:
         module = isinstance(self.function, torch.nn.Module)
         function = copy.deepcopy(self.function).double() if module else self.function
         keywords = {name: wide(x) for name, x in self.keywords.items()}
-        subject = TorchSubject(function, pytree.tree_map(wide, self.inputs), keywords, self.loss, self.surrogates)
+        subject = TorchSubject(
+            function, pytree.tree_map(wide, self.inputs), keywords, self.loss, self.surrogates, self.reference
+        )
         subject.name = self.name
         return subject
 
@@ -85,10 +92,22 @@ class TorchSubject:
         """See `capture.capture`. values: of the differentiated inputs, then of the parameters."""
         with self.at(values) as inputs:
             before = torch.random.get_rng_state()
-            captured = capture(self._called, inputs, seed, list(self.parameters.values()), surrogates=self.surrogates)
+            captured = capture(
+                self._called,
+                inputs,
+                seed,
+                list(self.parameters.values()),
+                surrogates=self.surrogates,
+                reference=None if self.reference is None else self.of_reference()._called,
+            )
             if torch.equal(before, torch.random.get_rng_state()):
                 return captured
             return replace(captured, notes=(*captured.notes, f"random numbers are drawn from seed {self.seed}, always"))
+
+    def of_reference(self) -> TorchSubject:
+        """The reference in the function's place."""
+        assert self.reference is not None
+        return TorchSubject(self.reference, self.inputs, self.keywords, self.loss)
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, without being captured."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         literals,
         ran_as_captured,
         right_as_stopped,
+        rounded_gradients,
     )
     from .running import computing_lines, lines_needed, run
     from .sums import contracted, matmul, mean, products, total

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .captured import Captured
 from .chain_rule import Edge
 from .movement import STOP, zeros
-from .ndarrays import FLOATS, Balls
+from .ndarrays import FLOATS, Balls, half_unit
 from .program import CONSTANT, Value
 from .running import lines_needed, run
 from .surrogates import right
@@ -189,6 +189,20 @@ def literals(values: Sequence[Value]) -> frozenset[float]:
     nodes = values[0].program.nodes
     arrays = [nodes[k].parameters["array"] for k in lines_needed(values) if nodes[k].operation is CONSTANT]
     return frozenset(float(x.flat[0]) for x in arrays if x.size and not any(x.strides))
+
+
+def rounded_gradients(captured: Captured) -> bool:
+    """Whether the gradients depend on numbers of the run that the forward does not: rounded, they are not its own."""
+    there = [g for g in captured.gradients if g is not None]
+    if not there:
+        return False
+    nodes, known = captured.program.nodes, set(lines_needed(captured.outputs))
+    arrays = [
+        nodes[k].parameters["array"] for k in lines_needed(there) if k not in known and nodes[k].operation is CONSTANT
+    ]
+    return any(
+        half_unit(float(x)) != 0 for array in arrays for x in (array.flat if any(array.strides) else array.flat[:1])
+    )
 
 
 def ran_as_captured(captured: Captured) -> float:

@@ -1,7 +1,8 @@
 """What `backproof verify model.py:build` names: a function without arguments that says what to verify.
 
     def build():
-        return module, inputs          # or a dict: function, inputs and, if wanted, loss, keywords, stopped, surrogate
+        return module, inputs          # or a dict: function, inputs and, if wanted, loss, keywords, stopped, surrogate,
+                                       # reference
 
 It is called, and verified, where the command line keeps what is the user's: in the child process.
 """
@@ -17,7 +18,7 @@ from typing import Any
 from ...reference.case import InvalidInput
 from .networks import verify_network
 
-TAKEN = ("function", "inputs", "loss", "keywords", "stopped", "surrogate")
+TAKEN = ("function", "inputs", "loss", "keywords", "stopped", "surrogate", "reference")
 
 
 @dataclass(frozen=True)

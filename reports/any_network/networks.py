@@ -19,6 +19,7 @@ def verify_network(
     keywords: Mapping[str, Any] | None = None,
     stopped: bool = False,
     surrogate: Any = (),
+    reference: Callable[..., Any] | None = None,
 ) -> RuleReport:
     """Whether a network's gradient is the chain rule's.
 
@@ -30,9 +31,11 @@ def verify_network(
     keywords: arguments by name;  stopped: gradients that the code itself stops (detach) are meant to be
     surrogate: custom functions (autograd.Function, custom_vjp), or their names, one or several, whose backward is meant
         as it is though it is not the chain rule's: a straight-through estimator. The report says so
+    reference: where the function has no graph to be had (an extension, NumPy in a forward): the same in plain
+        operations, whose gradient by the chain rule is then what the function's own backward is compared with
     Raises InvalidInput for inputs that nothing can be differentiated by; Unsupported for what is not covered.
     """
-    return check_rule(subject_of(function, inputs, loss, keywords, surrogate), stopped)
+    return check_rule(subject_of(function, inputs, loss, keywords, surrogate, reference), stopped)
 
 
 def verify_by_paths(
@@ -49,7 +52,7 @@ def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
         raise InvalidInput(f"{name} is a module: verify it at small inputs: backproof.verify(module, inputs).")
     if any(of_networks):
         raise InvalidInput(
-            "keywords, stopped and surrogate say nothing without inputs: backproof.verify(f, inputs, …)."
+            "keywords, stopped, surrogate and reference say nothing without inputs: backproof.verify(f, inputs, …)."
         )
 
 
@@ -59,6 +62,7 @@ def subject_of(
     loss: Callable[[Any], Any] | None = None,
     keywords: Mapping[str, Any] | None = None,
     surrogate: Any = (),
+    reference: Callable[..., Any] | None = None,
 ) -> Subject:
     """The function in its framework's adapter: PyTorch's if it is a module or a tensor is among the inputs."""
     if not callable(function):
@@ -70,12 +74,12 @@ def subject_of(
     ):
         from ...adapters.torch_program.subject import TorchSubject
 
-        subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate))
+        subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
         wanted = "a floating-point tensor with requires_grad=True, or a module with parameters that have it"
     elif jax is not None and any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given)):
         from ...adapters.jax_program.subject import JaxSubject
 
-        subject = JaxSubject(function, given, keywords, loss, names_of(surrogate))
+        subject = JaxSubject(function, given, keywords, loss, names_of(surrogate), reference)
         wanted = "a real number or an array of real numbers among the inputs"
     else:
         raise InvalidInput(

@@ -27,12 +27,14 @@ from ...reference.programs import (
     NoGraph,
     Origin,
     Outcome,
+    Unsupported,
     check,
     depending,
     explained,
     ran_as_captured,
     right,
     right_as_stopped,
+    rounded_gradients,
     run,
 )
 from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
@@ -57,12 +59,14 @@ class Subject(Protocol):
     name: what it is called;  names: of its differentiated inputs;  start: their numbers at the user's own point
     moved: so many of them are arguments, the rest are parameters;  roundoff: of the format it computes in
     surrogates: the names of custom functions whose backward is declared to be meant as it is
+    reference: the same function in plain operations, if it has no graph of its own
     """
 
     name: str
     moved: int
     roundoff: float
     surrogates: frozenset[str]
+    reference: Any
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -74,6 +78,10 @@ class Subject(Protocol):
 
     def widened(self) -> Subject | None:
         """The same in float64; None where it computes in that already."""
+        ...
+
+    def of_reference(self) -> Subject:
+        """The reference in the function's place."""
         ...
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
@@ -107,6 +115,7 @@ class RuleReport:
     path: where no graph could be had, what the numbers that ran say by themselves
     what: was looked at: the gradient, or the tangent of forward mode
     but: what was declared, and is not covered by the verdict
+    digits: to how many the numbers are its reference's, where these are all that could be compared
     """
 
     verdict: str
@@ -120,6 +129,7 @@ class RuleReport:
     path: PathCheck | None = None
     what: str = "gradient"
     but: str = ""
+    digits: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -183,10 +193,12 @@ class _Looked:
 
 def _looked(subject: Subject) -> _Looked:
     looked = _Looked()
-    for point in _points(subject):
+    for point in points_of(subject):
         try:
             found = _seen(subject, point, seed=len(looked.seen))
-        except NoGraph as nowhere:
+        except Unsupported as nowhere:
+            if subject.reference is None and not isinstance(nowhere, NoGraph):
+                raise
             looked.nowhere = str(nowhere)
             return looked
         if isinstance(found, str):
@@ -208,6 +220,12 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
     # first: what is compiled is compiled now, unwatched
     unwatched = by_itself(subject.name, lambda: subject.value_and_gradient(subject.start))
     looked = _looked(subject)
+    if subject.reference is not None and (
+        looked.nowhere or any(s.wrong() and rounded_gradients(s.captured) for s in looked.seen)
+    ):
+        from .by_reference import by_numbers
+
+        return by_numbers(subject)
     if looked.nowhere:
         return by_path(subject, looked.nowhere)
     seen = looked.seen
@@ -230,7 +248,7 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
         return replace(report, reason=undecided[0])
     off = [s.digits for s in seen if s.digits < -math.log10(subject.roundoff) / 2 and not s.point.special]
     if off:
-        reason = f"what ran agrees with the operations captured to {_digits(min(off))} only: {BEYOND}"
+        reason = f"what ran agrees with the operations captured to {in_digits(min(off))} only: {BEYOND}"
         return replace(report, reason=reason)
     path = _path(subject)
     surrogates = sorted(subject.surrogates)
@@ -251,12 +269,14 @@ def _unusable(subject: Subject, looked: _Looked, unwatched: tuple[float, list[Ar
         return NOTHING_DEPENDS
     if not any(not s.point.special for s in seen):
         return next(iter(looked.skipped))
-    alike = math.inf if seen[0].point.name != GIVEN else _digits_uncaptured(seen[0].captured, *unwatched)
+    alike = math.inf if seen[0].point.name != GIVEN else _alike(subject, seen[0].captured, *unwatched)
     if alike >= -math.log10(subject.roundoff) / 2:
         return ""
+    if subject.reference is not None:
+        return f"what it gives is not what its reference gives: they agree to {in_digits(alike)} only"
     if _changes(subject, seen[0]):
         return CHANGES
-    return f"what runs by itself agrees with what was captured to {_digits(alike)} only: {UNCAPTURED}"
+    return f"what runs by itself agrees with what was captured to {in_digits(alike)} only: {UNCAPTURED}"
 
 
 def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) -> RuleReport:
@@ -300,7 +320,8 @@ UNCAPTURED = "compiled code that is not run while it is watched, or something th
 BEYOND = "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension, a kernel)"
 
 
-def _points(subject: Subject) -> list[Point]:
+def points_of(subject: Subject) -> list[Point]:
+    """The point given, those near it, and the special ones."""
     start = tuple(subject.start)
     own = Point(GIVEN, start)
     near = [generic(start, k + 1, NEARER[0]) for k in range(GENERIC)]
@@ -351,7 +372,8 @@ def _changes(subject: Subject, seen: Seen) -> bool:
     return any(not np.array_equal(a, b) for a, b in zip(*values, strict=True))
 
 
-def _digits(number: float) -> str:
+def in_digits(number: float) -> str:
+    """Such as 3 digits; none is 0 digits."""
     digits = max(0, round(number))
     return f"{digits} digit{'' if digits == 1 else 's'}"
 
@@ -425,14 +447,15 @@ FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-
 def _alike(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:
     """To how many digits a run that nobody watched gives the numbers of what was captured. Where it does not, what is
     captured with that run's own cotangents is asked: a backward may branch by them, as that of logcumsumexp does."""
-    alike = _digits_uncaptured(captured, total, gradients)
+    alike = min(digits_of_numbers(captured, total, gradients))
     if alike >= -math.log10(subject.roundoff) / 2:
         return alike
-    return _digits_uncaptured(subject.capture(subject.start, WEIGHTS), total, gradients)
+    again = captured_at(subject, subject.start, WEIGHTS)
+    return alike if isinstance(again, str) else min(digits_of_numbers(again, total, gradients))
 
 
-def _digits_uncaptured(captured: Captured, total: float, gradients: Sequence[Array]) -> float:
-    """To how many digits a run that nobody watched gives the numbers of the program that was captured."""
+def digits_of_numbers(captured: Captured, total: float, gradients: Sequence[Array]) -> tuple[float, float]:
+    """To how many digits a run that nobody watched gives the captured program's value, and its gradients."""
     generator = np.random.default_rng(WEIGHTS)
     weights = {c.index: generator.standard_normal(c.shape) for c in captured.cotangents}
     values = [*captured.outputs, *(g for g in captured.gradients if g is not None)]
@@ -445,8 +468,12 @@ def _digits_uncaptured(captured: Captured, total: float, gradients: Sequence[Arr
     largest = max((float(np.abs(x).max(initial=0.0)) for x in there), default=0.0)
     pairs += [(r, x, largest) for r, x in zip(results[ends:], there, strict=True)]
     gaps = [float(np.abs(a - b).max(initial=0.0)) / scale for a, b, scale in pairs if scale]
-    worst = max(gaps, default=0.0)
-    return -math.log10(worst) if worst else math.inf
+    value, worst = (gaps[:1], max(gaps[1:], default=0.0)) if size else ([0.0], max(gaps, default=0.0))
+    return _as_digits(value[0]), _as_digits(worst)
+
+
+def _as_digits(gap: float) -> float:
+    return -math.log10(gap) if gap else math.inf
 
 
 GIVEN = "the point given"

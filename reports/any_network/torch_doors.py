@@ -29,6 +29,7 @@ def gradcheck(
     check_backward_ad: bool = True,
     stopped: bool = False,
     surrogate: Any = (),
+    reference: Callable[..., Any] | None = None,
     **unused: Any,
 ) -> bool:
     """Whether the backward of `func` is the pullback of its forward, exactly. As `torch.autograd.gradcheck`.
@@ -37,7 +38,8 @@ def gradcheck(
         floating format: a rule has no format, so float32 and 16 bits need no other settings
     check_forward_ad, check_backward_ad: which modes are looked at
     stopped: gradients that the code itself stops (detach) are meant to be
-    surrogate: custom functions whose backward is meant as it is, or their names: see `backproof.verify_network`
+    surrogate: custom functions whose backward is meant as it is, or their names
+    reference: the same in plain operations, where `func` has no graph: see `backproof.verify_network`
     eps, atol, rtol, and the other arguments of the original: accepted and unused, since nothing is approximated
     Raises WrongRule (a RuntimeError, as the original's) with the report, unless raise_exception is False; NotDecided
     where nothing can be said; Unsupported where an operation is not covered; InvalidInput for unusable inputs.
@@ -46,7 +48,7 @@ def gradcheck(
     _refuse_unknown("gradcheck", unused, OF_GRADCHECK)
     answers = []
     if check_backward_ad:
-        answers.append(_answered(rule_of(func, inputs, stopped, surrogate), raise_exception))
+        answers.append(_answered(rule_of(func, inputs, stopped, surrogate, reference), raise_exception))
     if check_forward_ad:
         answers.append(_answered(forward_rule_of(func, inputs), raise_exception))
     return all(answers)
@@ -194,11 +196,19 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     return check_forward_rule(captured, name, subject.names)
 
 
-def rule_of(func: Callable[..., Any], inputs: Any, stopped: bool = False, surrogate: Any = ()) -> RuleReport:
+def rule_of(
+    func: Callable[..., Any],
+    inputs: Any,
+    stopped: bool = False,
+    surrogate: Any = (),
+    reference: Callable[..., Any] | None = None,
+) -> RuleReport:
     """The report on one function or module at these inputs."""
     from ...adapters.torch_program.subject import TorchSubject
 
-    return check_rule(_checkable(TorchSubject(func, _sequence(inputs), surrogates=names_of(surrogate))), stopped)
+    names = names_of(surrogate)
+    subject = TorchSubject(func, _sequence(inputs), surrogates=names, reference=reference)
+    return check_rule(_checkable(subject), stopped)
 
 
 def check_numbers(func: Callable[..., Any], inputs: Any, loss: Callable[[Any], Any] | None = None) -> NumbersReport:

@@ -26,6 +26,10 @@ def _headline(report: RuleReport) -> Iterator[str]:
         first = f"agrees: {report.name}'s {report.what} is the chain rule's {digits}"
         if report.path is not None:
             first = f"agrees: {report.name}'s {report.what} adds up to what it computes"
+        if report.digits is not None:
+            first = (
+                f"agrees: {report.name}'s {report.what} is its reference's to {report.digits:.0f} digits, by numbers"
+            )
         first += f", {report.but}" if report.but else ""
     elif report.verdict == "wrong":
         first = f"wrong: {report.name}'s {report.what} is not that of what it computes"

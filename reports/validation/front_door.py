@@ -105,6 +105,7 @@ def verify(
     keywords: Mapping[str, Any] | None = ...,
     stopped: bool = ...,
     surrogate: Any = ...,
+    reference: Callable[..., Any] | None = ...,
 ) -> RuleReport: ...
 
 
@@ -134,11 +135,13 @@ def verify(
     keywords: Mapping[str, Any] | None = None,
     stopped: bool = False,
     surrogate: Any = (),
+    reference: Callable[..., Any] | None = None,
 ) -> Report | RuleReport:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
     With `inputs`, a torch.nn.Module or any function of tensors or arrays: see `verify_network`, whose report it
-    returns; `loss` is a function then; `keywords`, `stopped` and `surrogate` are of these alone. Without, a dense net's:
+    returns; `loss` is a function then; `keywords`, `stopped`, `surrogate` and
+    `reference` are of these alone. Without, a dense net's:
 
     function: for `returns`
         "gradients":  f(weights, biases, inputs, targets) -> (weight_gradients, bias_gradients)
@@ -163,8 +166,9 @@ def verify(
     Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
     """
     if inputs is not None:
-        return verify_network(function, inputs, loss=loss, keywords=keywords, stopped=stopped, surrogate=surrogate)
-    refuse_without_inputs(function, keywords, stopped, surrogate)
+        declared: Any = {"keywords": keywords, "stopped": stopped, "surrogate": surrogate, "reference": reference}
+        return verify_network(function, inputs, loss=loss, **declared)
+    refuse_without_inputs(function, keywords, stopped, surrogate, reference)
     _check_names(returns, dtype, cases, orientation, bias, updates)
     _check_of_loss(targets, sign, decay)
     declared_timeout(timeout)
