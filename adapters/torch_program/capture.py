@@ -19,10 +19,11 @@ import torch
 from ...reference.case import InvalidInput
 from ...reference.programs import Border, Captured, Origin, Unsupported, Value, special
 from .call import array, real
+from .judged import JudgingRecorder
 from .leaving import Leaving
 from .recorder import Recorder, leaves, places, users_line
 
-__all__ = ["Recorder", "array", "capture", "places", "real"]
+__all__ = ["JudgingRecorder", "Recorder", "array", "capture", "places", "real"]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 
 

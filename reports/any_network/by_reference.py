@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from ...reference.programs import right, zeros
 from .guarded import by_itself, captured_at
@@ -27,7 +28,7 @@ def by_numbers(subject: Subject) -> RuleReport:
             reason = captured if isinstance(captured, str) else not_finite(captured)
             continue
         ours = [g or zeros(captured.program, x.shape) for g, x in zip(right(captured), captured.inputs, strict=True)]
-        total, gradients = by_itself(subject.name, lambda p=point: subject.value_and_gradient(p.values))
+        total, gradients = by_itself(subject.name, partial(subject.value_and_gradient, point.values))
         value, digits = digits_of_numbers(replace(captured, gradients=tuple(ours)), total, gradients)
         if value < half:
             reason = f"what it gives is not what its reference gives: they agree to {in_digits(value)} only"

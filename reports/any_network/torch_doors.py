@@ -233,7 +233,7 @@ def judged(name: str = "the block") -> Iterator[Callable[[], NumbersReport]]:
 
     Yields a function that gives the report. Raises Unsupported, within the block, where an operation is not covered.
     """
-    from ...adapters.torch_program.judged import JudgingRecorder
+    from ...adapters.torch_program.capture import JudgingRecorder
 
     recorder = JudgingRecorder()
     with recorder:

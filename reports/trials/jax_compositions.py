@@ -339,7 +339,8 @@ def composition(thrown: Dice) -> Made:
         alike = [k for k, other in enumerate(shapes) if other == shapes[one]]
         kind = thrown.one_of(("one", "one", "two", "drawn"))
         operands = (one, thrown.one_of(alike)) if kind == "two" else (one,)
-        name = thrown.one_of(list({"one": STEPS, "two": PAIRS, "drawn": MAKERS}[kind]))
+        tables: dict[str, dict[str, Any]] = {"one": STEPS, "two": PAIRS, "drawn": MAKERS}
+        name = thrown.one_of(list(tables[kind]))
         step = MAKERS[name](thrown, shapes[one]) if kind == "drawn" else (STEPS if kind == "one" else PAIRS)[name]
         given = [jax.ShapeDtypeStruct(shapes[k], np.float32) for k in operands]
         try:

@@ -208,7 +208,7 @@ def _connectionist(thrown: Dice, shape: Shape) -> tuple[str, Loss]:
 
 
 def _triplet(thrown: Dice, shape: Shape) -> tuple[str, Loss]:
-    more = {"norm_degree": thrown.one_of((2, 3))} if thrown.flag() else {}
+    more: dict[str, Any] = {"norm_degree": thrown.one_of((2, 3))} if thrown.flag() else {}
     more |= {"margin": 0.4} if thrown.flag() else {}
     words = "".join(f", {k}={v}" for k, v in more.items())
     return words, lambda x, y: optax("triplet_margin_loss")(x, y, jnp.sin(x + 0.7) * 2, **more)

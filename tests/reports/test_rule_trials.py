@@ -148,7 +148,7 @@ def test_what_becomes_of_a_configuration(
 def test_a_finding_that_is_declared_is_no_alarm(
     monkeypatch: pytest.MonkeyPatch, verdict: str, outcome: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = Report(verdict=verdict, ok=verdict == "agrees", reason="why")
+    report: Any = Report(verdict=verdict, ok=verdict == "agrees", reason="why")
     known = Drawn("MLP", "float64", "a network", lambda: report, "1/6 is rounded")
     monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number: known)
     trial = rule_trials.try_one(1, "torch")

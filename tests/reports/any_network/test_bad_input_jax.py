@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ def once(function: Any, inputs: Any) -> None:
     check_grads(function, inputs, 1, "rev")
 
 
-DOORS = {"once": once, "twice": twice, "verify": bp.verify}
+DOORS: dict[str, Callable[..., Any]] = {"once": once, "twice": twice, "verify": bp.verify}
 
 
 @dataclass

@@ -29,7 +29,12 @@ def forward_only(function: Any, inputs: Any) -> bool:
     return gradcheck(function, inputs, check_forward_ad=True, check_backward_ad=False)
 
 
-DOORS = {"gradcheck": gradcheck, "gradgradcheck": gradgradcheck, "forward": forward_only, "verify": bp.verify}
+DOORS: dict[str, Callable[..., Any]] = {
+    "gradcheck": gradcheck,
+    "gradgradcheck": gradgradcheck,
+    "forward": forward_only,
+    "verify": bp.verify,
+}
 
 
 class Raising(torch.autograd.Function):
@@ -115,7 +120,7 @@ UNDECIDED: dict[str, tuple[Callable[..., Any], Any, str]] = {
     "nan": (lambda x: (-(x * x)).log(), drawn(3), r"output 0 is nan at \[0\], by log"),
     "in one place": (lambda x: x / torch.tensor([1.0, 0.0, 1.0]), drawn(3), r"is -?inf at \[1\], by div"),
 }
-OTHER = drawn(2)
+OTHER: Any = drawn(2)
 
 
 @pytest.mark.parametrize("door", [gradcheck, forward_only], ids=["gradcheck", "forward"])

@@ -1,5 +1,7 @@
 """Surrogates in JAX: a custom rule that is meant though it is not the chain rule's."""
 
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any

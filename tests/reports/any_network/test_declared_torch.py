@@ -99,7 +99,7 @@ def test_a_surrogate_that_nothing_calls_is_refused() -> None:
     with pytest.raises(InvalidInput, match="expected custom functions, or their names, got int"):
         bp.verify(Tripled.apply, drawn(3), surrogate=3)
     with pytest.raises(InvalidInput, match="say nothing without inputs"):
-        bp.verify(Tripled.apply, surrogate=Tripled)
+        bp.verify(Tripled.apply, surrogate=Tripled)  # type: ignore[call-overload]
 
 
 def under_no_grad(x: Any) -> Any:
