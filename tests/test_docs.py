@@ -18,7 +18,8 @@ pytest.importorskip("typer")
 import backproof as bp
 from tutorial import gradients
 
-VALIDATE = (Path(__file__).parents[1] / "docs" / "validate.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+VALIDATE = (DOCS / "validate.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).with_name("backproof")
 
 
@@ -111,7 +112,7 @@ def test_the_three_shapes_of_classes_are_verified_as_shown() -> None:
 @pytest.mark.parametrize("page", ["tutorial.md", "pt/tutorial.md"])
 def test_the_chapter_s_pages_run_and_print_what_they_show(page: str) -> None:
     """All programs of a page, one after the other, as a reader would."""
-    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    text = (DOCS / page).read_text(encoding="utf-8")
     fenced = re.findall(r"^```(python|output)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     printed = ""
@@ -128,9 +129,43 @@ def test_the_chapter_s_pages_run_and_print_what_they_show(page: str) -> None:
 
 
 def test_both_languages_say_the_same_numbers() -> None:
-    pages = [
-        (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
-        for page in ("tutorial.md", "pt/tutorial.md")
-    ]
+    pages = [(DOCS / page).read_text(encoding="utf-8") for page in ("tutorial.md", "pt/tutorial.md")]
     english, portuguese = (re.findall(r"^```output\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL) for page in pages)
     assert english == portuguese
+
+
+def python_of(page: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_code_of_the_page_about_numbers_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    exec("\n".join(python_of("numbers.md")), {})  # noqa: S102 — our own page
+    assert capsys.readouterr().out.startswith("agrees: each of ")
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_code_of_the_page_about_any_network_runs_as_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pages = python_of("any-network.md")
+    files = {code.split("\n")[0].removeprefix("# "): code for code in pages if re.match(r"# \w+\.py\n", code)}
+    assert list(files) == ["norm.py", "test_norm.py"]
+    right = "dx = scale * (d - d.mean(-1, keepdim=True) - normed * (d * normed).mean(-1, keepdim=True))"
+    said = []
+    for repair in (False, True):
+        for name, code in files.items():
+            mended = code.replace("dx = scale * (d - d.mean(-1, keepdim=True))", right) if repair else code
+            (tmp_path / name).write_text(mended, encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_norm.py"]
+        said.append(subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False))
+    assert [finished.returncode for finished in said] == [1, 0]
+    for words in ("wrong: LayerNorm's gradient is not that of what it computes", "the gradient through variance (mul"):
+        assert words in (DOCS / "any-network.md").read_text(encoding="utf-8")
+        assert words in said[0].stdout
+    exec("\n".join(code for code in pages if code not in files.values() and "jax" not in code), {})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert "agrees: TransformerEncoderLayer's gradient is the chain rule's to 30 digits" in printed
+    assert "but for what is declared a surrogate" in printed

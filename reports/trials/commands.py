@@ -56,6 +56,9 @@ def selftest(
     rules: Annotated[
         int, typer.Option(min=0, help="So many random right networks, for the rule check: none may be accused.")
     ] = 0,
+    numbers: Annotated[
+        int, typer.Option(min=0, help="So many runs of random right networks, judged call by call: none accused.")
+    ] = 0,
     backward_edits: Annotated[
         int, typer.Option(min=0, help="So many random mistakes in backward code: each refused, and named?")
     ] = 0,
@@ -73,9 +76,9 @@ def selftest(
     accused, but a framework failed, other than as is known of it on some processors (JAX has no float16 without F16C),
     or none answered.
     """
-    if not (clean or power or faults or edits or rules or backward_edits):
+    if not (clean or power or faults or edits or rules or numbers or backward_edits):
         raise typer.BadParameter(
-            "name a trial: --clean N, --edits N, --rules N, --backward-edits N, --power or --faults"
+            "name a trial: --clean N, --edits N, --rules N, --numbers N, --backward-edits N, --power or --faults"
         )
     from . import running as trials
 
@@ -86,10 +89,11 @@ def selftest(
         failed = trials.faults(adapter, processes_for(jobs)) or failed
     if edits:
         failed = trials.edits(edits, first, processes_for(jobs)) or failed
-    if rules or backward_edits:
+    if rules or numbers or backward_edits:
         from . import rule_running
 
         failed = (rules > 0 and rule_running.rules(rules, first, adapter, processes_for(jobs))) or failed
+        failed = (numbers > 0 and rule_running.rules(numbers, first, adapter, processes_for(jobs), True)) or failed
         failed = (
             backward_edits > 0 and rule_running.backward_edits(backward_edits, first, adapter, processes_for(jobs))
         ) or failed

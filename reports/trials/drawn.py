@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ..any_network import RuleReport
+    from ..any_network import NumbersReport, RuleReport
 
 T = TypeVar("T")
 
 FAMILIES = ("MLP", "CNN", "RNN", "transformer", "loss", "custom function", "composition")
 PRIMES = (2, 3, 5)  # sizes that tell axes apart, and that balls are quick with
+LARGER = (7, 16, 33, 64)  # where many roundings meet
 DTYPES = {"float64": 0.5, "float32": 0.35, "bfloat16": 0.15}
 
 
@@ -26,7 +27,7 @@ DTYPES = {"float64": 0.5, "float32": 0.35, "bfloat16": 0.15}
 class Drawn:
     """One right function.
 
-    words: what it is made of;  report: the rule check of it, when it is called
+    words: what it is made of;  report: the rule check of it, when it is called;  numbers: of a run of it
     finding: an inaccuracy of the framework itself that is known to be in it, and may be told
     """
 
@@ -35,13 +36,15 @@ class Drawn:
     words: str
     report: Callable[[], RuleReport]
     finding: str = ""
+    numbers: Callable[[], NumbersReport] | None = None
 
 
 @dataclass(frozen=True)
 class Dice:
-    """Random choices, in order."""
+    """Random choices, in order. sizes: of the axes."""
 
     rng: np.random.Generator
+    sizes: tuple[int, ...] = PRIMES
 
     def one_of(self, options: Sequence[T]) -> T:
         return options[int(self.rng.integers(len(options)))]
@@ -54,7 +57,7 @@ class Dice:
         return int(self.rng.integers(low, high + 1))
 
     def size(self) -> int:
-        return self.one_of(PRIMES)
+        return self.one_of(self.sizes)
 
     def batch(self) -> int:
         """One sample a third of the time."""
@@ -71,6 +74,6 @@ class Dice:
         return self.rng.standard_normal(tuple(shape))
 
 
-def dice(number: int, stream: int) -> Dice:
+def dice(number: int, stream: int, sizes: tuple[int, ...] = PRIMES) -> Dice:
     """Of configuration `number` of one kind of trial."""
-    return Dice(np.random.default_rng([number, stream]))
+    return Dice(np.random.default_rng([number, stream]), sizes)

@@ -17,14 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..any_network import RuleReport
-from .drawn import FAMILIES, Dice, Drawn, dice
+from ..any_network import NumbersReport, RuleReport
+from .drawn import FAMILIES, PRIMES, Dice, Drawn, dice
 from .jax_activations import ACTIVATIONS, Array, Made
 
 STREAM = 31
 
 
-def draw(number: int) -> Drawn:
+def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
     """Configuration `number`: of each family in turn."""
     from .jax_compositions import composition
     from .jax_custom import custom
@@ -34,13 +34,22 @@ def draw(number: int) -> Drawn:
     families: dict[str, Callable[[Dice], Made]] = dict(
         zip(FAMILIES, (mlp, cnn, recurrent, transformer, loss, custom, composition), strict=True)
     )
-    family, thrown = FAMILIES[number % len(FAMILIES)], dice(number, STREAM)
+    family, thrown = FAMILIES[number % len(FAMILIES)], dice(number, STREAM, sizes)
     dtype = thrown.dtype()
     words, function, arguments = families[family](thrown)
     if thrown.flag(0.8):  # else every call takes as long as a compilation
         words, function = f"{words}, compiled", jax.jit(function)
     formatted = jax.tree.map(lambda x: x.astype(jnp.dtype(dtype)) if x.dtype == np.float64 else x, arguments)
-    return Drawn(family, dtype, words, lambda: report(function, formatted))
+    return Drawn(
+        family, dtype, words, lambda: report(function, formatted), numbers=lambda: numbers(function, formatted)
+    )
+
+
+def numbers(function: Callable[..., Any], arguments: tuple[Any, ...]) -> NumbersReport:
+    """Of a run of it."""
+    from ..any_network.jax_doors import check_numbers
+
+    return check_numbers(function, arguments)
 
 
 def report(function: Callable[..., Any], arguments: tuple[Any, ...]) -> RuleReport:

@@ -12,14 +12,17 @@ from .drawn import FAMILIES
 from .rule_trials import RuleTrial
 
 
-def rules(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
-    """Check random right networks; whether one was accused, or could not be checked for a fault of backproof."""
+def rules(count: int, first: int, names: list[str] | None, jobs: int, numbers: bool = False) -> bool:
+    """Check random right networks; whether one was accused, or could not be checked for a fault of backproof.
+
+    numbers: look at the numbers of a run of each, not at the rule
+    """
     from .rule_trials import FRAMEWORKS, trials
 
     frameworks = _frameworks("--rules", names, FRAMEWORKS)
     tried: list[RuleTrial] = []
     with progress(count) as done, processes(jobs) as executor:
-        for trial in trials(count, first, executor, frameworks):
+        for trial in trials(count, first, executor, frameworks, numbers):
             tried.append(trial)
             done(f"{trial.family} {trial.outcome}")
             if trial.alarm:

@@ -15,30 +15,30 @@ from time import process_time
 from typing import Any, TypeVar
 
 from ...reference.programs import Unsupported
-from .drawn import Drawn
+from .drawn import LARGER, PRIMES, Drawn
 
 T = TypeVar("T")
 
 
-def _torch(number: int) -> Drawn:
+def _torch(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
     import torch
 
     from .torch_networks import draw
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    return draw(number)
+    return draw(number, sizes)
 
 
-def _jax(number: int) -> Drawn:
+def _jax(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
     from .jax_networks import draw
 
-    return draw(number)
+    return draw(number, sizes)
 
 
-FRAMEWORKS: dict[str, Callable[[int], Drawn]] = {"torch": _torch, "jax": _jax}
+FRAMEWORKS: dict[str, Callable[..., Drawn]] = {"torch": _torch, "jax": _jax}
 # wrong: a right one was accused;  failed: backproof raised;  unanswered: the framework itself cannot run it
 # finding: it has an inaccuracy that is known of the framework, and was not called right
-OUTCOMES = ("agrees", "finding", "undecided", "unsupported", "unanswered", "wrong", "failed")
+OUTCOMES = ("agrees", "finding", "undecided", "unsupported", "unanswered", "suspect", "wrong", "failed")
 # what a framework says of an operation that a format has not, or that it has no gradient of
 NOT_THERE = ("not implemented for", "not supported", "only implemented if", "Unsupported dtype")
 
@@ -58,16 +58,16 @@ class RuleTrial:
 
     @property
     def alarm(self) -> bool:
-        return self.outcome in ("wrong", "failed")
+        return self.outcome in ("suspect", "wrong", "failed")
 
 
-def try_one(number: int, framework: str) -> RuleTrial:
-    """Draw configuration `number` and check its rule."""
+def try_one(number: int, framework: str, numbers: bool = False) -> RuleTrial:
+    """Draw configuration `number` and check its rule, or the numbers of a run of it, with larger sizes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of frameworks, about unusual sizes
-        drawn = FRAMEWORKS[framework](number)
+        drawn = FRAMEWORKS[framework](number, LARGER) if numbers else FRAMEWORKS[framework](number)
         started = process_time()
-        outcome, said = _outcome(drawn)
+        outcome, said = _of_numbers(drawn) if numbers else _outcome(drawn)
     seconds = process_time() - started
     return RuleTrial(number, framework, drawn.family, drawn.dtype, drawn.words, outcome, said, seconds)
 
@@ -85,11 +85,29 @@ def _outcome(drawn: Drawn) -> tuple[str, str]:
     return report.verdict, "" if report.ok else report.reason if report.verdict == "undecided" else str(report)
 
 
+def _of_numbers(drawn: Drawn) -> tuple[str, str]:
+    assert drawn.numbers is not None
+    try:
+        report = drawn.numbers()
+    except Unsupported as error:
+        return "unsupported", str(error)
+    except Exception as error:  # counted, and said
+        missing = isinstance(error, NotImplementedError | RuntimeError) and any(s in str(error) for s in NOT_THERE)
+        return "unanswered" if missing else "failed", f"{type(error).__name__}: {error}"
+    if drawn.finding and not report.ok:
+        return "finding", drawn.finding
+    return report.verdict.value, "" if report.ok else str(report)
+
+
 def trials(
-    count: int, first: int = 0, executor: Executor | None = None, frameworks: Sequence[str] = ("torch",)
+    count: int,
+    first: int = 0,
+    executor: Executor | None = None,
+    frameworks: Sequence[str] = ("torch",),
+    numbers: bool = False,
 ) -> Iterator[RuleTrial]:
     """Try so many configurations from number `first` on, on the frameworks in turn; None as executor runs here."""
-    tasks = [(number, frameworks[number % len(frameworks)]) for number in range(first, first + count)]
+    tasks = [(number, frameworks[number % len(frameworks)], numbers) for number in range(first, first + count)]
     yield from spread(try_one, tasks, executor)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..any_network import RuleReport
-from .drawn import FAMILIES, Dice, Drawn, dice
+from ..any_network import NumbersReport, RuleReport
+from .drawn import FAMILIES, PRIMES, Dice, Drawn, dice
 
 STREAM = 21
 
@@ -34,7 +34,7 @@ class Subject:
     finding: str = ""
 
 
-def draw(number: int) -> Drawn:
+def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
     """Configuration `number`: of each family in turn."""
     from .torch_compositions import composition
     from .torch_custom import custom
@@ -44,12 +44,19 @@ def draw(number: int) -> Drawn:
     families: dict[str, Callable[[Dice, torch.dtype], Subject]] = dict(
         zip(FAMILIES, (mlp, cnn, recurrent, transformer, loss, custom, composition), strict=True)
     )
-    family, thrown = FAMILIES[number % len(FAMILIES)], dice(number, STREAM)
+    family, thrown = FAMILIES[number % len(FAMILIES)], dice(number, STREAM, sizes)
     dtype = thrown.dtype()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(number)
         subject = families[family](thrown, getattr(torch, dtype))
-    return Drawn(family, dtype, subject.words, lambda: report(subject), subject.finding)
+    return Drawn(family, dtype, subject.words, lambda: report(subject), subject.finding, lambda: numbers(subject))
+
+
+def numbers(subject: Subject) -> NumbersReport:
+    """Of a run of a subject."""
+    from ..any_network.torch_doors import check_numbers
+
+    return check_numbers(subject.function, subject.inputs)
 
 
 def report(subject: Subject) -> RuleReport:

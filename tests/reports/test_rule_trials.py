@@ -15,6 +15,7 @@ np = pytest.importorskip("numpy")
 torch = pytest.importorskip("torch")
 pytest.importorskip("typer")
 
+from backproof.reference.judging import Verdict
 from backproof.reference.programs import Unsupported
 from backproof.reports.trials import backward_edits, backward_trials, rule_running, rule_trials
 from backproof.reports.trials.backward_code import Affine, Softmax
@@ -289,3 +290,14 @@ def test_mistakes_in_custom_vjps_are_of_many_kinds() -> None:
     }
     wanted = {"term dropped", "factor dropped", "sign flipped", "ones for the gradient", "keepdim changed"}
     assert wanted | {"transpose dropped", "another saved tensor", "another of its shape", "nothing returned"} <= kinds
+
+
+def test_the_numbers_of_runs_are_tried_too_and_a_suspect_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    right = rule_trials.try_one(4, "torch", numbers=True)
+    assert (right.outcome, right.alarm) == ("agrees", False)
+    report: Any = Report(verdict=Verdict.SUSPECT, ok=False, reason="")
+    drawn = Drawn("MLP", "float32", "a network", lambda: report, numbers=lambda: report)
+    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number, sizes: drawn)
+    accused = rule_trials.try_one(1, "torch", numbers=True)
+    assert (accused.outcome, accused.alarm) == ("suspect", True)
