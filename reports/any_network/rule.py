@@ -40,6 +40,7 @@ from ...reference.programs import (
 from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
+from .same_program import same_lines, same_rule
 
 Array = NDArray[Any]
 RIGHT = (Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK)
@@ -169,16 +170,20 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
         return report
     if report.verdict == "undecided" and again.verdict == "wrong":
         return again
-    if not again.ok or (report.verdict == "wrong" and _certain(report)):
+    if not again.ok or (report.verdict == "wrong" and _certain(report, again)):
         return report
     seen = f"in its own format it was {report.verdict}" + (f": {report.reason}" if report.reason else "")
     return replace(again, notes=(*again.notes, f"decided in float64, since rounding takes part; {seen}"))
 
 
-def _certain(report: RuleReport) -> bool:
-    """Whether it is wrong at every generic point, and for a reason: no rounding does that."""
+def _certain(report: RuleReport, wide: RuleReport) -> bool:
+    """Whether it is wrong at every generic point, for a reason, and is not what is right in float64: then no rounding
+    onto a kink did it."""
     generic_ones = [s for s in report.seen if not s.point.special]
-    return bool(report.explanations) and all(s.wrong() for s in generic_ones)
+    if not report.explanations or not all(s.wrong() for s in generic_ones) or not wide.seen:
+        return False
+    here, there = (r.seen[0].captured.program.nodes[: r.seen[0].lines] for r in (report, wide))
+    return not same_rule(here, there)
 
 
 @dataclass
@@ -421,15 +426,6 @@ def _explained(subject: Subject, wrong: Seen) -> list[Explanation]:
     if isinstance(elsewhere, str) or not same_lines(wrong.captured, elsewhere):
         return []
     return explained(wrong.captured, elsewhere)
-
-
-def same_lines(one: Captured, other: Captured) -> bool:
-    """Whether both took the same branches: an edit of one is then an edit of the other."""
-    first, second = (max((v.index for v in c.outputs), default=0) for c in (one, other))
-    return first == second and all(
-        a.operation is b.operation and a.operands == b.operands
-        for a, b in zip(one.program.nodes[: first + 1], other.program.nodes[: first + 1], strict=True)
-    )
 
 
 def _path(subject: Subject) -> PathCheck | None:
