@@ -208,7 +208,8 @@ class Recorder(TorchDispatchMode):
         """The call, made and written down."""
         rule = self._rule(func)
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
-        if not followed and (rule is None or _is_view(func) or not any(real(x) for x in tensors)):
+        unknown = rule is None and not func._schema.name.startswith("aten::_foreach_")
+        if not followed and (unknown or _is_view(func) or not any(real(x) for x in tensors)):
             return self._kept(self.passed_by(func, func(*args, **kwargs), rule is None))
         name = func._schema.name.removeprefix("aten::")
         self.calls += 1
@@ -332,13 +333,19 @@ class Recorder(TorchDispatchMode):
     def _one_by_one(self, func: Any, arguments: dict[str, Any]) -> Any:
         """An operation on lists of tensors: the operation on each."""
         name = func._schema.name.removeprefix("aten::_foreach_")
-        packet = getattr(torch.ops.aten, {"norm": "linalg_vector_norm"}.get(name, name))
-        lists = [x for x in arguments.values() if isinstance(x, tuple | list)]
+        there = getattr(torch.ops.aten, {"norm": "linalg_vector_norm"}.get(name, name), None)
+        packet = there or getattr(torch.ops.aten, name.removesuffix("_"))  # of maximum_ there is none for one tensor
+        single = getattr(packet, packet.overloads()[0])._schema.arguments
+        named = [a.name for a in single if a.kwarg_only]  # such as addcmul's value, which here stands like the others
+        values = [x for x in arguments.values() if x is not None]
+        positional = len(single) - len(named)
+        first = next(x for x in values if isinstance(x, tuple | list))
+        results = []
         with self:
-            results = [
-                packet(*(x[k] if isinstance(x, tuple | list) else x for x in arguments.values() if x is not None))
-                for k in range(len(lists[0]))
-            ]
+            for k, tensor in enumerate(first):
+                each = [x[k] if isinstance(x, tuple | list) else x for x in values]
+                result = packet(*each[:positional], **dict(zip(named, each[positional:], strict=False)))
+                results.append(result if there is not None else tensor.copy_(result))
         return None if not func._schema.returns else results
 
     def _read_out(self, func: Any, args: Any) -> Any:

@@ -155,11 +155,17 @@ def test_what_nothing_can_be_asked_of_is_said() -> None:
         nothing.raise_for_wrong()
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "AdamW", "RMSprop", "Adagrad", "NAdam"])
-def test_a_training_step_with_its_optimizer_s_is_judged(optimizer: str) -> None:
+OPTIMIZERS = ["SGD", "AdamW", "Adam", "RMSprop", "Adagrad", "NAdam", "Adadelta", "Adamax", "RAdam", "ASGD", "Rprop"]
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "foreach"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_training_step_with_its_optimizer_s_is_judged(optimizer: str, together: bool) -> None:
     network = seeded(lambda: nn.Sequential(nn.Embedding(11, 8), nn.Flatten(), nn.Linear(24, 5)), torch.float32)
-    options = {"momentum": 0.9, "nesterov": True} if optimizer == "SGD" else {}
-    optim = getattr(torch.optim, optimizer)(network.parameters(), lr=1e-2, weight_decay=1e-3, **options)
+    options: dict[str, Any] = {"momentum": 0.9, "nesterov": True} if optimizer == "SGD" else {}
+    options |= {} if optimizer == "Rprop" else {"weight_decay": 1e-3}
+    optim = getattr(torch.optim, optimizer)(network.parameters(), lr=1e-2, foreach=together, **options)
     tokens, target = torch.tensor([[1, 3, 1], [0, 10, 7]]), torch.tensor([4, 2])
 
     def step() -> None:
@@ -172,7 +178,9 @@ def test_a_training_step_with_its_optimizer_s_is_judged(optimizer: str) -> None:
             step()
         assert report().verdict is Verdict.AGREES, str(report())
         assert len(report().run.results) > 15
-    written = "add_" if optimizer == "SGD" else "addcdiv_"
+    written = {"AdamW": "addcdiv_", "SGD": "add_", "RMSprop": "addcmul_"}.get(optimizer)
+    if written is None:
+        return
     with Kernel(written, lambda x: x.mul_(1.001)) as kernel, checks.judged() as report:
         step()
     assert kernel.calls
