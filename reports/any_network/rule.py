@@ -37,6 +37,7 @@ from ...reference.programs import (
     rounded_gradients,
     run,
 )
+from ..console import lines_of_progress
 from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
@@ -197,8 +198,9 @@ class _Looked:
 
 
 def _looked(subject: Subject) -> _Looked:
-    looked = _Looked()
-    for point in points_of(subject):
+    looked, points = _Looked(), points_of(subject)
+    done = lines_of_progress(len(points))
+    for point in points:
         try:
             found = _seen(subject, point, seed=len(looked.seen))
         except Unsupported as nowhere:
@@ -206,6 +208,7 @@ def _looked(subject: Subject) -> _Looked:
                 raise
             looked.nowhere = str(nowhere)
             return looked
+        done(f"{subject.name} at {point.name}")
         if isinstance(found, str):
             looked.skipped.setdefault(found, []).append(point.name)
             continue

@@ -7,7 +7,17 @@ from ...reference.doors import door
 if TYPE_CHECKING:
     from .escaping import json_text, markdown_block, markdown_code, markdown_text, printable_lines
     from .streams import Undeliverable, guarded_streams
-    from .terminal import EndedBySignal, ended_by_signals, note, processes, progress, say, show_report, table_of
+    from .terminal import (
+        EndedBySignal,
+        ended_by_signals,
+        lines_of_progress,
+        note,
+        processes,
+        progress,
+        say,
+        show_report,
+        table_of,
+    )
     from .wrapping import fitted
 else:
     __getattr__ = door(__name__)

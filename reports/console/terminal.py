@@ -103,7 +103,7 @@ def progress(total: int | None) -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(total)
+        yield lines_of_progress(total)
         return
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -122,8 +122,8 @@ def progress(total: int | None) -> Iterator[Callable[[str], None]]:
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def _lines(total: int | None) -> Callable[[str], None]:
-    """A line every ten seconds: how many, how fast, how long yet."""
+def lines_of_progress(total: int | None) -> Callable[[str], None]:
+    """On stderr, a line every ten seconds: how many, how fast, how long yet. Returns what `progress` yields."""
     from time import monotonic
 
     started = last = monotonic()
