@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -54,6 +54,7 @@ class Bounds:
 
     profile: Profile
     expanded: bool = False
+    summed: list[int] = field(default_factory=lambda: [1])  # lengths of the sums of products; one instance, one call
 
     @cached_property
     def model(self) -> Model:
@@ -174,6 +175,7 @@ class Bounds:
     def products(self, left: Array, right: Array) -> Array:
         left, right = shared(left), shared(right)
         x, y, terms = left["value"], right["value"], max(1, left.shape[2])
+        self.summed.append(terms)
         with np.errstate(all="ignore"):
             value = np.matmul(x, y)
             sizes_x = np.abs(x) + left["errors"][..., WORST]
@@ -284,7 +286,10 @@ def _repeated(values: Array) -> bool:
 
 def _rounded(numbers: Bounds, value: Array, size: Array) -> Array:
     """The roundings of a sum: of a number of this size in what is judged, of the value itself in ours."""
-    errors = np.abs(size)[..., None] * _each(numbers.model.rounding)
+    relative = numbers.model.rounding
+    if numbers.expanded and max(numbers.summed) > 1:  # a bias may be a term of the sum before
+        relative = np.maximum(relative, numbers.model.sums(max(numbers.summed) + 1))
+    errors = np.abs(size)[..., None] * _each(relative)
     errors[..., TRUTH] = np.abs(value) * U64
     return np.asarray(errors * (1 + 2**-20))
 

@@ -176,3 +176,25 @@ def test_what_computes_is_counted_and_what_moves_is_not() -> None:
     product = x * x
     assert computing_lines([rearranged(product, np.array([1, 0])) + 1], {x.index: np.ones(2)}) == 2
     assert computing_lines([product + 1], {product.index: np.ones(2)}) == 1
+
+
+def test_a_bias_may_be_a_term_of_the_sum_that_it_is_added_to() -> None:
+    """b + x₁w₁ + x₂w₂ from the left, in float32: every addition rounds what the bias has brought."""
+    worst = 0.0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        x, w = (rng.standard_normal((1, 3)).astype(np.float32) for _ in range(2))
+        bias = np.float32(rng.standard_normal() * 3)
+        program = Program()
+        left, right, added = program.input((1, 3)), program.input((3, 1)), program.input((1, 1))
+        result = matmul(left, right) + added
+        given = {left.index: x, right.index: w.T, added.index: np.full((1, 1), bias)}
+        given = {line: np.asarray(array, np.float64) for line, array in given.items()}
+        (bounded,) = run([result], given, Bounds(SINGLE, expanded=True))
+        total = bias
+        for a, b in zip(x[0], w[0], strict=True):
+            total = np.float32(total + np.float32(a * b))
+        error = abs(float(total) - bounded["value"][0, 0])
+        assert error <= bounded["errors"][0, 0][WORST]
+        worst = max(worst, error / (abs(float(bias)) * 2.0**-24))
+    assert worst > 1.2, "more than one rounding of the bias"
