@@ -258,15 +258,16 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
     if off:
         reason = f"what ran agrees with the operations captured to {in_digits(min(off))} only: {BEYOND}"
         return replace(report, reason=reason)
-    path = _path(subject)
-    surrogates = sorted(subject.surrogates)
+    path, surrogates = _path(subject), sorted(subject.surrogates)
     if surrogates:
         report = replace(report, but=f"but for what is declared a surrogate: {', '.join(surrogates)}")
-    declared = (
-        any(s.captured.stops or s.captured.conventions for s in seen) or surrogates
-    )  # what is stopped is missing along a path, and has been looked at
+    # what is stopped is missing along a path, and has been looked at
+    declared = surrogates or any(s.captured.stops or s.captured.conventions for s in seen)
     if path is not None and path.agrees is False and not declared:
         return replace(report, reason=f"the gradient that ran does not add up to the function that ran: {BEYOND}")
+    if seen[0].point.name != GIVEN:
+        own = next((why for why, points in looked.skipped.items() if GIVEN in points), "nothing is known")
+        return replace(report, reason=f"at {GIVEN} {own}; at the others that were looked at it is right")
     return replace(report, verdict="agrees")
 
 
