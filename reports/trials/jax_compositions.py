@@ -82,7 +82,6 @@ STEPS: dict[str, Callable[[Array], Array]] = {
     "slogdet": lambda x: jnp.linalg.slogdet(x @ x.T + jnp.eye(x.shape[0], dtype=x.dtype))[1],
     "cond": lambda x: lax.cond(x.sum() > 0, jnp.sin, jnp.cos, x),
     "fori_loop": lambda x: lax.fori_loop(0, 3, lambda _, y: jnp.sin(y) + 0.5 * x, x),
-    "while": lambda x: lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, jnp.sin(c[1]) + x), (0, x))[1],
     "switch": lambda x: lax.switch(jnp.argmax(x), [jnp.sin, jnp.cos, jnp.tanh], x),
     "scan": lambda x: lax.scan(lambda h, r: (jnp.tanh(h + r), h * r), x[0] * 0, x)[1],
     "map": lambda x: lax.map(lambda r: r * r.sum(), x),
@@ -344,7 +343,9 @@ def composition(thrown: Dice) -> Made:
         step = MAKERS[name](thrown, shapes[one]) if kind == "drawn" else (STEPS if kind == "one" else PAIRS)[name]
         given = [jax.ShapeDtypeStruct(shapes[k], np.float32) for k in operands]
         try:
-            found = jax.eval_shape(step, *given).shape
+            # in the same context as it runs: JAX 0.10 keeps the format of indices that it saw in the other one
+            with jax.enable_x64(True):
+                found = jax.eval_shape(step, *given).shape
         except (TypeError, ValueError, IndexError, AssertionError):
             continue  # it does not fit this shape
         if 0 < np.prod(found) <= LARGEST:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from time import process_time
 from typing import Any, TypeVar
 
+from ...reference.case import InvalidInput
 from ...reference.programs import Unsupported
 from .drawn import LARGER, PRIMES, Drawn
 
@@ -40,7 +41,14 @@ FRAMEWORKS: dict[str, Callable[..., Drawn]] = {"torch": _torch, "jax": _jax}
 # finding: it has an inaccuracy that is known of the framework, and was not called right
 OUTCOMES = ("agrees", "finding", "undecided", "unsupported", "unanswered", "suspect", "wrong", "failed")
 # what a framework says of an operation that a format has not, or that it has no gradient of
-NOT_THERE = ("not implemented for", "not supported", "only implemented if", "Unsupported dtype")
+NOT_THERE = (
+    "not implemented for",
+    "not supported",
+    "only implemented if",
+    "Unsupported dtype",
+    "is not supported",
+    "TracerBoolConversion",
+)
 
 
 @dataclass(frozen=True)
@@ -78,11 +86,16 @@ def _outcome(drawn: Drawn) -> tuple[str, str]:
     except Unsupported as error:
         return "unsupported", str(error)
     except Exception as error:  # counted, and said
-        missing = isinstance(error, NotImplementedError | RuntimeError) and any(s in str(error) for s in NOT_THERE)
-        return "unanswered" if missing else "failed", f"{type(error).__name__}: {error}"
+        return "unanswered" if _not_there(error) else "failed", f"{type(error).__name__}: {error}"
     if drawn.finding and not report.ok:
         return "finding", drawn.finding
     return report.verdict, "" if report.ok else report.reason if report.verdict == "undecided" else str(report)
+
+
+def _not_there(error: Exception) -> bool:
+    """Whether it is the framework that cannot; where it raises while it is looked at, that comes as InvalidInput."""
+    kinds = NotImplementedError | RuntimeError | InvalidInput
+    return isinstance(error, kinds) and any(said in str(error) for said in NOT_THERE)
 
 
 def _of_numbers(drawn: Drawn) -> tuple[str, str]:
@@ -92,8 +105,7 @@ def _of_numbers(drawn: Drawn) -> tuple[str, str]:
     except Unsupported as error:
         return "unsupported", str(error)
     except Exception as error:  # counted, and said
-        missing = isinstance(error, NotImplementedError | RuntimeError) and any(s in str(error) for s in NOT_THERE)
-        return "unanswered" if missing else "failed", f"{type(error).__name__}: {error}"
+        return "unanswered" if _not_there(error) else "failed", f"{type(error).__name__}: {error}"
     if drawn.finding and not report.ok:
         return "finding", drawn.finding
     return report.verdict.value, "" if report.ok else str(report)
