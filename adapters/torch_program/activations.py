@@ -229,7 +229,8 @@ def _rrelu(
     drawn = call.recorded(call.after["noise"])
     if not training:
         return _leaky_relu(call, self, (lower + upper) / 2), drawn
-    return call.where("self", lambda x: x > 0, self, self * drawn), drawn
+    # drawn in float32 and used so, and kept in 16 bits: the factor 1 stands for that rounding
+    return call.where("self", lambda x: x > 0, self, self * (drawn * 1)), drawn
 
 
 @entry("rrelu_with_noise_backward")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.programs import Value, permuted, products, rearranged, reshaped, scattered, total
+from ...reference.programs import Value, chosen, permuted, products, rearranged, reshaped, scattered, total
 from .operations import entry
 from .shapes import Positions, batched, grid, windows
 
@@ -109,7 +109,7 @@ def _flat_places(call: Any, indices: Any, shape: Sequence[int], rank: int) -> Po
     found = call.positions(indices)
     leading, inside = prod(shape[:-rank]), prod(shape[-rank:])
     first = (np.arange(leading) * inside).reshape((*shape[:-rank], *[1] * rank))
-    return np.asarray(found + first, dtype=np.int64)
+    return np.where(found < inside, found + first, -1).astype(np.int64)  # beyond: of a window of nothing but padding
 
 
 def _dimensions(call: Any) -> int:
@@ -121,8 +121,12 @@ def _dimensions(call: Any) -> int:
     "fractional_max_pool2d", "fractional_max_pool3d",
 )  # fmt: skip
 def _max_pool(call: Any, self: Value, **_: Any) -> tuple[Value, None]:
-    """The elements whose indices the run found."""
-    return rearranged(self, _flat_places(call, call.outputs[1], self.shape, _dimensions(call))), None
+    """The elements whose indices the run found. A window of nothing but padding gives −∞, and an index of nothing."""
+    places = _flat_places(call, call.outputs[1], self.shape, _dimensions(call))
+    found = rearranged(self, places)
+    given = np.append(call.numbers(call.arguments["self"]).reshape(-1), 0.0)
+    nothing = np.isneginf(call.numbers(call.outputs[0])) & ~np.isneginf(given[places])
+    return (chosen(nothing, call.filled(-np.inf, found.shape), found) if nothing.any() else found), None
 
 
 @entry(

@@ -19,8 +19,8 @@ from .shapes import folded, sliced
 def vector_norm(call: Any, x: Value, p: float, dim: Any = None, keepdim: bool = False) -> Value:
     """(Σ|x|ᵖ)^(1/p), and its limits: the largest, the smallest, and how many are not zero."""
     axes = list(dim) if dim else list(range(len(x.shape)))
-    if not x.shape:
-        return e.absolute(x)
+    if not x.shape:  # by the same formula: √(x²) is rounded, |x| is not
+        return reshaped(vector_norm(call, reshaped(x, (1,)), p), ())
     if math.isinf(p):
         result = folded(e.absolute(x), e.maximum if p > 0 else e.minimum, axes)
         kept = tuple(1 if k in {a % len(x.shape) for a in axes} else n for k, n in enumerate(x.shape))

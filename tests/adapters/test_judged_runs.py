@@ -199,6 +199,37 @@ def test_a_call_without_a_rule_is_counted_and_what_follows_is_judged() -> None:
     assert "_linalg_eigh" not in {r.origin.name for r in report().run.results}
 
 
+@pytest.mark.parametrize(
+    ("function", "x"),
+    [
+        pytest.param(
+            lambda x: F.max_pool2d(x, 2, 2, 1, 2).detach() * x.sum(), numbers(1, 2, 2, 1),
+            id="a window of nothing but padding",
+        ),
+        pytest.param(torch.linalg.vector_norm, torch.tensor(0.12498439516018553).double(), id="the norm of one number"),
+        pytest.param(lambda x: F.rrelu(x, training=True), numbers(40, 16).bfloat16(), id="noise that is kept rounded"),
+        pytest.param(lambda x: F.conv2d(x, torch.full((3, 2, 1, 1), 1e-3), torch.full((3,), 0.147)), numbers(9, 2, 5, 5).float(), id="a bias beside small products"),
+        pytest.param(lambda x: F.embedding(torch.tensor([0, 0, 0, 0, 0, 1]), x), numbers(2, 40).bfloat16(), id="rows added up in memory"),
+        pytest.param(lambda x: (x * x).sqrt() + 1e-8, numbers(64, 64).float(), id="a constant's last bits"),
+    ],
+)  # fmt: skip
+def test_right_kernels_that_were_accused_once(function: Callable[[Any], Any], x: Any) -> None:
+    """By campaigns: each was a term that the bounds lacked."""
+    report = checks.check_numbers(function, x.requires_grad_())
+    assert report.verdict is Verdict.AGREES, str(report)
+
+
+def test_max_pooling_over_nothing_but_padding_sends_its_gradient_elsewhere() -> None:
+    """A finding, PyTorch 2.13 on a CPU: the window's index is beyond its plane, and the next plane gets its gradient. A
+    PyTorch that is mended agrees."""
+    x = numbers(1, 2, 2, 1).requires_grad_()
+    (gradient,) = torch.autograd.grad(F.max_pool2d(x, 2, 2, 1, 2), x, torch.ones(1, 2, 1, 1).double())
+    report = checks.check_numbers(lambda x: F.max_pool2d(x, 2, 2, 1, 2), x)
+    assert (report.verdict is Verdict.WRONG) == bool(gradient.any())
+    if gradient.any():
+        assert "max_pool2d_with_indices_backward" in str(report)
+
+
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64", "float16"])
 def test_jax_equation_by_equation(dtype: str) -> None:
