@@ -24,7 +24,7 @@ from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, weight_gradients
 from .refining import refined
 from .scope import done, edited, together
-from .several_samples import RUNS, Cases, cases_of, completed, consistent
+from .several_samples import Cases, cases_of, completed, consistent
 from .single_samples import (
     BLURRED,
     NEAR,
@@ -39,14 +39,12 @@ from .single_samples import (
     views_of,
 )
 from .slope_search import Edits
-from .telling import shown_by_enough
 from .vocabulary import Entry, snapped, solved
 
 BRANCHES = 4  # formulas that a step is tried with, where several give its numbers
 CANDIDATES = 24  # sets of edits that are looked at on several samples
 PROOFS = 4  # of them, to which edits are added that show on several samples alone
 WHOLE = 4  # sets that each of these is completed to
-RUNS_OF_UNKNOWN = 8  # of the reference, where single samples show what no formula gives: several of them seldom do
 SHARP = 2.0**5  # roundings, where `NEAR` is too many to see that a step is wrong at all
 FINE = 2.0**-30  # how near `NEAR` must be for that not to be asked: constants that people write are not nearer to 1
 
@@ -84,9 +82,8 @@ def _first(seen: Evidence, convention: Convention, roundings: float) -> Explanat
     unscaled = (tuple(edit for edit in edits if not edit.scales) for edits in tried.values())
     either = chain.from_iterable(zip(tried.values(), unscaled, strict=True))
     begun = [*islice((edits for edits in dict.fromkeys(either) if edits), PROOFS - 1), ()]
-    runs = RUNS if tried or not views else RUNS_OF_UNKNOWN
     for edits in begun if () not in tried else reversed(begun):
-        for found in islice(completed(edits, cases, convention, runs), WHOLE):
+        for found in islice(completed(edits, cases, convention), WHOLE):
             whole = refined(found, cases, convention)
             if whole and whole != edits and (proved := _proved(whole, seen, convention, cases)) is not None:
                 return proved
@@ -96,9 +93,6 @@ def _first(seen: Evidence, convention: Convention, roundings: float) -> Explanat
 def _proved(whole: Edits, seen: Evidence, convention: Convention, cases: Cases) -> Explanation | None:
     """The explanation that these edits are, if the reference with them reproduces every number."""
     if not consistent(whole, cases, convention):
-        return None
-    whole = shown_by_enough(whole, cases, convention)  # what does not show is not said, if all comes out without it
-    if not whole:
         return None
     prediction = by_rules(edited(whole), convention)
     if not reproduces(prediction, seen):

@@ -19,7 +19,6 @@ from ..numbers import PRECISIONS, Arithmetic, Matrix, array_of
 from .own_activations import checked
 
 REDUCTIONS = ("sum", "mean", "mean over outputs", "sum over samples, mean over outputs")
-OVER_OUTPUTS = "mean over outputs"  # with which the two last of them end
 # hidden: separate, and none at the output. column-*: the inputs have a column of ones. weights-*: every layer's biases
 # are the first or last column of its weights, and the implementation puts a 1 before or behind what the layer receives.
 BIASES = ("separate", "none", "hidden", "column-first", "column-last", "weights-first", "weights-last")
@@ -48,25 +47,17 @@ class Convention:
         """`rules` (the right ones, or a fault's), under this convention."""
         if self.decay:
             rules = _with_penalty(rules, self.decay, self.decays_biases)
-        if not self._changes_errors:
+        by_units = self.reduction.endswith("mean over outputs")
+        if not self.negative and not by_units:
             return rules
 
         def output_error(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
-            return self.error(rules.output_error(objective, outputs, targets, ar), ar)
+            error = rules.output_error(objective, outputs, targets, ar)
+            units = ar.shape(outputs)[1] if by_units else 1
+            sign = -1 if self.negative else 1
+            return ar.elementwise(lambda e, fn: sign * e / units, error)
 
         return replace(rules, output_error=output_error)
-
-    @property
-    def _changes_errors(self) -> bool:
-        return self.negative or self.reduction.endswith(OVER_OUTPUTS)
-
-    def error(self, error: Matrix, ar: Arithmetic) -> Matrix:
-        """∂E/∂o with this convention's sign, and divided by the outputs if it averages over them."""
-        if not self._changes_errors:
-            return error
-        units = ar.shape(error)[1] if self.reduction.endswith(OVER_OUTPUTS) else 1
-        sign = -1 if self.negative else 1
-        return ar.elementwise(lambda e, fn: sign * e / units, error)
 
     def applied(self, case: Case) -> Case:
         """A probe with this convention's loss, reduction and activations."""

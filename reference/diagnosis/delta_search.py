@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..activations import ACTIVATIONS, SOFTMAX, Activation
+from ..backprop import RULES
 from ..more_activations import MORE_ACTIVATIONS
 from ..numbers import Matrix
 from .conventions import Convention
@@ -167,7 +169,10 @@ def error_by(view: View, k: int, last: bool, convention: Convention, formula: An
     found = tried(view.scope, "output_error", k, formula)
     if found is None:
         return None
-    return np.asarray(convention.error(found, view.scope.ar))
+    rules = convention.rules(replace(RULES, output_error=lambda *_: found))
+    scope = view.scope
+    assert scope.objective is not None
+    return np.asarray(rules.output_error(scope.objective, scope.outputs, scope.targets, scope.ar))
 
 
 def errors_by(
@@ -274,5 +279,5 @@ def _solved_by_deltas(
         changed = forward_by(views, k, entry, constant)
         return None if changed is None else sought.off(_last_deltas(changed, k, convention)[1])
 
-    found = solved(off, entry.starts, sought.near)
+    found = solved(off, entry.starts)
     return None if found is None else snapped(found, views[0].near * SHORT)

@@ -180,42 +180,6 @@ def distances(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
     return farthest
 
 
-def nearer(one: Prediction, other: Prediction, evidence: Evidence) -> bool:
-    """Whether what one gives is much nearer to what was seen than the other is, or as near as in the very format it is.
-
-    Bounds of formats with few digits hold much that was not done. Cases count that `one` claims something about.
-    """
-    claimed = [pair for pair in evidence if one(pair[0], ARRAYS) is not None]
-    if not claimed:
-        return True
-    ours, theirs = distances(one, claimed), distances(other, claimed)
-    floor = FEW_ROUNDINGS * PROFILES[claimed[0][1].precision].storage.unit_roundoff
-    far = {place: off for place, off in ours.items() if off > max(theirs.get(place, 0.0) / NEARER, floor)}
-    if not far:
-        return True
-    rounded = _own_roundings(one, claimed)
-    farthest = max(theirs, key=lambda place: theirs[place])
-    return farthest not in far and all(off <= AS_FAR * rounded.get(place, 0.0) for place, off in far.items())
-
-
-NEARER = 2.0  # times as near is much nearer
-FEW_ROUNDINGS = 16  # of an array's largest number, that are near in any case
-# How many times as far off an implementation's roundings may be as the reference's in the same format: it decides what
-# is said of wrong numbers, not which are.
-AS_FAR = 16.0
-
-
-def _own_roundings(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
-    """How far what a prediction gives in the format itself is from what it gives exactly."""
-    farthest: dict[Place, float] = {}
-    for case, observation in evidence:
-        exact = prediction(case, ARRAYS) or {}
-        rounded = prediction(case, ArrayArithmetic(PROFILES[observation.precision].storage.name)) or {}
-        for place, matrix in rounded.items():
-            farthest[place] = max(farthest.get(place, 0.0), _off(np.asarray(matrix), exact[place]))
-    return farthest
-
-
 def remembered(prediction: Prediction) -> Prediction:
     """The same, computed once for every case and arithmetic."""
     known: dict[tuple[int, int], tuple[Case, Mapping[Place, Matrix] | None]] = {}

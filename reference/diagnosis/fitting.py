@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..numbers import Matrix
-from .scope import Edit, Formula, Scope, done
+from .scope import Edit, Scope, done
 from .single_samples import SHORT, SMALLEST, Array, View, alike
 from .vocabulary import Entry, Placed, Weighed, ratio, snapped, times
 
@@ -51,14 +50,7 @@ def factor_of(views: Sequence[View], right: Sequence[Matrix | None], seen: Seque
 def scaled_step(step: str, k: int, factor: float, what: str) -> Edit:
     """The right rule times a constant."""
     words = f"multiplies {what} by {as_fraction(factor)}"
-    return Edit(
-        step,
-        k,
-        words,
-        lambda s: times(s.right(), factor, s),
-        scales=True,
-        varied=lambda s: times(s.right(), another(factor), s),
-    )
+    return Edit(step, k, words, lambda s: times(s.right(), factor, s), scales=True)
 
 
 def as_fraction(factor: float) -> str:
@@ -81,22 +73,7 @@ def edit_of(entry: Entry, k: int, constant: Any) -> Edit:
         words = entry.words.format(at=f"number {constant.at + 1}", c=shown(constant.factor))
     else:
         words = entry.words.format(c=shown(constant)) if entry.fit or entry.starts else entry.words
-    formula = partial(formula_of, entry, constant)
-    return Edit(entry.step, k, words, formula, (), entry.mistake, False, entry, _varied(entry, constant))
-
-
-def _varied(entry: Entry, constant: Any) -> Formula | None:
-    """The entry's formula with another constant; None where none was fitted."""
-    if entry.fit is None and not entry.starts:
-        return None
-    if isinstance(constant, Placed):
-        return partial(formula_of, entry, replace(constant, factor=another(constant.factor)))
-    return partial(formula_of, entry, 2 * constant if entry.weighed or entry.limit else another(constant))
-
-
-def another(factor: float) -> float:
-    """A factor that might have been in its place, and is as far from it as any is."""
-    return factor + max(abs(factor), 1.0)
+    return Edit(entry.step, k, words, partial(formula_of, entry, constant), (), entry.mistake, False, entry)
 
 
 def fits(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -> Any:
@@ -145,7 +122,7 @@ def _with_error(view: View, k: int, error: Array) -> View:
     scope = view.scope
     values = {**scope.values, ("errors", k): error}
     at = Scope(scope.ar, scope.step, scope.layer, scope.arguments, scope.layers, scope.objective, scope.targets, values)
-    return View(at, view.weights, view.biases, view.near, view.rounding)
+    return View(at, view.weights, view.biases, view.near)
 
 
 def agreed(found: Sequence[Any], largest: bool, near: float) -> Any:

@@ -67,7 +67,6 @@ class Edit:
     names: of catalogued faults that it is;  mistake: how one comes to write it, if known
     entry: of the vocabulary, that it is, with a constant
     scales: whether it is the right rule times a constant, which of single samples may be one of their number
-    varied: the same with quite another constant, where its own was read off what it explains: to see where that shows
     """
 
     step: str
@@ -78,7 +77,6 @@ class Edit:
     mistake: str = ""
     scales: bool = False
     entry: Entry | None = None
-    varied: Formula | None = None
 
 
 # What a step computes, of which quantity.

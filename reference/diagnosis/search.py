@@ -23,7 +23,6 @@ from .conventions import Convention
 from .downcasts import DOWNCASTS, OF_FORMATS
 from .explanation import (
     ARRAYS,
-    AS_FAR,
     ROUNDINGS,
     Diagnosis,
     Evidence,
@@ -32,13 +31,12 @@ from .explanation import (
     apart,
     by_rules,
     distances,
-    nearer,
     remembered,
     reproduces,
     right,
 )
 from .faults import FAULTS, Fault, faulty_rules, touched_layers
-from .first_wrong_step import FirstWrongStep, first_wrong_step
+from .first_wrong_step import first_wrong_step
 from .relations import calls, relations
 
 
@@ -60,8 +58,6 @@ def diagnose(
         fitting = [
             e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence, formats)
         ]
-        if not formats:  # which are no nearer, and have evidence of their own
-            fitting = [e for e in fitting if e.prediction and nearer(e.prediction, right(convention), evidence)]
         if coarse:
             fitting = [e for e in fitting if _changes_something(e, evidence, convention)]
         if fitting:
@@ -115,35 +111,10 @@ def _farthest(explanation: Explanation, evidence: Evidence) -> float:
 
 def single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
     """Every fault wherever it applies, and in each layer alone; those of the first wrong step, where it shows."""
-    yield from _of_faults(FAULTS, evidence, convention, first_wrong_step(evidence, convention))
-
-
-def faults_beside_formulas(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
-    """The same, but of a step that single samples show only faults that no formula gives: these were tried before."""
-    case, wrong = evidence[0][0], first_wrong_step(evidence, convention)
-    faults = [f for f in FAULTS if wrong is None or f.name in WITHOUT_FORMULA or _of_several(_changed(f.rules(case)))]
-    yield from _of_faults(faults, evidence, convention, wrong)
-
-
-def _of_several(rules: set[str]) -> bool:
-    """Whether a fault is of several rules, or of updates."""
-    return len(rules) > 1 or "update" in rules
-
-
-# Faults of one rule that no formula of `vocabulary.py` gives in every network; a test holds the list.
-WITHOUT_FORMULA = frozenset({
-    "dropout-left-on", "first-output-only", "log-left-out", "log-shifted", "log-shifted-1e-10", "log-shifted-1e-8",
-    "log-shifted-1e-9", "output-derivative-at-a", "output-derivative-formula-of-z", "probabilities-clipped",
-    "rational-tanh", "tanh-derivative-plus", "targets-broadcast",
-})  # fmt: skip
-
-
-def _of_faults(
-    faults: Sequence[Fault], evidence: Evidence, convention: Convention | None, wrong: FirstWrongStep | None
-) -> Iterator[Explanation]:
     case = evidence[0][0]
+    wrong = first_wrong_step(evidence, convention)
     updates = {"update"} if evidence[0][1].updated_weights is not None else set()
-    faults = [fault for fault in faults if wrong is None or _changed(fault.rules(case)) & (wrong.rules | updates)]
+    faults = [fault for fault in FAULTS if wrong is None or _changed(fault.rules(case)) & (wrong.rules | updates)]
     for fault in faults:
         layers = touched_layers(fault, case)
         yield _explanation(fault, convention, layers[0] if len(layers) == 1 else None, alone=False)
@@ -245,7 +216,10 @@ def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundof
     )
 
 
-NEARLY_AS_NEAR = 3.0  # what counts as equally near; it does not decide about right or wrong
+# Neither decides about right or wrong: how many times as far off an implementation's roundings may be as the
+# reference's in the same format, and what counts as equally near.
+AS_FAR = 16.0
+NEARLY_AS_NEAR = 3.0
 
 
 def _steps_agree(evidence: Evidence, convention: Convention | None, fault: Fault, layer: int | None) -> bool:
@@ -287,7 +261,7 @@ def _in_format(evidence: Evidence, name: str) -> bool:
 
 
 Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
-KINDS: tuple[Kind, ...] = (formulas_by_name, faults_beside_formulas, relations, downcasts)  # the surest first
+KINDS: tuple[Kind, ...] = (formulas_by_name, single_faults, relations, downcasts)  # the surest first
 
 
 def _distinct(explanations: Sequence[Explanation], evidence: Evidence) -> tuple[Explanation, ...]:

@@ -69,17 +69,17 @@ def consistent(edits: Edits, cases: Cases, convention: Convention) -> bool:
     return not any(wrong_in(view) for view in given(cases, edits, convention))
 
 
-def completed(edits: Edits, cases: Cases, convention: Convention, runs: int = RUNS) -> Iterator[Edits]:
+def completed(edits: Edits, cases: Cases, convention: Convention) -> Iterator[Edits]:
     """These edits with others besides, so that all cases' gradients come out; the fewest first."""
     waiting = [edits]
-    for run in range(runs):
+    for run in range(RUNS):
         if run == len(waiting):
             return
         views = list(given(cases, waiting[run], convention))
         wrong = {place for view in views for place in wrong_in(view)}
         if not wrong:
             yield waiting[run]
-        elif len(waiting) < runs:
+        elif len(waiting) < RUNS:
             for way in _ways(views, wrong, convention, waiting[run]):
                 waiting += [(*waiting[run], *more) for more in islice(way, BRANCHES)]
 

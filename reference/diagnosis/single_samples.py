@@ -21,7 +21,6 @@ from .vocabulary import snapped
 Array = NDArray[np.float64]
 
 NEAR = 2.0**9  # roundings of the largest number, within which a step is looked at closer; it decides nothing
-FEW = 8  # roundings, that a number may be off after a few operations
 BLURRED = 2.0**-5  # formats and updates in which that is more than this show nothing
 SMALLEST = 1e-300  # in place of zero, where it would be divided by
 SHORT = 2.0**-7  # of that, how near a constant must be to a short number that people write, to be taken for it
@@ -32,20 +31,18 @@ class View:
     """What one case shows, mostly a single sample: the network in scope, its gradients, how near numbers must be.
 
     weights, biases: None where there is none; of single samples, also where nothing of it is a number (0/0, for one)
-    rounding: what a few roundings are beside the largest number: digits are counted from there
     """
 
     scope: Scope
     weights: list[Array | None]
     biases: list[Array | None]
     near: float
-    rounding: float
 
     def copy(self) -> View:
         """The same with values of its own."""
         s = self.scope
         own = Scope(s.ar, s.step, s.layer, s.arguments, s.layers, s.objective, s.targets, dict(s.values))
-        return View(own, self.weights, self.biases, self.near, self.rounding)
+        return View(own, self.weights, self.biases, self.near)
 
     def gradient(self, quantity: str, k: int) -> Array | None:
         """A layer's weight gradient, or bias gradient, as it was shown."""
@@ -86,8 +83,7 @@ def view_of(
     if convention is not None and convention.decay:
         _without_penalty(gradients, case, convention)
     weights = [gradients.get(Place("weight_gradients", k)) for k in count]
-    biases = [gradients.get(Place("bias_gradients", k)) for k in count]
-    return View(_scope(case), weights, biases, near, FEW * near / roundings)
+    return View(_scope(case), weights, [gradients.get(Place("bias_gradients", k)) for k in count], near)
 
 
 def _shown(array: Array | None) -> Array | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from typing import Any
@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import SOFTMAX
-from ..numbers import Matrix
 from .delta_formulas import FACTORS, MOST_FACTORS, factors_in, product_of_powers
-from .fitting import TELLING, another, as_fraction, delta_by, edit_of, fitted_to_delta, formula_of, scaled_step, shown
-from .scope import Edit, Scope
+from .fitting import TELLING, as_fraction, delta_by, edit_of, fitted_to_delta, formula_of, scaled_step, shown
+from .scope import Edit
 from .single_samples import SHORT, SMALLEST, Array, View
 from .vocabulary import Entry, snapped, times
 
@@ -207,11 +206,7 @@ def _slope_edit(slope: Entry | None, k: int, step: str, constant: Any, factor: f
     own = slope.words.format(c=shown(constant)) if slope.fit else slope.words
     words = f"{own}, and multiplies δ by {as_fraction(factor)}"
     inner = partial(formula_of, slope, constant)
-
-    def times_factor(scope: Scope, by: float = factor) -> Matrix:
-        return times(inner(scope), by, scope)
-
-    return (Edit(step, k, words, times_factor, (), slope.mistake, varied=partial(times_factor, by=another(factor))),)
+    return (Edit(step, k, words, lambda s: times(inner(s), factor, s), (), slope.mistake),)
 
 
 # ------------------------------------------------------------------------------------------- powers
@@ -229,11 +224,7 @@ def powers(views: Sequence[View], k: int, step: str, errors: Sequence[Array], so
         made *= np.concatenate([e.ravel() for e in errors])
     for at, factor in sought.factors(made)[:1]:
         entry = product_of_powers(step, exponents[at], factor, activation)
-        edit = edit_of(entry, k, 0.0)
-        if factor != 1:
-            other = product_of_powers(step, exponents[at], another(factor), activation)
-            edit = replace(edit, varied=partial(formula_of, other, 0.0))
-        yield (1 + FACTOR * (factor != 1), 1, 0), (edit,), errors
+        yield (1 + FACTOR * (factor != 1), 1, 0), (edit_of(entry, k, 0.0),), errors
 
 
 @cache

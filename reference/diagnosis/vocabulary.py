@@ -101,22 +101,17 @@ def times(matrix: Matrix, factor: float, scope: Scope) -> Matrix:
 
 
 MOST_STEPS = 20  # of the search for a constant
-FIRST_STEPS = 4  # after which what comes near a constant has come much nearer
-NEARER = 4.0  # times nearer is much nearer
 
 
 def solved(off: Callable[[float], Array | None], starts: Sequence[float], near: Array | float = 0.0) -> float | None:
     """The constant at which `off` is nearest to zero, by Gauss's and Newton's method from each start; None for none.
 
     near: how near is near enough, so that no other start is tried
-
-    A start is given up where it does not come nearer: a constant that gives what was seen is approached ever faster.
     """
     best: tuple[float, float] | None = None
     for start in starts:
-        constant, now = start, off(start)
-        sizes = [_size(now)]
-        for number in range(MOST_STEPS):
+        constant, now, before = start, off(start), math.inf
+        for _ in range(MOST_STEPS):
             if now is None or not np.isfinite(now).all():
                 break
             step = 1e-7 * max(abs(constant), 1e-3)
@@ -124,31 +119,24 @@ def solved(off: Callable[[float], Array | None], starts: Sequence[float], near: 
             if then is None:
                 break
             slope = (then - now) / step
-            steepness = float(slope @ slope)
-            if not steepness > 0:
+            size = float(slope @ slope)
+            if not size > 0:
                 break
-            change = -float(slope @ now) / steepness
+            change = -float(slope @ now) / size
             constant, now = constant + change, off(constant + change)
-            sizes.append(_size(now))
-            if number and not sizes[-1] < sizes[-2]:
-                break
-            if number >= FIRST_STEPS and not sizes[-1] * NEARER < sizes[-1 - FIRST_STEPS]:
-                break
-            if abs(change) <= SETTLED * abs(constant):
+            size = math.inf if now is None else float(np.abs(now).max())
+            if not size < before:
+                break  # it does not come nearer
+            before = size
+            if abs(change) <= 1e-15 * abs(constant):
                 break
         if now is not None and np.isfinite(now).all():
-            if best is None or sizes[-1] < best[1]:
-                best = constant, sizes[-1]
+            size = float(np.abs(now).max())
+            if best is None or size < best[1]:
+                best = constant, size
             if (np.abs(now) <= near).all():
                 break
     return None if best is None else best[0]
-
-
-SETTLED = 1e-15  # of a constant, that a step changes it by when it has been found
-
-
-def _size(off: Array | None) -> float:
-    return math.inf if off is None else float(np.abs(off).max(initial=0.0))
 
 
 def ratio(seen: Array, right: Array) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
@@ -106,7 +106,6 @@ def try_one(number: int) -> EditTrial:
 
     if change <= SEVERAL_ROUNDINGS:
         return became("invisible")
-    edited = replace(edited, edits=_visible(edited, evidence))
     started = process_time()
     try:
         if not refused(evidence, convention):
@@ -117,16 +116,6 @@ def try_one(number: int) -> EditTrial:
         return became("failed", said=(f"{type(error).__name__}: {error}",))
     seconds = process_time() - started
     return became(**tried_on_new_probes(edited, diagnosis), seconds=seconds)
-
-
-def _visible(edited: Edited, evidence: Evidence) -> tuple[Edit, ...]:
-    """The edits without those that, beside the others, change nothing on the probes, as a dead unit's may."""
-    kept = edited.edits
-    for edit in edited.edits if len(edited.edits) > 1 else ():
-        others = tuple(other for other in kept if other is not edit)
-        if others and largest_change(evidence, evidence_of(edited.network, edited.cases, others)) == 0:
-            kept = others
-    return kept
 
 
 def tried_on_new_probes(edited: Edited, diagnosis: Diagnosis) -> dict[str, Any]:
