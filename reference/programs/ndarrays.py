@@ -86,12 +86,12 @@ class Floats:
 class Balls:
     """Balls, computed with so many bits. An array's elements are `arb`s.
 
-    rounded_literals: of these numbers, where they stand in the program, any that rounds to one is meant: 0.7978845608
-        may mean √(2/π)
+    rounded_literals: where one of these numbers stands in the program, any that rounds to it is meant: 0.7978845608 may
+        mean √(2/π). Of the other literals, any that float64 rounds to it. None: all are meant as they stand
     """
 
     bits: int = 128
-    rounded_literals: frozenset[float] = frozenset()
+    rounded_literals: frozenset[float] | None = None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -111,11 +111,13 @@ class Balls:
         return _array([arb(float(x)) for x in values.reshape(-1)], values.shape)
 
     def literal(self, values: Array) -> Array:
-        if not self.rounded_literals or any(values.strides) or not values.size:
+        if self.rounded_literals is None or any(values.strides) or not values.size:
             return self.array(values)
         number = float(values.flat[0])
-        rounded = number in self.rounded_literals
-        return _filled(values.shape, arb(number, half_unit(number) if rounded else 0.0))
+        unit = half_unit(number)
+        if number not in self.rounded_literals:
+            unit = min(unit, abs(number) * 2.0**-53)
+        return _filled(values.shape, arb(number, unit))
 
     def missing(self, shape: Shape) -> Array:
         raise ValueError(f"an input of shape {shape} was not given")

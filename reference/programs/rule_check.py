@@ -171,7 +171,7 @@ def _but_for_literals(
 
     A program holds 0.7978845608 where √(2/π) is meant, and its derivative another rounding of it. With every such
     literal anywhere within half a unit of its last place, do the two sides still exclude each other? A literal that
-    stands on both sides is one number, and explains no difference.
+    stands on both sides is one number, but for float64's rounding: its last decimal place explains no difference.
     """
     close = [k for k in different if found[k].digits > TO_SIX]
     for k in close:
