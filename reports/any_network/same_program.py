@@ -9,7 +9,8 @@ import numpy as np
 
 from ...reference.programs import Captured
 
-ROUNDED = 2.0**-6  # more than a number that stands in the code is off, rounded to any format
+# No tolerance on a result: it tells a number of the code, rounded to any format (to 2⁻⁹ in bfloat16), from another one.
+ROUNDED = 2.0**-6
 
 
 def same_rule(first: Sequence[Any], second: Sequence[Any]) -> bool:
