@@ -70,7 +70,9 @@ def test_the_right_twin_is_what_autograd_says_and_the_wrong_one_is_not(name: str
     digits = 1e-9 if format == "float64" else 0.1  # of numbers that differ in their rounding alone
     for own, expected in zip([right[0], *right[1]], [eager[0], *eager[1]], strict=True):
         np.testing.assert_allclose(own, expected, rtol=digits, atol=digits * max(1, np.abs(expected).max(initial=0)))
-    np.testing.assert_allclose(wrong[0], right[0], rtol=1e-6, atol=1e-9)  # the same forward twice; their gradients are what is judged
+    np.testing.assert_allclose(
+        wrong[0], right[0], rtol=1e-6, atol=1e-9
+    )  # the same forward twice; their gradients are what is judged
     if found.bug.order == 1:
         assert any(not np.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(wrong[1], right[1], strict=True))
 
