@@ -49,7 +49,7 @@ _FORMULAS: dict[str, Callable[..., Value]] = {
     "abs": e.absolute,
     "polynomial": _polynomial,
     "square": lambda x: x * x,
-    "one_minus_square": lambda x: 1 - x * x,
+    "one_minus_square": lambda x: (1 - x) * (1 + x),  # as XLA expands it
     "sqrt": e.sqrt,
     "rsqrt": lambda x: 1 / e.sqrt(x),
     "cbrt": e.cbrt,

@@ -199,13 +199,13 @@ def _softshrink(call: Any, self: Value, lambd: float = 0.5) -> Value:
 
 @entry("hardshrink")
 def _hardshrink(call: Any, self: Value, lambd: float = 0.5) -> Value:
-    return call.where("self", lambda x: np.abs(x) <= lambd, 0, self)
+    return call.where("self", call.within(lambd), 0, self)
 
 
 @entry("softshrink_backward", "hardshrink_backward")
 def _shrink_backward(call: Any, self: Value, lambd: float, grad_output: Any = None, grad_out: Any = None) -> Value:
     gradient = grad_out if grad_output is None else grad_output
-    return call.where("self", lambda x: np.abs(x) <= lambd, 0, gradient)
+    return call.where("self", call.within(lambd), 0, gradient)
 
 
 @entry("_prelu_kernel")

@@ -10,7 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...reference.programs import Program, Value, broadcast, chosen, joined, pullback, rearranged, reshaped, scattered
+from ...reference.programs import (
+    Program,
+    Unsupported,
+    Value,
+    broadcast,
+    chosen,
+    joined,
+    pullback,
+    rearranged,
+    reshaped,
+    scattered,
+)
 from ...reference.programs.movement import RESHAPE
 
 if TYPE_CHECKING:
@@ -67,8 +78,28 @@ class Call:
         return self.unseen(lambda: x.detach().cpu().to(torch.int64).contiguous().numpy().copy())
 
     def holds(self, name: str, condition: Callable[[Array], Any]) -> NDArray[np.bool_]:
-        """Where the condition held for the numbers of the argument of this name."""
-        return np.asarray(condition(self.numbers(self.arguments[name])), dtype=bool)
+        """Where the condition held for the numbers of the argument of this name.
+
+        Raises Unsupported where a run is judged and NaN is among them: kernels may put it on either side.
+        """
+        numbers = self.numbers(self.arguments[name])
+        if self.recorder.decides_by_numbers and np.isnan(numbers).any():
+            raise Unsupported(f"{self.program.origin}: NaN among the numbers that a choice is made by")
+        return np.asarray(condition(numbers), dtype=bool)
+
+    def within(self, limit: float) -> Callable[[Array], Any]:
+        """|x| ≤ limit, a condition on the numbers of the call's first result's format.
+
+        Raises Unsupported where a number lies between the limit and what its format has for it: either is right.
+        """
+        held = float(torch.tensor(limit, dtype=self.outputs[0].dtype))
+
+        def condition(x: Array) -> Any:
+            if ((np.abs(x) <= limit) != (np.abs(x) <= held)).any():
+                raise Unsupported(f"{self.program.origin}: a number as large as the limit, which its format rounds")
+            return np.abs(x) <= limit
+
+        return condition
 
     # ---------------------------------------------------------------- values
 
@@ -110,6 +141,13 @@ class Call:
 
     # ---------------------------------------------------------------- movements
 
+    def _numbered(self, first: int, shape: Sequence[int]) -> Tensor:
+        """The numbers from `first` on, where the call's own tensors are."""
+        size = int(np.prod(tuple(shape), dtype=np.int64))
+        tensors = (x for x in (*self.outputs, *self.arguments.values()) if isinstance(x, torch.Tensor))
+        device = next((x.device for x in tensors), torch.device("cpu"))
+        return torch.arange(first, first + size, dtype=torch.float64, device=device).reshape(tuple(shape))
+
     def moved(self, operands: dict[str, Any]) -> Value | tuple[Value, ...]:
         """A movement: the call itself, made on the numbers 1, 2, 3, … of the elements, shows where they go."""
         parts: list[Value] = []
@@ -119,9 +157,8 @@ class Call:
             nonlocal first
             if isinstance(x, Value):
                 parts.append(x)
-                numbers = torch.arange(first, first + x.size, dtype=torch.float64).reshape(x.shape)
                 first += x.size
-                return numbers
+                return self._numbered(first - x.size, x.shape)
             return [numbered(y) for y in x] if isinstance(x, tuple | list) else x
 
         func = functional(self.func)
@@ -130,7 +167,7 @@ class Call:
         result = self.unseen(lambda: func(**arguments))
         results = result if isinstance(result, tuple | list) else (result,)
         whole = joined(parts)
-        moved = tuple(rearranged(whole, x.numpy().astype(np.int64) - 1) for x in results)
+        moved = tuple(rearranged(whole, x.cpu().numpy().astype(np.int64) - 1) for x in results)
         return moved if isinstance(result, tuple | list) else moved[0]
 
     def moved_back(self, gradient: Value, shape: Sequence[int], movement: Callable[[Tensor], Tensor]) -> Value:
@@ -139,9 +176,8 @@ class Call:
 
     def traced(self, shape: Sequence[int], movement: Callable[[Tensor], Tensor]) -> NDArray[np.int64]:
         """Where the elements of a movement's result come from; −1: nowhere."""
-        size = int(np.prod(tuple(shape), dtype=np.int64))
-        numbers = torch.arange(1, 1 + size, dtype=torch.float64).reshape(tuple(shape))
-        return self.unseen(lambda: movement(numbers).contiguous().numpy().astype(np.int64)) - 1
+        numbers = self.unseen(lambda: self._numbered(1, shape))
+        return self.unseen(lambda: movement(numbers).contiguous().cpu().numpy().astype(np.int64)) - 1
 
     def shaped(self, x: Value, like: Tensor) -> Value:
         return reshaped(x, tuple(like.shape))

@@ -1,4 +1,4 @@
-"""PyTorch's normalisations, attention, recurrent layers and dropout; their backward kernels from the operands they get.
+"""PyTorch's normalisations, recurrent layers and dropout; their backward kernels from the operands they get.
 
 A kernel is handed the mean and the inverse deviation that the forward saved, and uses them: so does its entry, and a
 saved tensor that is no longer right shows. Sources: Ioffe & Szegedy (2015), Ba et al. (2016), Wu & He (2018),
@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+import torch
 
-from ...reference.programs import Value, broadcast, chosen, matmul, mean, permuted, reshaped, total
+from ...reference.programs import Value, chosen, mean, reshaped, total
 from ...reference.programs import elementwise as e
 from .operations import entry
-from .pointwise import root
 
 
 def _normalised(x: Value, axes: tuple[int, ...], eps: float) -> tuple[Value, Value, Value]:
@@ -94,7 +93,29 @@ def _native_batch_norm(
     return (result, *saved, *reserve, *((mean_, var) if training else (None, None)))
 
 
-@entry("native_batch_norm_backward", "batch_norm_backward", "cudnn_batch_norm_backward")
+@entry("cudnn_batch_norm")
+def _cudnn_batch_norm(
+    call: Any, input: Value, weight: Value, bias: Value | None, running_mean: Value | None, running_var: Value | None,
+    training: bool, exponential_average_factor: float, epsilon: float,
+) -> Any:  # fmt: skip
+    """Four results: the last is a reserve of bytes."""
+    found = _native_batch_norm(
+        call, input, weight, bias, exponential_average_factor, epsilon, running_mean, running_var, training
+    )
+    return found[: len(call.outputs)]
+
+
+@entry("cudnn_batch_norm_backward")
+def _cudnn_batch_norm_backward(
+    call: Any, input: Value, grad_output: Value, weight: Value, running_mean: Value | None, running_var: Value | None,
+    save_mean: Value | None, save_var: Value | None, epsilon: float, reserveSpace: Any,
+) -> Any:  # fmt: skip
+    return _batch_norm_backward(
+        call, weight, running_mean, running_var, epsilon, (True, True, True), grad_output, input, save_mean, save_var
+    )
+
+
+@entry("native_batch_norm_backward", "batch_norm_backward")
 def _batch_norm_backward(
     call: Any, weight: Value | None, running_mean: Value | None, running_var: Value | None, eps: float,
     output_mask: Any, grad_out: Value, input: Value, save_mean: Value | None = None,
@@ -159,7 +180,8 @@ def _rms_norm(
     call: Any, input: Value, normalized_shape: Any, weight: Value | None, eps: float | None
 ) -> tuple[Value, Value]:
     axes = _last(input, normalized_shape)
-    least = float(np.finfo(str(call.arguments["input"].dtype).removeprefix("torch.")).eps) if eps is None else eps
+    wide = call.arguments["input"].dtype == torch.float64  # ε is that of the format it computes in: float32 for 16 bits
+    least = torch.finfo(torch.float64 if wide else torch.float32).eps if eps is None else eps
     inverse = 1 / e.sqrt(mean(input * input, axes, keep=True) + least)
     return _scaled(input * inverse, weight, None), inverse
 
@@ -243,74 +265,3 @@ def _dropout(call: Any, input: Value, p: float, train: bool | None) -> tuple[Val
 @entry("native_dropout_backward")
 def _dropout_backward(call: Any, grad_output: Value, mask: Any, scale: float) -> Value:
     return grad_output * (call.recorded(mask) * scale)
-
-
-# ------------------------------------------------------------------------------------------------ attention
-
-
-def _scores(
-    call: Any, query: Value, key: Value, is_causal: bool, attn_mask: Any, scale: float | None
-) -> tuple[Value, Any]:
-    """Scaled products of queries and keys, and where one may look; Vaswani et al. (2017)."""
-    factor = 1 / root(call, query.shape[-1]) if scale is None else scale
-    scores = matmul(query, permuted(key, (0, 1, 3, 2))) * factor
-    seen = np.ones(scores.shape, dtype=bool)
-    if is_causal:
-        seen &= np.tril(np.ones(scores.shape[-2:], dtype=bool))
-    if isinstance(attn_mask, Value):
-        seen &= ~np.isneginf(np.broadcast_to(call.numbers(call.arguments["attn_mask"]), scores.shape))
-        scores = scores + attn_mask
-    elif attn_mask is not None:
-        seen &= np.broadcast_to(call.numbers(attn_mask) != 0, scores.shape)
-    return scores, seen
-
-
-@entry("_scaled_dot_product_flash_attention_for_cpu")
-def _attention(
-    call: Any, query: Value, key: Value, value: Value, dropout_p: float = 0, is_causal: bool = False,
-    attn_mask: Any = None, scale: float | None = None,
-) -> tuple[Value, Value]:  # fmt: skip
-    """The log-sum-exp that it saves is that of the scores, one for each query; a row that sees nothing gives zeros."""
-    scores, seen = _scores(call, query, key, is_causal, attn_mask, scale)
-    empty = ~seen.any(axis=-1)
-    zeros = call.filled(0, scores.shape)
-    shifted = chosen(seen, scores, zeros)
-    most = call.constant(_largest(call, shifted, seen))
-    powers = chosen(seen, e.exp(shifted - most), zeros)
-    sums = total(powers, (-1,), keep=True)
-    safe = chosen(empty[..., None], call.filled(1, sums.shape), sums)
-    saved = reshaped(e.log(safe) + most, sums.shape[:-1])
-    return matmul(powers / safe, value), reshaped(saved, tuple(call.outputs[1].shape))
-
-
-def _largest(call: Any, scores: Value, seen: Any) -> Any:
-    """For each row about its largest score, from float64; the result does not depend on it."""
-    query, key = (call.numbers(call.arguments[name]) for name in ("query", "key"))
-    scale = call.arguments.get("scale")
-    numbers = query @ np.swapaxes(key, -1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    mask = call.arguments.get("attn_mask")
-    if mask is not None and mask.is_floating_point():
-        numbers = numbers + call.numbers(mask)
-    most = np.where(seen, numbers, -np.inf).max(axis=-1, keepdims=True, initial=-np.inf)
-    return np.where(np.isfinite(most), most, 0.0)
-
-
-@entry("_scaled_dot_product_flash_attention_for_cpu_backward")
-def _attention_backward(
-    call: Any, grad_out: Value, query: Value, key: Value, value: Value, out: Value, logsumexp: Value, dropout_p: float,
-    is_causal: bool, attn_mask: Any = None, scale: float | None = None,
-) -> tuple[Value, Value, Value]:  # fmt: skip
-    """P = exp(S − L), dS = P ∘ (dP − Σ g ∘ out). Dao et al., FlashAttention (2022), algorithm 4."""
-    scores, seen = _scores(call, query, key, is_causal, attn_mask, scale)
-    shape = scores.shape[:-1]
-    zeros = call.filled(0, scores.shape)
-    lengths = reshaped(reshaped(logsumexp, shape), (*shape, 1))
-    weights = chosen(seen, e.exp(chosen(seen, scores, broadcast(lengths, scores.shape)) - lengths), zeros)
-    by_weights = matmul(grad_out, permuted(value, (0, 1, 3, 2)))
-    by_scores = weights * (by_weights - total(grad_out * out, (-1,), keep=True))
-    factor = 1 / root(call, query.shape[-1]) if scale is None else scale
-    return (
-        matmul(by_scores, key) * factor,
-        matmul(permuted(by_scores, (0, 1, 3, 2)), query) * factor,
-        matmul(permuted(weights, (0, 1, 3, 2)), grad_out),
-    )

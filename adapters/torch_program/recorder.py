@@ -29,6 +29,7 @@ from ...reference.programs import (
 )
 from . import (
     activations,
+    attention,
     convolutions,
     distances,
     embeddings,
@@ -45,8 +46,8 @@ from .call import Call, array, functional, real
 from .operations import CONSTANTS, MOVEMENTS, OPERATIONS
 
 FAMILIES = (  # each fills the table when it is imported
-    activations, convolutions, distances, embeddings, linear_algebra, losses, norms, pointwise, recurrent, resampling,
-    selection, sums,
+    activations, attention, convolutions, distances, embeddings, linear_algebra, losses, norms, pointwise, recurrent,
+    resampling, selection, sums,
 )  # fmt: skip
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 # The same elements at the same places, under another shape or name.
@@ -59,7 +60,12 @@ _OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adap
 
 
 class Recorder(TorchDispatchMode):
-    """Writes down the calls. values in memory: `buffers`, the content of each storage that depends on an input."""
+    """Writes down the calls. values in memory: `buffers`, the content of each storage that depends on an input.
+
+    decides_by_numbers: the run's own numbers are what is asked about, not the rule at this point
+    """
+
+    decides_by_numbers = False
 
     def __init__(self) -> None:
         super().__init__()

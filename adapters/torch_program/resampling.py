@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...reference.programs import Value, chosen, concatenated, rearranged, reshaped, total
+from ...reference.programs import Value, broadcast, chosen, concatenated, rearranged, reshaped, total
+from ...reference.programs import elementwise as e
 from .operations import OPERATIONS, Entry, entry
 from .shapes import Positions, batched, grid
 
@@ -69,7 +70,7 @@ def _line(call: Any, size: int, count: int, align_corners: bool, factor: float |
     step, start = _scale(size, count, align_corners, factor)
     at = [max(Fraction(0), k * step + start) for k in range(count)]
     first = [min(int(x), size - 1) for x in at]
-    part = _fraction(call, [x - f for x, f in zip(at, first, strict=True)])
+    part = _fraction(call, at) - call.constant(first)  # positions are rounded where they are computed
     places = np.array([[f, min(f + 1, size - 1)] for f in first]).reshape(count, 2)
     return places, _columns([1 - part, part])
 
@@ -90,7 +91,7 @@ def _cubic_line(call: Any, size: int, count: int, align_corners: bool, factor: f
     step, start = _scale(size, count, align_corners, factor)
     at = [k * step + start for k in range(count)]
     first = [x.numerator // x.denominator for x in at]
-    part = _fraction(call, [x - f for x, f in zip(at, first, strict=True)])
+    part = _fraction(call, at) - call.constant(first)
     places = np.clip(np.array(first)[:, None] + np.arange(-1, 3)[None, :], 0, size - 1)
     return places, _columns(_cubic_weights(part))
 
@@ -104,18 +105,23 @@ def _widened(call: Any, size: int, count: int, align_corners: bool, factor: floa
     """Antialiased: a triangle, as wide as the step where that is above one, its weights divided by their sum."""
     step, _ = _scale(size, count, align_corners, factor)
     width = max(Fraction(1), step)
-    rows, weights = [], []
+    rows, weights, centres = [], [], []
     for k in range(count):
         centre = step * (k + Fraction(1, 2))
+        centres.append(centre)
         low = max(int(centre - width + Fraction(1, 2)), 0)
         high = min(int(centre + width + Fraction(1, 2)), size)
         own = [max(Fraction(0), 1 - abs((j + Fraction(1, 2) - centre) / width)) for j in range(low, high)]
         rows.append(list(range(low, high)))
-        weights.append([w / sum(own) for w in own])
+        weights.append([w > 0 for w in own])
     longest = max(len(row) for row in rows)
     places = np.array([row + [-1] * (longest - len(row)) for row in rows])
-    flat = [w for row in weights for w in row + [Fraction(0)] * (longest - len(row))]
-    return places, reshaped(_fraction(call, flat), (count, longest))
+    inside = np.array([row + [False] * (longest - len(row)) for row in weights])
+    away = e.absolute(
+        call.constant(places + 0.5) - broadcast(reshaped(_fraction(call, centres), (count, 1)), places.shape)
+    )
+    heights = chosen(inside, 1 - away / _fraction(call, [width]), call.filled(0, places.shape))
+    return places, heights / total(heights, (1,), keep=True)
 
 
 def _resampled(x: Value, axes: Sequence[Axis]) -> Value:

@@ -48,6 +48,8 @@ NOT_THERE = (
     "Unsupported dtype",
     "is not supported",
     "TracerBoolConversion",
+    "derivative for aten::",
+    "does not accept dtype",
 )
 
 
@@ -94,7 +96,7 @@ def _outcome(drawn: Drawn) -> tuple[str, str]:
 
 def _not_there(error: Exception) -> bool:
     """Whether it is the framework that cannot; where it raises while it is looked at, that comes as InvalidInput."""
-    kinds = NotImplementedError | RuntimeError | InvalidInput
+    kinds = NotImplementedError | RuntimeError | TypeError | InvalidInput
     return isinstance(error, kinds) and any(said in str(error) for said in NOT_THERE)
 
 
