@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from ...reference.judging import JudgedCall, judged_call
-from ...reference.numbers import PRECISIONS, PROFILES
-from ...reference.programs import Value
+from ...reference.judging import JudgedCall, judged_call, judged_whole
+from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision
+from ...reference.programs import Origin, Value, held
 from ...reference.programs.special import identity
 from . import control_flow
 from .interpreter import Interpreter, bound
 from .seen import Seen, Work
+
+FACTORS = {"gpu": TF32, "tpu": BFLOAT16}  # JAX's documentation of `jax.default_matmul_precision`
 
 
 class JudgingInterpreter(Interpreter):
@@ -36,6 +40,7 @@ class JudgingInterpreter(Interpreter):
         super().__init__(generator, traced, surrogates)
         self.looks_at_borders = False
         self.ran: dict[int, NDArray[Any]] = {}
+        self.formats: set[Precision] = set()
         self.judged: list[JudgedCall] = []
         self.taken: list[str] = []
 
@@ -56,18 +61,63 @@ class JudgingInterpreter(Interpreter):
         self.taken += [str(x.value.node.origin) for x in written if _constant(x.value)]
         if asked:
             real = [x for x in (*operands, *asked) if x.real]
-            narrowest = min((PRECISIONS[str(x.aval.dtype)] for x in real), key=lambda p: p.digits)
+            formats = [PRECISIONS[str(x.aval.dtype)] for x in real]
+            self.formats |= set(formats)
+            narrowest = min(formats, key=lambda p: p.digits)
             self.judged += judged_call(
                 [x.value for x in asked],
                 self.ran,
-                [_array(x) for x in asked],
+                [_said(eqn.primitive.name, _array(x)) for x in asked],
                 [PRECISIONS[str(x.aval.dtype)] for x in asked],
                 PROFILES[narrowest.name],
+                _allowed(eqn),
             )
         for x in asked:
             x.become(identity(x.value), x.varies)  # a line of its own: the other may be that of an operand
             self.ran[x.value.index] = _array(x)
         return results
+
+    def as_a_whole(
+        self, values: Sequence[Value | None], names: Sequence[str], arrays: Sequence[NDArray[Any] | None]
+    ) -> None:
+        """Judges what compiled code gave for these values, from the inputs to them.
+
+        It may have fused any equations, and kept what stands between them in any of the formats that occur.
+        """
+        asked = [(v, n, a) for v, n, a in zip(values, names, arrays, strict=True) if v is not None and a is not None]
+        if not asked or not self.formats:
+            return
+        profile = PROFILES[min(self.formats, key=lambda p: p.digits).name]
+        if factors := FACTORS.get(jax.default_backend()):
+            profile = replace(profile, multiply=min(factors, profile.multiply, key=lambda p: p.digits), truncated=True)
+        widest = max(self.formats, key=lambda p: p.digits)
+        nodes = self.program.nodes
+        found = judged_whole(
+            [v for v, _, _ in asked],
+            {k: array for k, array in self.ran.items() if nodes[k].operation.name == "input"},
+            [a for _, _, a in asked],
+            [_held_in(a, self.formats, widest) for _, _, a in asked],
+            profile,
+        )
+        for (_, name, _), call in zip(asked, found, strict=True):
+            self.judged.append(replace(call, origin=Origin(f"compiled: {name}"), number=0))
+
+
+def _held_in(array: NDArray[Any], formats: set[Precision], widest: Precision) -> Precision:
+    """The narrowest of the formats that has all of these numbers: what they were stored in, or as good."""
+    return min((p for p in formats if held(array, p).all()), key=lambda p: p.digits, default=widest)
+
+
+def _allowed(eqn: Any) -> Precision | None:
+    """The format that XLA may round the factors of float32 products to, where no higher precision is asked for."""
+    asked = eqn.params.get("precision", jax.lax.Precision.HIGHEST)
+    kinds = set(asked) if isinstance(asked, tuple) else {asked}
+    return FACTORS.get(jax.default_backend()) if kinds <= {None, jax.lax.Precision.DEFAULT} else None
+
+
+def _said(name: str, numbers: NDArray[Any]) -> NDArray[Any]:
+    """What a primitive promises: of a Cholesky factor the lower triangle; what it leaves above is taken off by JAX."""
+    return np.tril(numbers) if name == "cholesky" else numbers
 
 
 def _array(x: Seen) -> NDArray[Any]:

@@ -47,6 +47,7 @@ class JaxSubject:
 
         called = with_loss(function)
         self.reference = None if reference is None else with_loss(reference)
+        self.jitted = hasattr(function, "lower")
         self.function, self.given, self.surrogates = called, tuple(inputs), surrogates
         paths, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
         self.leaves = [leaf for _, leaf in paths]
@@ -90,14 +91,19 @@ class JaxSubject:
         )
 
     def judged(self) -> JudgedRun:
-        """One run at the inputs given, equation by equation, uncompiled, each of it judged."""
+        """One run at the inputs given, equation by equation, uncompiled, each of it judged; of a function under
+        `jax.jit` what its compiled code gives as well, as a whole."""
         readers: list[JudgingInterpreter] = []
 
         def reader(*given: Any) -> JudgingInterpreter:
             readers.append(JudgingInterpreter(*given))
             return readers[0]
 
-        capture(self.function, self._at(self.start), 0, reader=reader)
+        run = self.run if self.jitted else None
+        captured = capture(self.function, self._at(self.start), 0, run, reader=reader)
+        if self.jitted:
+            names = [f"output {k}" for k in range(len(captured.outputs))] + [f"gradient of {n}" for n in self.names]
+            readers[0].as_a_whole([*captured.outputs, *captured.gradients], names, captured.ran)
         return JudgedRun(tuple(readers[0].judged), tuple(readers[0].taken), tuple(readers[0].notes))
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:

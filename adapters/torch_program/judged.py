@@ -6,7 +6,7 @@ the next call is judged from the operands that it really had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...reference.judging import JudgedCall, JudgedRun, judged_call
-from ...reference.numbers import PRECISIONS, PROFILES, Precision, Profile
-from ...reference.programs import Unsupported, Value
+from ...reference.judging import JudgedCall, JudgedRun, judged_call, judged_whole
+from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision, Profile
+from ...reference.programs import Origin, Unsupported, Value
 from ...reference.programs.special import identity
 from .call import array, real
 from .recorder import Recorder, leaves
@@ -27,8 +27,11 @@ FORMATS = {
     torch.float16: "float16",
     torch.bfloat16: "bfloat16",
 }
+FACTORS = {"tf32": TF32, "bf16": BFLOAT16}
 # PyTorch's CPU kernels that keep sums of 16-bit numbers in 16 bits: a layer norm's, over the batch.
 ADDED_NARROWLY = {"native_layer_norm_backward"}
+# Those that store every partial sum: the mean of a window in three dimensions.
+STORING_EACH = {"_adaptive_avg_pool3d", "avg_pool3d"}
 
 
 # Calls that compute nothing: tensors made, and views of them.
@@ -46,9 +49,12 @@ class JudgingRecorder(Recorder):
     taken: results of which nothing was asked: random numbers and masks, and those of calls without a rule
     """
 
+    decides_by_numbers = True
+
     def __init__(self) -> None:
         super().__init__()
         self.ran: dict[int, NDArray[Any]] = {}
+        self.formats: set[Any] = set()
         self.judged: list[JudgedCall] = []
         self.taken: list[str] = []
 
@@ -68,6 +74,7 @@ class JudgingRecorder(Recorder):
         tensors = [*outputs, *changed]
         pairs = [(k, tensors[k], v) for k, v in enumerate(values[: len(tensors)]) if v is not None and real(tensors[k])]
         numbers = self.unseen(lambda: [array(tensor) for _, tensor, _ in pairs])
+        self.formats |= {tensor.dtype for _, tensor, _ in pairs}
         seen = [k for k, (_, _, value) in enumerate(pairs) if not _constant(value)]
         if len(seen) < len(pairs) and self.program.origin.name not in MADE:
             self.taken.append(str(self.program.origin))
@@ -77,7 +84,10 @@ class JudgingRecorder(Recorder):
                 self.ran,
                 [numbers[k] for k in seen],
                 [precision(pairs[k][1]) for k in seen],
-                _inside(self.program.origin.name, [x for x in (*leaves(dict(arguments)), *tensors) if real(x)]),
+                _inside(
+                    self.program.origin.name, arguments, [x for x in (*leaves(dict(arguments)), *tensors) if real(x)]
+                ),
+                self.unseen(lambda: _allowed(self.program.origin.name, pairs[seen[0]][1])),
             )
         found = list(values)
         for (k, _, value), ran in zip(pairs, numbers, strict=True):
@@ -93,7 +103,7 @@ class JudgingRecorder(Recorder):
 
     def uncovered(self, reason: Unsupported, tensors: list[Any]) -> None:
         del reason  # a call without a rule is no reason to stop: it is counted
-        for tensor in tensors:
+        for tensor in filter(real, tensors):
             self.buffers.pop(tensor.untyped_storage()._cdata, None)
         self.taken.append(str(self.program.origin))
 
@@ -103,21 +113,80 @@ class JudgingRecorder(Recorder):
             self.taken.append(name)
         return result
 
+    def as_a_whole(self, values: Sequence[Value | None], names: Sequence[str], tensors: Sequence[Any]) -> None:
+        """Judges results of other code that computes what was written down, from the inputs to these values.
+
+        A compiler may have fused any calls, and stored what stands between them in any of the formats that occur.
+        """
+        asked = [k for k, value in enumerate(values) if value is not None and tensors[k] is not None]
+        inputs = [k for k in self.ran if self.program.nodes[k].operation.name == "input"]
+        formats = [PRECISIONS[FORMATS[d]] for d in self.formats] or [precision(tensors[k]) for k in asked]
+        narrowest = min(formats, key=lambda p: p.digits, default=None)
+        if narrowest is None:
+            return
+        found = judged_whole(
+            [values[k] for k in asked],
+            {k: self.ran[k] for k in inputs},
+            [array(tensors[k]) for k in asked],
+            [precision(tensors[k]) for k in asked],
+            self._whole_profile(narrowest, [tensors[k] for k in asked]),
+        )
+        for k, call in zip(asked, found, strict=True):
+            self.judged.append(replace(call, origin=Origin(f"compiled: {names[k]}"), number=0))
+
+    def _whole_profile(self, narrowest: Precision, tensors: Sequence[Any]) -> Profile:
+        profile = PROFILES[narrowest.name]
+        allowed = {f for x in tensors for name in ("mm", "convolution") if (f := _allowed(name, x)) is not None}
+        if allowed:
+            profile = replace(profile, multiply=min(allowed, key=lambda f: f.digits), truncated=True)
+        return replace(profile, reduce=profile.accumulate, stored_between=2)
+
 
 def precision(tensor: Any) -> Precision:
     """The format of a tensor of real numbers. KeyError: it is none that we know."""
     return PRECISIONS[FORMATS[tensor.dtype]]
 
 
-def _inside(name: str, tensors: list[Any]) -> Profile:
+def _inside(name: str, arguments: Mapping[str, Any], tensors: list[Any]) -> Profile:
     """The formats in which a call may hold what it computes on the way: those of its narrowest tensor.
 
     16 bits: steps between may be stored in 16 (attention's weights, the columns of a convolution), sums are added up in
-    float32; where PyTorch adds up in 16 bits itself, `ADDED_NARROWLY` says so.
+    float32; where PyTorch adds up in 16 bits itself, `ADDED_NARROWLY` and `_stored_between` say so.
     """
     narrowest = min((precision(x) for x in tensors), key=lambda p: p.digits)
-    profile = PROFILES[narrowest.name]
+    profile = replace(PROFILES[narrowest.name], stored_between=_stored_between(name, arguments, tensors[0].device.type))
     return profile if name in ADDED_NARROWLY else replace(profile, reduce=profile.accumulate)
+
+
+def _stored_between(name: str, arguments: Mapping[str, Any], device: str) -> int:
+    """How often a kernel may store a sum that is not complete.
+
+    Convolutions on a CPU add up the samples' parts of a gradient, and what a kernel's places give to one element, in
+    memory; CUDA's running sums are stored at each step, and its products may be split once (cuBLAS, "reduced precision
+    reduction", which PyTorch allows by default).
+    """
+    if "convolution" in name:
+        return int(arguments["input"].shape[0]) + int(np.prod(arguments["weight"].shape[2:]))
+    if name in STORING_EACH:
+        return int(np.prod(arguments["self"].shape[-3:]))
+    if device == "cuda":
+        running = arguments["self"] if name == "cumsum" else None
+        return 2 if running is None or not running.dim() else int(running.shape[arguments["dim"]])
+    return 0
+
+
+def _allowed(name: str, result: Any) -> Precision | None:
+    """The format that PyTorch may round the factors of float32 products to: its settings say so, by processor."""
+    if result.dtype is not torch.float32:
+        return None
+    match result.device.type:
+        case "cuda":
+            backend = torch.backends.cudnn.conv if "conv" in name else torch.backends.cuda.matmul
+        case "cpu":
+            backend = torch.backends.mkldnn.conv if "conv" in name else torch.backends.mkldnn.matmul
+        case _:
+            return None
+    return FACTORS.get(backend.fp32_precision)
 
 
 def _constant(value: Value) -> bool:

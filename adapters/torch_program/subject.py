@@ -43,7 +43,7 @@ class TorchSubject:
     ) -> None:
         if not callable(function):
             raise InvalidInput(f"expected a function or a module, got {type(function).__name__}.")
-        module = copy.deepcopy(function) if isinstance(function, torch.nn.Module) else None
+        module = _copied(function) if isinstance(function, torch.nn.Module) else None
         self.function: Any = function if module is None else module
         self.inputs, self.keywords, self.loss = tuple(inputs), dict(keywords or {}), loss
         self.surrogates, self.reference = surrogates, reference
@@ -60,6 +60,7 @@ class TorchSubject:
             _accept(_named(path), leaf)
         for name, parameter in self.parameters.items():
             _accept(name, parameter)
+        self.compiled = hasattr(function, "_torchdynamo_orig_callable")
         self.places = [k for k, x in enumerate(self.leaves) if real(x) and x.requires_grad]
         leaves = [self.leaves[k] for k in self.places] + list(self.parameters.values())
         owner = getattr(function, "__self__", None)  # of Function.apply, the function's class
@@ -80,7 +81,7 @@ class TorchSubject:
             return x.detach().to(torch.float64).requires_grad_(x.requires_grad) if real(x) else x
 
         module = isinstance(self.function, torch.nn.Module)
-        function = copy.deepcopy(self.function).double() if module else self.function
+        function = _copied(self.function).double() if module else self.function
         keywords = {name: wide(x) for name, x in self.keywords.items()}
         subject = TorchSubject(
             function, pytree.tree_map(wide, self.inputs), keywords, self.loss, self.surrogates, self.reference
@@ -125,11 +126,32 @@ class TorchSubject:
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
 
     def judged(self) -> JudgedRun:
-        """One run at the inputs given, every call of it judged."""
+        """One run at the inputs given, every call of it judged; of compiled code the results as a whole as well."""
         recorder = JudgingRecorder()
+        parameters = list(self.parameters.values())
         with self.at(self.start) as inputs:
-            capture(self._called, inputs, self.seed, list(self.parameters.values()), recorder)
+            before = torch.random.get_rng_state()
+            captured = capture(self._called, inputs, self.seed, parameters, recorder)
+            drawn = not torch.equal(before, torch.random.get_rng_state())
+        if self.compiled:
+            if drawn:
+                recorder.notes.append("compiled code draws other random numbers; what was judged is the eager run")
+            else:
+                self._compiled(captured, recorder)
         return recorder.run
+
+    def _compiled(self, captured: Captured, recorder: JudgingRecorder) -> None:
+        """Runs the compiled code, which PyTorch does not while its calls are being written down, and judges it."""
+        with self.at(self.start) as inputs:
+            leaves = [*self.differentiated(inputs), *self.parameters.values()]
+            outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
+            arriving = [
+                torch.tensor(captured.given[c.index]).to(x) for c, x in zip(captured.cotangents, outputs, strict=True)
+            ]
+            found = torch.autograd.grad(outputs, leaves, arriving, allow_unused=True) if outputs else []
+        names = [f"output {k}" for k in range(len(outputs))] + [f"gradient of {name}" for name in self.names]
+        values = [*captured.outputs, *captured.gradients]
+        recorder.as_a_whole(values, names, [*outputs, *found])
 
     def differentiated(self, inputs: Any) -> list[Tensor]:
         """The leaves of these inputs that a gradient is taken by."""
@@ -177,6 +199,13 @@ class TorchSubject:
                 with torch.no_grad():
                     for name, b in buffers.items():
                         self.function.get_buffer(name).copy_(b)
+
+
+def _copied(module: Any) -> Any:
+    """The module's copy; a compiled one's is compiled as well, which `deepcopy` forgets."""
+    if hasattr(module, "_orig_mod") and hasattr(module, "dynamo_ctx"):
+        return type(module)(copy.deepcopy(module._orig_mod), module.dynamo_ctx)
+    return copy.deepcopy(module)
 
 
 def _named(path: Sequence[Any]) -> str:

@@ -7,19 +7,34 @@ The adapters call it for every operation that they see run, forward and backward
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import LAMBDA, RANDOM, SYSTEMATIC, TRUTH, WORST, Precision, Profile
-from ..programs import Bounds, NoBounds, Origin, Value, computing_lines, run
+from ..numbers import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    LAMBDA,
+    PROFILES,
+    RANDOM,
+    SYSTEMATIC,
+    TF32,
+    TRUTH,
+    U64,
+    WORST,
+    Precision,
+    Profile,
+)
+from ..programs import Bounds, NoBounds, Origin, Value, bounded, computing_lines, held, run, spread
 from .statistical import Aggregate, aggregates
 from .verdict import Verdict
 
 Array = NDArray[Any]
+FARTHEST = 1e300  # for a bound that is none
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,7 @@ class JudgedCall:
     elements, undecided: how many there are, and of how many nothing can be said
     zeroable: how many that are not zero might be zero instead, unseen element by element
     reason: why undecided
+    like: what its numbers are those of, where it does not agree: a coarser format, found out
     """
 
     origin: Origin
@@ -53,6 +69,7 @@ class JudgedCall:
     undecided: int = 0
     zeroable: int = 0
     reason: str = ""
+    like: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,29 +91,113 @@ def judged_call(
     observed: Sequence[Array],
     precisions: Sequence[Precision],
     computed_in: Profile,
+    allowed: Precision | None = None,
 ) -> list[JudgedCall]:
     """The verdict on each result of one call.
 
     results: the call as a program;  given: the numbers of the lines that it starts from
     observed: what the call gave, in float64;  precisions: the formats that it stored them in
     computed_in: the formats of what happens inside
+    allowed: a format that the factors of products may be rounded to first, by a setting of the framework
     """
     numbers = Bounds(computed_in, expanded=computing_lines(results, given) > 1)
     found = []
     for number, (result, array, precision) in enumerate(zip(results, observed, precisions, strict=True)):
-        origin = result.node.origin
-        try:
+
+        def judged(
+            numbers: Bounds, stored: Precision, number: int = number, result: Value = result, array: Array = array
+        ) -> tuple[JudgedCall, Array]:
             (expected,) = run([result], given, numbers)
+            call = _judged(result.node.origin, number, array, numbers.stored(expected, stored), stored)
+            return call, expected["value"]
+
+        try:
+            call, _ = judged(numbers, precision)
         except NoBounds as reason:
-            found.append(
-                JudgedCall(
-                    origin, number, array.shape, precision.name, Verdict.UNDECIDED, elements=array.size,
-                    undecided=array.size, reason=str(reason),
-                )
+            call = JudgedCall(
+                result.node.origin, number, array.shape, precision.name, Verdict.UNDECIDED, elements=array.size,
+                undecided=array.size, reason=str(reason),
             )  # fmt: skip
-            continue
-        found.append(_judged(origin, number, array, numbers.stored(expected, precision), precision))
+        if call.verdict in (Verdict.WRONG, Verdict.SUSPECT):
+            call = _explained(call, judged, numbers, array, precision, allowed)
+        found.append(call)
     return found
+
+
+def judged_whole(
+    results: Sequence[Value],
+    given: Mapping[int, Array],
+    observed: Sequence[Array],
+    precisions: Sequence[Precision],
+    computed_in: Profile,
+) -> list[JudgedCall]:
+    """The verdict on the results of a whole program, computed by code of which nothing else was seen.
+
+    wrong: beyond what any order and any honest formula may give;  suspect: beyond LAMBDA deviations of what the
+    program's roundings spread over (`programs/perturbed.py`). Where neither could see a result replaced by zero, it is
+    undecided. Arguments as `judged_call`'s.
+    """
+    numbers = Bounds(computed_in, expanded=True)
+    found = []
+    try:
+        spreads = spread(results, given, computed_in)
+        bounds = run(results, given, numbers)
+    except NoBounds as reason:
+        return [
+            JudgedCall(
+                value.node.origin, 0, array.shape, precision.name, Verdict.UNDECIDED, elements=array.size,
+                undecided=array.size, reason=str(reason),
+            )
+            for value, array, precision in zip(results, observed, precisions, strict=True)
+        ]  # fmt: skip
+    for k, (result, array, precision) in enumerate(zip(results, observed, precisions, strict=True)):
+        value, deviation = spreads[k]
+        ours = np.abs(value) * U64 + LAMBDA * deviation * (U64 / computed_in.storage.unit_roundoff)
+        likely = np.stack([ours, LAMBDA * deviation, np.zeros(value.shape), deviation], axis=-1)
+        expected = numbers.stored(bounded(value, likely), precision)
+        worst = np.nan_to_num(bounds[k]["errors"][..., WORST], nan=FARTHEST, posinf=FARTHEST)
+        expected["errors"][..., WORST] = np.maximum(worst, expected["errors"][..., WORST])
+        call = _judged(result.node.origin, 0, array, expected, precision)
+        if call.verdict is Verdict.AGREES and call.zeroable and call.zeroable == np.count_nonzero(value):
+            call = replace(
+                call, verdict=Verdict.UNDECIDED, reason="roundings may be as large as the numbers themselves"
+            )
+        found.append(call)
+    return found
+
+
+def _explained(
+    alarm: JudgedCall,
+    judged: Callable[[Bounds, Precision], tuple[JudgedCall, Array]],
+    numbers: Bounds,
+    observed: Array,
+    precision: Precision,
+    allowed: Precision | None,
+) -> JudgedCall:
+    """The alarm with the coarser format that explains it, if one does; none where that format is allowed.
+
+    It takes evidence, for wider bounds alone would explain any small error: products of factors that were rounded, or
+    cut, to a format have to be right in the finer one from there on; a result that was rounded to a format has to
+    consist of its numbers.
+    """
+    _, finer = judged(numbers, precision)
+    for narrow in (FLOAT32, TF32, FLOAT16, BFLOAT16):
+        profile = replace(numbers.profile, truncated=narrow is not FLOAT32)  # tensor cores cut sums
+        for cut in (False, True) if narrow.digits < precision.digits else ():
+            again, value = judged(Bounds(profile, numbers.expanded, (narrow, cut)), precision)
+            if again.verdict is Verdict.AGREES and not np.array_equal(value, finer):
+                like = f"products of factors {'cut' if cut else 'rounded'} to {narrow.name}"
+                return replace(again if narrow is allowed else alarm, like=like)
+    for narrow in (BFLOAT16, FLOAT16, FLOAT32):
+        if narrow.digits < precision.digits and observed.any() and held(observed, narrow).all():
+            again, _ = judged(Bounds(PROFILES[narrow.name], numbers.expanded), narrow)
+            if again.verdict is Verdict.AGREES:
+                return replace(alarm, like=f"{narrow.name}, stored in {precision.name}")
+    if allowed is not None:  # without evidence of it: its wider bounds have to do
+        profile = replace(numbers.profile, multiply=allowed, truncated=True)
+        again, _ = judged(Bounds(profile, numbers.expanded), precision)
+        return replace(again, like=f"products of {allowed.name}")
+    return alarm
 
 
 def _judged(origin: Origin, number: int, observed: Array, expected: Array, precision: Precision) -> JudgedCall:

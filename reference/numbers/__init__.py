@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .error_model import CHANNELS, LAMBDA, OUTWARD, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model
     from .kernels import NUMPY, Kernels
     from .plain import PLAIN, FloatFunctions, PlainArithmetic, PlainMatrix
-    from .precision import FLOAT64, PRECISIONS, PROFILES, Precision, Profile
+    from .precision import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, PRECISIONS, PROFILES, TF32, Precision, Profile
     from .reproducible import REPRODUCIBLE
 else:
     __getattr__ = door(__name__)

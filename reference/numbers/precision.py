@@ -82,6 +82,7 @@ class Profile:
         NumPy add 16-bit numbers up in 16 bits there, though they add products up in float32
     truncated: additions may cut instead of round, as those of tensor cores do, so that each may be off by 2u
         (Fasi, Higham, Mikaitis & Pranesh, Numerical behavior of NVIDIA tensor cores, PeerJ Computer Science 7, 2021)
+    stored_between: so often a sum of products, added up in a wider format, may be stored before it is complete
     """
 
     name: str
@@ -90,6 +91,7 @@ class Profile:
     accumulate: Precision
     reduce: Precision
     truncated: bool = False
+    stored_between: int = 0
 
 
 # From finest to coarsest: what an implementation may declare, and what its numbers may be explained by.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
-    from .bounds import BOUNDED, Bounds, NoBounds
+    from .bounds import BOUNDED, Bounds, NoBounds, bounded, held
     from .captured import WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
     from .flow import Explanation, explained
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         zeros,
     )
     from .ndarrays import FLOATS, Balls, Floats, Numbers
+    from .perturbed import spread
     from .program import Origin, Program, Value
     from .rule_check import (
         Agreement,

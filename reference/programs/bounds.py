@@ -50,15 +50,27 @@ class Bounds:
 
     profile: the formats inside of an operation, before its result is stored
     expanded: whether the implementation may have multiplied products out
+    factors: a format that an implementation is taken to round the factors of its products to, or to cut them to, before
+        it multiplies them; beside it whether it cuts
     """
 
     profile: Profile
     expanded: bool = False
+    factors: tuple[Precision, bool] | None = None
     summed: list[int] = field(default_factory=lambda: [1])  # lengths of the sums of products; one instance, one call
 
     @cached_property
     def model(self) -> Model:
         return Model(self.profile, len(CHANNELS))
+
+    @cached_property
+    def added_up(self) -> Model:
+        """Of sums before they are stored: where they are added up in a wider format, the last rounding is its result's,
+        and as small as that."""
+        inside = self.profile
+        if inside.accumulate.digits > inside.storage.digits:  # factors are exact in the wider format
+            inside = replace(inside, storage=inside.accumulate, multiply=inside.accumulate)
+        return Model(inside, len(CHANNELS))
 
     @cached_property
     def in_memory(self) -> Model:
@@ -81,10 +93,10 @@ class Bounds:
     def literal(self, values: Array) -> Array:
         """A constant of the program; one that the format does not hold is rounded, the same way in every element."""
         result = self.array(values)
-        held = _held(values, self.profile.storage)
-        if not held.all():
+        there = held(values, self.profile.storage)
+        if not there.all():
             unit = self.profile.storage.unit_roundoff
-            moved = np.where(held, 0.0, np.abs(values) * unit)
+            moved = np.where(there, 0.0, np.abs(values) * unit)
             result["errors"][..., WORST] += moved
             result["errors"][..., SYSTEMATIC] += moved
         return result
@@ -96,19 +108,20 @@ class Bounds:
         """The numbers as a tensor of this format holds them."""
         size, errors = np.abs(x["value"]), x["errors"].copy()
         exact = errors[..., WORST] == 0
-        rounded = ~_held(x["value"], precision)  # what is exact is rounded only where the format does not hold it
+        rounded = ~held(x["value"], precision)  # what is exact is rounded only where the format does not hold it
         if precision.digits < self.profile.storage.digits:
             rounded |= ~exact
         else:
             rounded &= exact  # what was computed is of this format already
-        if not rounded.any():
+        overflowing = size + errors[..., WORST] > precision.largest
+        if not rounded.any() and not overflowing.any():
             return x
         unit = np.where(rounded, precision.unit_roundoff * (size + errors[..., WORST]), 0.0)
         below = np.where(rounded & (size < 2 * precision.smallest_normal), precision.underflow, 0.0)
         errors[..., WORST] += unit + below
         errors[..., SYSTEMATIC] += below
         errors[..., RANDOM] += unit
-        errors[size + errors[..., WORST] > precision.largest, 1:] = math.inf
+        errors[overflowing | (size + errors[..., WORST] > precision.largest), 1:] = math.inf
         return bounded(x["value"], errors)
 
     # ---------------------------------------------------------------- elementwise
@@ -169,10 +182,23 @@ class Bounds:
         with np.errstate(all="ignore"):
             value = np.asarray(array["value"].sum(axis=axes))
             errors = array["errors"].sum(axis=axes) * (1 + terms * 2 * U64)
-            errors = errors + np.asarray(size.sum(axis=axes))[..., None] * _each(self.model.reductions(terms))
+            model = self.added_up if self.profile.reduce == self.profile.accumulate else self.model
+            between = min(self.profile.stored_between, terms - 1) * self.model.rounding
+            errors = errors + np.asarray(size.sum(axis=axes))[..., None] * _each(model.reductions(terms) + between)
+            errors += self._storing(value, errors)
         return settled(value, errors)
 
+    def _storing(self, value: Array, errors: Array) -> Array:
+        """Two roundings of a sum that was added up in a wider format: its own, and that of what is added to it."""
+        if self.added_up.profile is self.profile:
+            return np.zeros_like(errors)
+        storing = 2 * self.model.rounding
+        storing[TRUTH] = 0.0
+        return np.asarray((np.abs(value) + errors[..., WORST])[..., None] * _each(storing))
+
     def products(self, left: Array, right: Array) -> Array:
+        if self.factors is not None:
+            left, right = (_narrowed(z, *self.factors) for z in (left, right))
         left, right = shared(left), shared(right)
         x, y, terms = left["value"], right["value"], max(1, left.shape[2])
         self.summed.append(terms)
@@ -180,8 +206,10 @@ class Bounds:
             value = np.matmul(x, y)
             sizes_x = np.abs(x) + left["errors"][..., WORST]
             sizes_y = np.abs(y) + right["errors"][..., WORST]
-            errors = np.matmul(sizes_x, sizes_y)[..., None] * _each(self.model.sums(terms))
-            errors += np.where(errors > 0, _each(self.model.lost_in_sum(terms)), 0.0)
+            between = min(self.profile.stored_between, terms - 1) * self.model.rounding
+            errors = np.matmul(sizes_x, sizes_y)[..., None] * _each(self.added_up.sums(terms) + between)
+            errors += self._storing(value, errors)
+            errors += np.where(errors[..., WORST:SYSTEMATIC] > 0, _each(self.model.lost_in_sum(terms)), 0.0)
             for channel in range(len(CHANNELS)):
                 of_x, of_y = left["errors"][..., channel], right["errors"][..., channel]
                 if of_x.any():
@@ -207,7 +235,8 @@ class Bounds:
             np.add.at(sizes, places, np.abs(array["value"]) + array["errors"][:, WORST])
             for n in np.unique(terms[terms > 1]).tolist():
                 at = np.flatnonzero(terms == n)
-                result["errors"][at] += sizes[at][:, None] * _each(self.in_memory.reductions(n))
+                with np.errstate(invalid="ignore"):  # no element of a sum too long for the format
+                    result["errors"][at] += sizes[at][:, None] * _each(self.in_memory.reductions(n))
         return settled(result["value"][:size], result["errors"][:size])
 
 
@@ -237,12 +266,26 @@ def shared(x: Array) -> Array:
     return bounded(x["value"], errors)
 
 
+def _narrowed(x: Array, precision: Precision, cut: bool) -> Array:
+    """The numbers in another format, rounded or cut; what is not exact may have been moved to either side."""
+    mantissa, exponent = np.frexp(x["value"])
+    scaled = mantissa * 2.0**precision.digits
+    exact = np.ldexp(np.trunc(scaled) if cut else np.rint(scaled), exponent - precision.digits)
+    halfway = scaled - np.trunc(scaled)
+    unsure = (x["errors"][..., WORST] > 0) | (np.abs(halfway) == 0.5) & (not cut)  # ties go either way
+    errors = x["errors"].copy()
+    moved = np.where(unsure, 2 * precision.unit_roundoff * (np.abs(x["value"]) + errors[..., WORST]), 0.0)
+    errors[..., WORST] += moved
+    errors[..., SYSTEMATIC] += moved
+    return bounded(np.where(unsure, x["value"], exact), errors)
+
+
 def _each(constants: Array) -> Array:
     """A constant of `Model`, channels × 1 × 1, along the last axis."""
     return constants.reshape(len(CHANNELS))
 
 
-def _held(values: Array, precision: Precision) -> Array:
+def held(values: Array, precision: Precision) -> Array:
     """Which numbers the format holds exactly."""
     mantissa, exponent = np.frexp(values)
     scaled = mantissa * 2.0**precision.digits

@@ -51,9 +51,10 @@ class NumbersReport:
 
     @property
     def zeroable(self) -> float:
-        """The share of elements that might be zero instead, unseen element by element."""
-        elements = sum(result.elements for result in self.run.results)
-        return sum(result.zeroable for result in self.run.results) / elements if elements else 0.0
+        """The share of elements, of the results decided, that might be zero instead, unseen element by element."""
+        decided = [result for result in self.run.results if result.verdict is not Verdict.UNDECIDED]
+        elements = sum(result.elements for result in decided)
+        return sum(result.zeroable for result in decided) / elements if elements else 0.0
 
     def raise_for_wrong(self) -> None:
         """Raises WrongNumbers or NotDecided unless the verdict is agrees."""
@@ -93,6 +94,8 @@ class NumbersReport:
             number = "" if not r.number else f", its result {r.number + 1}"
             yield filled(f"{r.verdict.value}: {r.origin}{number}: {_size(r.shape)} {r.precision}", "  ")
             yield filled(_evidence(r), "    ")
+            if r.like:
+                yield filled(f"they are those of {r.like}", "    ")
         if len(alarms) > SHOWN:
             yield ""
             yield f"  and {len(alarms) - SHOWN} more"
@@ -107,9 +110,14 @@ class NumbersReport:
         yield filled(f"of {elements} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  ")
 
     def _remarks(self) -> Iterator[str]:
-        reasons = Counter(f"{r.origin.name}: {r.reason}" for r in self.run.results if r.verdict is Verdict.UNDECIDED)
-        if reasons and self.verdict is not Verdict.UNDECIDED:
-            yield filled(f"not judged, {counted(sum(reasons.values()), 'result')}: {_listed(list(reasons))}", "  ")
+        undecided = [r for r in self.run.results if r.verdict is Verdict.UNDECIDED]
+        for reason in dict.fromkeys(r.reason for r in undecided if self.verdict is not Verdict.UNDECIDED):
+            names = [r.origin.name for r in undecided if r.reason == reason]
+            which = _listed(list(dict.fromkeys(names)))
+            yield filled(f"not judged, {counted(len(names), 'result')} ({which}): {reason}", "  ")
+        formats = Counter(r.like for r in self.run.results if r.like and r.verdict is Verdict.AGREES)
+        for like, times in formats.items():
+            yield filled(f"as the framework's settings allow, {counted(times, 'result')} of {like}", "  ")
         if self.run.taken:
             yield filled(f"taken as they came: {_listed(list(dict.fromkeys(self.run.taken)))}", "  ")
         for note in self.run.notes:

@@ -233,10 +233,12 @@ def judged(name: str = "the block") -> Iterator[Callable[[], NumbersReport]]:
 
     Yields a function that gives the report. Raises Unsupported, within the block, where an operation is not covered.
     """
+    import torch
+
     from ...adapters.torch_program.capture import JudgingRecorder
 
     recorder = JudgingRecorder()
-    with recorder:
+    with torch.compiler.set_stance("force_eager"), recorder:
         yield lambda: NumbersReport(name, recorder.run)
 
 

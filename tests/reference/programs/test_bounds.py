@@ -148,6 +148,9 @@ def test_stored_in_a_narrower_format_it_is_rounded_once_more_and_may_overflow() 
     assert half["errors"][0][WORST] >= 2.0**-11, "1.5 is a number of the format, but what is computed may be beside it"
     assert 2.0**-13 < half["errors"][1][WORST] < 2.0**-11
     assert np.isinf(half["errors"][2][WORST])
+    half_inside = Bounds(PROFILES["float16"])
+    (product,) = run([x * x], given, half_inside)  # rounded already, and beyond the format nevertheless
+    assert np.isinf(half_inside.stored(product, PRECISIONS["float16"])["errors"][2][WORST])
     moved = Bounds(PROFILES["bfloat16"])
     (copied,) = run([x], given, moved)
     assert moved.stored(copied, PRECISIONS["bfloat16"])["errors"][1][WORST] >= 2.0**-11

@@ -1,0 +1,109 @@
+"""Compiled code, judged as a whole: what a right compiler gives agrees, what a wrong one gives is seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+from backproof.reference.judging.verdict import Verdict
+
+
+def of_the_compiled(report: Any) -> list[Any]:
+    return [r for r in report.run.results if r.origin.name.startswith("compiled: ")]
+
+
+def numbers(*shape: int) -> Any:
+    return np.random.default_rng(3).standard_normal(shape)
+
+
+class TestTorch:
+    """What `torch.compile` gave."""
+
+    @pytest.fixture(autouse=True)
+    def _torch(self) -> None:
+        self.torch = pytest.importorskip("torch")
+
+    def network(self, dropout: float = 0.0) -> Any:
+        torch = self.torch
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            return torch.nn.Sequential(
+                torch.nn.Linear(16, 32), torch.nn.GELU(), torch.nn.LayerNorm(32), torch.nn.Dropout(dropout),
+                torch.nn.Linear(32, 5),
+            )  # fmt: skip
+
+    def report(self, network: Any) -> Any:
+        import backproof.torch as checks
+
+        x = self.torch.tensor(numbers(7, 16), dtype=self.torch.float32)
+        return checks.check_numbers(network, x, loss=lambda y: (y**2).mean())
+
+    def test_a_right_compiler_agrees(self) -> None:
+        report = self.report(self.torch.compile(self.network(), backend="aot_eager"))
+        assert report.verdict is Verdict.AGREES, str(report)
+        results = of_the_compiled(report)
+        assert [r.origin.name for r in results][:2] == [
+            "compiled: output 0",
+            "compiled: gradient of _orig_mod.0.weight",
+        ]
+        assert len(results) == 1 + 6
+        assert all(r.verdict is Verdict.AGREES and not r.zeroable for r in results)
+
+    def test_a_wrong_compiler_is_seen_in_what_it_compiled(self) -> None:
+        def backend(graph: Any, inputs: Any) -> Any:
+            return lambda *given: tuple(y * 1.01 for y in graph(*given))
+
+        report = self.report(self.torch.compile(self.network(), backend=backend))
+        assert report.verdict in (Verdict.WRONG, Verdict.SUSPECT)
+        alarms = {r.origin.name for r in report.run.results if r.verdict is not Verdict.AGREES}
+        assert alarms == {r.origin.name for r in of_the_compiled(report)}, "the eager run is right"
+
+    def test_an_uncompiled_network_has_no_such_results(self) -> None:
+        assert not of_the_compiled(self.report(self.network()))
+
+    def test_random_numbers_are_others_there_and_it_is_said(self) -> None:
+        report = self.report(self.torch.compile(self.network(0.5), backend="aot_eager"))
+        assert not of_the_compiled(report)
+        assert "compiled code draws other random numbers" in str(report)
+
+    def test_where_nothing_could_be_seen_it_is_undecided(self) -> None:
+        torch = self.torch
+        network = torch.compile(self.network().bfloat16(), backend="aot_eager")
+        import backproof.torch as checks
+
+        report = checks.check_numbers(network, torch.tensor(numbers(7, 16)).bfloat16())
+        undecided = [r for r in of_the_compiled(report) if r.verdict is Verdict.UNDECIDED]
+        assert undecided
+        assert all("as large as the numbers themselves" in r.reason for r in undecided)
+
+
+def test_in_jax_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    jax = pytest.importorskip("jax")
+    import backproof.jax as checks
+    from backproof.adapters.jax_program.subject import JaxSubject
+
+    def network(w: Any, x: Any) -> Any:
+        return (jax.numpy.tanh(x @ w) ** 2).mean()
+
+    w, x = (jax.numpy.asarray(numbers(*shape), dtype="float32") for shape in ((16, 5), (7, 16)))
+    report = checks.check_numbers(jax.jit(network), (w, x))
+    assert report.verdict is Verdict.AGREES, str(report)
+    results = of_the_compiled(report)
+    assert [r.origin.name for r in results] == [
+        "compiled: output 0", "compiled: gradient of input 0", "compiled: gradient of input 1",
+    ]  # fmt: skip
+    assert not of_the_compiled(checks.check_numbers(network, (w, x)))
+    right = JaxSubject.run
+
+    def wrong(self: Any, differentiated: Any, cotangents: Any) -> Any:
+        outputs, gradients = right(self, differentiated, cotangents)
+        return outputs, [g * 1.001 for g in gradients]
+
+    monkeypatch.setattr(JaxSubject, "run", wrong)
+    report = checks.check_numbers(jax.jit(network), (w, x))
+    alarms = {r.origin.name for r in report.run.results if r.verdict in (Verdict.WRONG, Verdict.SUSPECT)}
+    assert alarms == {"compiled: gradient of input 0", "compiled: gradient of input 1"}
