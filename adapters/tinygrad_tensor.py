@@ -1,9 +1,8 @@
-"""tinygrad: gradients by `Tensor.gradient`, on its default device; on its PYTHON where the CPU's compiler is absent."""
+"""tinygrad: gradients by `Tensor.gradient`, on its default device; on its PYTHON where it has no other here."""
 
 from __future__ import annotations
 
-import os
-import shutil
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +25,11 @@ ON_THE_PROCESSOR = ("CPU", "PYTHON")
 
 def observe(case: Case) -> Observation:
     """One learning step; all that is shown is computed at once, and the update from it."""
+    with _device():
+        return _observe(case)
+
+
+def _observe(case: Case) -> Observation:
     from importlib.metadata import version
 
     from tinygrad import Tensor
@@ -75,10 +79,11 @@ def observe(case: Case) -> Observation:
 
 def evaluate(function: str, x: np.ndarray) -> np.ndarray:
     """One elementary function of tinygrad, on an array of any dtype."""
-    tensor = _tensor(x)
-    if function in ("exp", "log", "erf") or function in OF_PROGRAMS:
-        return _array(getattr(tensor, function)())
-    return _array(_activation(function, tensor))
+    with _device():
+        tensor = _tensor(x)
+        if function in ("exp", "log", "erf") or function in OF_PROGRAMS:
+            return _array(getattr(tensor, function)())
+        return _array(_activation(function, tensor))
 
 
 def _tensor(array: np.ndarray) -> Any:
@@ -86,15 +91,19 @@ def _tensor(array: np.ndarray) -> Any:
     from tinygrad import Tensor, dtypes
 
     if array.dtype.name == "bfloat16":
-        return Tensor(array.astype(np.float32), device=_device()).cast(dtypes.bfloat16).realize()
-    return Tensor(array, device=_device()).realize()
+        return Tensor(array.astype(np.float32)).cast(dtypes.bfloat16).realize()
+    return Tensor(array).realize()
 
 
-def _device() -> str:
+def _device() -> AbstractContextManager[object]:
+    """Where there is no compiler, such as clang, for any device's code, its PYTHON takes the place of all."""
     from tinygrad import Device
+    from tinygrad.helpers import Context
 
-    uncompiled = Device.DEFAULT == "CPU" and shutil.which(os.environ.get("CC", "clang")) is None
-    return "PYTHON" if uncompiled else str(Device.DEFAULT)
+    try:
+        return nullcontext(Device.DEFAULT)
+    except RuntimeError:
+        return Context(DEV="PYTHON")
 
 
 def _array(tensor: Any) -> np.ndarray:
