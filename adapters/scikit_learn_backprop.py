@@ -48,6 +48,11 @@ def observe(case: Case) -> Observation:
     """One call of `_backprop`, and one update of momentum 0. Raises NotImplementedError for what `cannot` says."""
     if why := cannot(case):
         raise NotImplementedError(f"scikit-learn has no {why}")
+    with np.errstate(all="ignore"):  # overflow and 0 · ∞ are for the judge to see
+        return _observe(case)
+
+
+def _observe(case: Case) -> Observation:
     import sklearn.neural_network
     from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
