@@ -20,6 +20,7 @@ from ..reference.more_activations import parts
 from ..reference.numbers import PRECISIONS, array_of, numpy_dtype
 from .adapter import Adapter
 
+BACKENDS = ("tensorflow", "jax", "torch")  # those that differentiate
 # Activations that keras.activations has, by our names.
 NAMES = {
     "identity": "linear", "sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "softplus": "softplus", "elu": "elu",
@@ -29,14 +30,28 @@ NAMES = {
 }  # fmt: skip
 
 
+def cannot(case: Case) -> str | None:
+    """What the backend that Keras is set to lacks."""
+    try:
+        import keras
+    except ImportError:  # of the backend; told when the case is run
+        return None
+    backend = keras.config.backend()
+    if backend not in BACKENDS:
+        return f"gradients on its backend {backend}"
+    if case.dtype == "float64" and backend != "tensorflow":
+        return f"float64 on its backend {backend}: it makes float32 of results there"
+    return None
+
+
 def observe(case: Case) -> Observation:
     """One `train_on_batch` by SGD, not compiled, on the CPU. Raises RuntimeError for a backend without gradients."""
     import keras
 
     backend = keras.config.backend()
-    if backend not in ("tensorflow", "jax", "torch"):
+    if backend not in BACKENDS:
         raise RuntimeError(f"Keras's backend {backend} computes no gradients; set KERAS_BACKEND to another")
-    with _computing_in(case.dtype, backend), keras.device("cpu:0"):
+    with _computing_in(case.dtype, backend), keras.device("cpu"):
         return _observe(case, f"cpu ({backend})")
 
 
@@ -188,5 +203,6 @@ ADAPTER = Adapter(
     rank=4,
     dtypes=tuple(PRECISIONS),
     shows=tuple(quantity for quantity in QUANTITIES if quantity != "deltas"),
-    limits="shows no δ",
+    limits="shows no δ; float64 on its TensorFlow backend only",
+    cannot=cannot,
 )
