@@ -73,7 +73,9 @@ def _observe(case: Case) -> Observation:
     return replace(
         observation,
         updated_weights=_arrays(w - rate * g for w, g in zip(weights, of_weights, strict=True)),
-        updated_biases=_arrays(None if b is None else b - rate * g for b, g in zip(biases, of_biases, strict=True)),
+        updated_biases=_arrays(
+            None if b is None or g is None else b - rate * g for b, g in zip(biases, of_biases, strict=True)
+        ),
     )
 
 
