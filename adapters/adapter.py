@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
+from shlex import quote
 from typing import Any
 
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class Adapter:
     @property
     def install(self) -> str:
         """The command that brings the package."""
-        return f"python -m pip install {next(iter(self.distributions), self.package)}"
+        return f"python -m pip install {quote(next(iter(self.distributions), self.package) or '')}"
 
     def refusal(self, case: Case) -> str | None:
         """Why the case is not for this adapter, its dtype among the reasons; None where it runs it."""
