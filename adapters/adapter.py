@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
+from shlex import quote
 from typing import Any
 
 from numpy.typing import NDArray
 
 from ..reference.backprop import Rules
 from ..reference.case import Case, Dense, InvalidInput, one_of
-from ..reference.judging import Observation
+from ..reference.judging import QUANTITIES, Observation
 
 # What the atlas measures: the chapter's activations that are not exact, and what losses and others are made of.
 ELEMENTARY = ("sigmoid", "tanh", "softplus", "leaky_relu", "exp", "expm1", "log", "log1p", "erf", "gelu_gate")
@@ -42,10 +43,14 @@ class Adapter:
     """One way to run a case.
 
     name: what people type;  summary: what it is, in a few words
-    package: the distribution that it needs, also its import name; None for plain Python
+    package: the import name of what it needs; None for plain Python
     run: a case to an observation; imports the framework only when called
-    rank: where it stands in lists; the reference first, then what is written by hand, then frameworks
+    rank: where it stands in lists; the reference first, then what is written by hand, then frameworks, then others'
+    distributions: what pip calls the package, where that is not its import name; the first is the one to install
     dtypes: the dtypes of the cases that it can run
+    shows: the quantities that its observations have, of `QUANTITIES`; the judge bridges what is missing
+    limits: what it can neither run nor show, in words; empty where that is nothing
+    cannot: why it cannot run a case, in words; None where it can. What it has no way to say is no answer to judge
     evaluate: one elementary function of the framework on an array, elementwise, for the accuracy atlas; functions have
         the names of `ELEMENTARY` and `OF_PROGRAMS`; what it raises, it does not have
     plant: a case with other rules, wrong ones, in the way in which users of the framework write their own gradients
@@ -56,8 +61,12 @@ class Adapter:
     summary: str
     package: str | None
     run: Callable[[Case], Observation]
-    rank: int = 4
+    rank: int = 5
+    distributions: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float64", "float32")
+    shows: tuple[str, ...] = QUANTITIES
+    limits: str = ""
+    cannot: Callable[[Case], str | None] = lambda case: None
     evaluate: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
     plant: Callable[[Case, Rules], Observation] | None = None
     train: Callable[[Case, str, int], Trajectory] | None = None
@@ -71,15 +80,23 @@ class Adapter:
         """The installed version of the package; None where there is no package, or no record of it."""
         if self.package is None:
             return None
-        try:
-            return version(self.package)
-        except PackageNotFoundError:
-            return None
+        for name in self.distributions or (self.package,):
+            try:
+                return version(name)
+            except PackageNotFoundError:
+                continue
+        return None
 
     @property
     def install(self) -> str:
         """The command that brings the package."""
-        return f"python -m pip install {self.package}"
+        return f"python -m pip install {quote(next(iter(self.distributions), self.package) or '')}"
+
+    def refusal(self, case: Case) -> str | None:
+        """Why the case is not for this adapter, its dtype among the reasons; None where it runs it."""
+        if case.dtype not in self.dtypes:
+            return f"{case.dtype}: it computes in {', '.join(self.dtypes)}"
+        return self.cannot(case)
 
 
 def known_adapters() -> dict[str, Adapter]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .expected import expectations, truth_of
     from .field import FieldCheck, check_field
     from .judgement import UnusableAnswer, judge
-    from .observation import Observation, Place, Received, computed, observed
+    from .observation import QUANTITIES, Observation, Place, Received, computed, observed
     from .path import PathCheck, check_path
     from .side_by_side import alike, within
     from .stepwise import as_matrix, evidence

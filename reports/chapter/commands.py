@@ -17,9 +17,14 @@ from ..options import AGREES, WRONG, AdapterNames, whole_numbers
 def example(adapter: AdapterNames = None) -> None:
     """The chapter's worked example: printed, as printed, signs restored; then backward and one delta-rule step."""
     from ...adapters.adapter import chosen, known_adapters
+    from ...reference.case import InvalidInput
+    from ...reference.worked_example import SIGNS_RESTORED, worked_example
     from .example import example as worked
 
-    present = chosen(adapter or ())
+    meant = worked_example(SIGNS_RESTORED)
+    present = [each for each in chosen(adapter or ()) if each.refusal(meant) is None]
+    if not present:
+        raise InvalidInput(f"--adapter: {', '.join(adapter or ())} cannot run the chapter's network.")
     report, agrees = worked(present)
     show_report(report)
     if not adapter:

@@ -42,9 +42,8 @@ def compare(
     from .difference import changes
 
     old = None if against is None else decoded(against)
-    present = chosen(adapter or ())
     cases = _chosen_cases(case or [], dtype or [])
-    _check_dtypes(present, {case.dtype for case in cases})
+    present = [each for each in chosen(adapter or ()) if _takes_part(each, cases, named=bool(adapter))]
     if out is not None:
         prepare(out)
     absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
@@ -127,13 +126,25 @@ def _chosen_cases(patterns: Sequence[str], dtypes: Sequence[str]) -> list[Case]:
     return [case for case in cases if not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns)]
 
 
-def _check_dtypes(adapters: Sequence[Adapter], dtypes: set[str]) -> None:
-    """An adapter that runs none of the cases would be missing from the report without a word."""
+def _takes_part(adapter: Adapter, cases: Sequence[Case], named: bool) -> bool:
+    """Whether it runs any of the cases; which it leaves out, and why, is said, as they are missing from the report.
+
+    Raises InvalidInput where it was named and runs none.
+    """
+    from collections import Counter
+
     from ...reference.case import InvalidInput
 
-    for adapter in adapters:
-        if not dtypes & set(adapter.dtypes):
-            raise InvalidInput(f"--dtype: adapter {adapter.name} runs {', '.join(adapter.dtypes)} only.")
+    dtypes = {case.dtype for case in cases}
+    if named and not dtypes & set(adapter.dtypes):
+        raise InvalidInput(f"--dtype: adapter {adapter.name} runs {', '.join(adapter.dtypes)} only.")
+    refused = Counter(why for case in cases if (why := adapter.refusal(case)))
+    reasons = ", ".join(f"{why} ({n})" for why, n in refused.most_common())
+    if named and refused.total() == len(cases):
+        raise InvalidInput(f"--adapter: {adapter.name} can run none of these cases: {reasons}.")
+    if reasons:
+        note(f"{adapter.name} leaves out {refused.total()} of {len(cases)} cases: {reasons}")
+    return refused.total() < len(cases)
 
 
 FEW_CASES = 8  # fewer than this are done before a pool of processes has started

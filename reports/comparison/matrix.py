@@ -110,9 +110,9 @@ def _finished(
 
 
 def run_case(case: Case, adapters: Sequence[Adapter]) -> list[RunResult]:
-    """One case on every adapter that runs its dtype. The truth is certified once per precision."""
+    """One case on every adapter that can run it. The truth is certified once per precision."""
     truth = cache(lambda precision: truth_of(case, PROFILES[precision]))
-    return [_run(case, adapter, truth) for adapter in adapters if case.dtype in adapter.dtypes]
+    return [_run(case, adapter, truth) for adapter in adapters if adapter.refusal(case) is None]
 
 
 def _run(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult:

@@ -46,6 +46,9 @@ def list_adapters(
         for each in named
     ]
     show_report(table_of(rows, ["adapter", "what it is", "dtypes", "version", "installed"]))
+    for each in named:
+        if each.limits:
+            say(f"{each.name}: {each.limits}")
 
 
 def selftest(

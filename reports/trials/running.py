@@ -115,7 +115,7 @@ def clean(count: int, first: int, names: list[str] | None, jobs: int) -> str:
     from ...adapters.adapter import chosen
     from . import selftest
 
-    frameworks = [each.name for each in chosen(names or ())]
+    frameworks = [each.name for each in chosen(names)] if names else selftest.measured_frameworks()
     trials = []
     with progress(count) as done, processes(jobs) as executor:
         for trial in selftest.clean(count, first, executor, frameworks):

@@ -142,8 +142,8 @@ def test_adapters_are_listed(command: Command) -> None:
         (["compare", "--dtype", "float23"], "error: --dtype: expected one of float64, float32, float16, bfloat16; got 'float23'."),
         (["compare", "--case", "xor-seperate"], "error: --case: there is no 'xor-seperate'. Did you mean 'xor-separate'?"),
         (["compare", "--case", "qqq"], "error: --case: expected one of worked-example-as-printed, "),
-        (["compare", "--adapter", "nunpy"], "error: adapter: expected one of plain, numpy, torch, jax; got 'nunpy'. Did you mean 'numpy'?"),
-        (["example", "--adapter", "nunpy"], "error: adapter: expected one of plain, numpy, torch, jax; got 'nunpy'. Did you mean 'numpy'?"),
+        (["compare", "--adapter", "nunpy"], "error: adapter: expected one of plain, numpy, torch, jax, autograd, casadi, keras, micrograd, mlx, sklearn, tensorflow, tinygrad; got 'nunpy'. Did you mean 'numpy'?"),
+        (["example", "--adapter", "nunpy"], "error: adapter: expected one of plain, numpy, torch, jax, autograd, casadi, keras, micrograd, mlx, sklearn, tensorflow, tinygrad; got 'nunpy'. Did you mean 'numpy'?"),
         (["compare", "--case", "xor-none", "--out", "{file}"], "error: --out {file}: expected a folder that can be written to; a file is in the way."),
         (["compare", "--format", "pdf"], "'pdf' is not one of"),
         (["compare", "--jobs", "-1"], "Invalid value for '--jobs'"),
@@ -216,6 +216,28 @@ def test_a_wrong_third_party_is_exit_1_with_the_numbers(tmp_path: Path) -> None:
     assert re.search(
         r"unit 0, input 0: expected -?0\.\d+, got -?0\.\d+, tolerance \S+: \S+ × the tolerance", finished.stdout
     )
+
+
+def test_a_third_party_is_listed_with_its_limits_and_what_it_leaves_out_is_said(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(installed(tmp_path, "picky", "observe"))
+    said = 'limits="no biases", cannot=lambda case: case.name if case.layers[0].biases else None'
+    (path / "picky.py").write_text(
+        (path / "picky.py").read_text(encoding="utf-8").replace("run=observe", f"run=observe, {said}"), encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(path))
+    listed = command("adapters", "--adapter", "picky").stdout
+    assert re.search(r"│ picky\s+│ planted by a test\s+│ float64, float32\s+│\s+│ yes", listed)
+    assert "picky: no biases\n" in listed
+
+    some = ("compare", "--adapter", "picky", "--dtype", "float64", "--jobs", "1", "--case")
+    finished = command(*some, "xor-*")
+    assert finished.returncode == 0, finished.stderr
+    assert "picky leaves out 2 of 5 cases: xor-separate (1), xor-hidden (1)" in finished.stderr
+    finished = command(*some, "xor-hidden")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == "error: --adapter: picky can run none of these cases: xor-hidden (1).\n"
 
 
 def test_a_dtype_that_an_adapter_does_not_run_is_refused_in_words(
