@@ -155,15 +155,17 @@ def _runs(descriptor: int, where: str, lines: list[bytes], end: int) -> dict[str
 
 def _line(run: Mapping[str, Any]) -> bytes:
     # json, not msgspec: it reads again what it writes, also infinities, NaN and lone surrogates
-    text = json.dumps(run, separators=(",", ":"))
-    return f'{{"crc32":"{crc32(text.encode()):08x}","run":{text}}}\n'.encode()
+    return _checked(json.dumps(run, separators=(",", ":")).encode())
+
+
+def _checked(text: bytes) -> bytes:
+    return b'{"crc32":"%08x","run":%b}\n' % (crc32(text), text)
 
 
 def _read(line: bytes) -> Any:
-    """What a line says; None where its checksum is another's."""
-    start, end = len('{"crc32":"'), len('{"crc32":"00000000","run":')
-    text = line[end:-1]
-    if line[start : start + 8] != b"%08x" % crc32(text):
+    """What a line says; None where it is not as it was written."""
+    text = line[len(_checked(b"")) - len(b"}\n") : -1]
+    if line + b"\n" != _checked(text):
         return None
     try:
         return json.loads(text)

@@ -36,7 +36,8 @@ def spread(
     kind: of what it returns, in a form that msgspec reads, for the journal
     executor: any; None runs here, one task after the other
     chunk: so many tasks are sent at a time
-    lost: what becomes of a task whose process died; it is not put into the journal. None raises InvalidInput
+    lost: what becomes of a task whose process died; it is not put into the journal. None: InvalidInput is raised when
+        the others are done
 
     Where the caller stops, or is interrupted, what has not begun is cancelled. A task that raises, raises here.
     """
@@ -45,9 +46,8 @@ def spread(
         assert journal is not None
         yield task, journal.read(run, kind)
     left = [task for task in tasks if task not in known]
+    dead = 0
     for done, results in _finished(one, tasks, [left[k : k + chunk] for k in range(0, len(left), chunk)], executor):
-        if results is None and lost is None:
-            raise InvalidInput(_said_of_death(journal))
         for k, task in enumerate(done):
             if results is not None:
                 if journal is not None:
@@ -55,6 +55,10 @@ def spread(
                 yield task, results[k]
             elif lost is not None:
                 yield task, lost(task)
+            else:
+                dead += 1
+    if dead:
+        raise InvalidInput(_said_of_death(dead, len(tasks), journal))
 
 
 def _finished(
@@ -96,11 +100,9 @@ def _died(error: Exception) -> bool:
     return isinstance(error, BrokenExecutor | CancelledError) or type(error).__name__ == "KilledWorker"
 
 
-def _said_of_death(journal: Journal | None) -> str:
-    what = "a process that ran trials died, perhaps for want of memory, or its scheduler is gone; "
-    if journal is None:
-        return what + "what was done is lost. With --journal FILE it is kept, and --resume goes on."
-    return what + f"{len(journal.runs)} runs are in the journal, and --resume goes on after them."
+def _said_of_death(dead: int, count: int, journal: Journal | None) -> str:
+    what = f"{dead} of {count} runs are lost: their processes died, perhaps for want of memory, or the scheduler did. "
+    return what + ("--resume does them again." if journal else "With --journal FILE, --resume does only these again.")
 
 
 def workers(jobs: int, scheduler: str | None = None) -> AbstractContextManager[Executor]:
@@ -122,9 +124,11 @@ def _of_dask(scheduler: str) -> Iterator[Executor]:
     where = f"--scheduler {printable(scheduler)}"
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError:
         raise InvalidInput("--scheduler: Dask is not installed: pip install 'backproof[distributed]'.") from None
     try:
+        get_address_host_port(scheduler, strict=True)  # a client of no address would wait for it once more as it ends
         client = Client(scheduler, timeout=SECONDS_TO_ANSWER, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         said = " ".join(str(error).split())

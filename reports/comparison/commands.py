@@ -171,11 +171,12 @@ def _compared(
     Also the exit code of what ended it early, if it was. Raises that where no case was finished by then.
     """
     from ..spread import workers
+    from .compilations import kept_compilations
     from .matrix import compare as compared
 
     kept: list[Results] = []
     try:
-        with progress(len(cases)) as advance:
+        with progress(len(cases)) as advance, kept_compilations():
 
             def done(case: Case) -> None:
                 advance(f"{case.name} {case.dtype}")
