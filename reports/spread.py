@@ -129,8 +129,11 @@ def _of_dask(scheduler: str) -> Iterator[Executor]:
         raise InvalidInput("--scheduler: Dask is not installed: pip install 'backproof[distributed]'.") from None
     try:
         get_address_host_port(scheduler, strict=True)  # a client of no address would wait for it once more as it ends
+    except ValueError:
+        raise InvalidInput(f"{where}: expected an address such as tcp://10.0.0.1:8786.") from None
+    try:
         client = Client(scheduler, timeout=SECONDS_TO_ANSWER, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
         said = " ".join(str(error).split())
         raise InvalidInput(
             f"{where}: no scheduler answers ({said}). `dask scheduler` starts one, and says its address."

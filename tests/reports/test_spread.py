@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ pytest.importorskip("flint")
 from backproof.adapters.adapter import known_adapters
 from backproof.reference.case import InvalidInput
 from backproof.reports.comparison.matrix import compare
+from backproof.reports.journal import journal
 from backproof.reports.spread import spread, workers
 from backproof.reports.trials import selftest
 from planted import CASES, NUMPY
@@ -143,18 +145,19 @@ def await_(condition: Callable[[], bool]) -> None:
 @NEEDS_DASK
 @pytest.mark.usefixtures("slow")
 def test_a_dask_worker_killed_in_mid_run_loses_nothing_and_nothing_counts_twice(tmp_path: Path) -> None:
-    wanted = {trial.number: trial for trial in selftest.clean(160, frameworks=["plain", "numpy"])}
-    found: list[selftest.Trial] = []
+    tasks = {str(number): (number, ["plain", "numpy"]) for number in range(60)}
+    wanted = dict(spread(selftest.try_one, tasks, selftest.Trial))
+    found: list[tuple[str, selftest.Trial]] = []
     with cluster(tmp_path, 2) as (address, started), workers(0, address) as executor:
         await_(lambda: len(executor._client.scheduler_info()["workers"]) == 2)  # type: ignore[attr-defined]
-        for trial in selftest.clean(160, executor=executor, frameworks=["plain", "numpy"]):
-            found.append(trial)
-            if len(found) == 20:
+        for each in spread(selftest.try_one, tasks, selftest.Trial, executor):
+            found.append(each)
+            if len(found) == 10:
                 started[0].send_signal(signal.SIGKILL)
         assert started[0].poll() == -signal.SIGKILL
         assert started[1].poll() is None
-    assert sorted(trial.number for trial in found) == list(range(160)), "nothing lost, nothing twice"
-    assert {trial.number: trial for trial in found} == wanted
+    assert sorted(task for task, _ in found) == sorted(tasks), "nothing lost, nothing twice"
+    assert dict(found) == wanted
 
 
 @NEEDS_DASK
@@ -175,7 +178,7 @@ def test_a_scheduler_that_is_lost_or_has_no_worker_is_said_in_a_line(
     from backproof.reports import spread as module
 
     monkeypatch.setattr(module, "SECONDS_TO_ANSWER", 1)
-    for address, said in (("tcp://127.0.0.1:9", "no scheduler answers"), ("nowhere", "missing port number")):
+    for address, said in (("tcp://127.0.0.1:9", "no scheduler answers"), ("nowhere", "expected an address")):
         with pytest.raises(InvalidInput, match=said), workers(0, address):
             pass
     with (
@@ -184,6 +187,25 @@ def test_a_scheduler_that_is_lost_or_has_no_worker_is_said_in_a_line(
         workers(0, address),
     ):
         pass
+
+
+@NEEDS_DASK
+@pytest.mark.usefixtures("slow")
+def test_a_scheduler_that_dies_in_mid_run_is_said_and_what_was_done_is_kept(tmp_path: Path) -> None:
+    tasks = {f"task {n}": (0.2,) for n in range(200)}
+    with (
+        cluster(tmp_path, 1) as (address, _),
+        workers(0, address) as executor,
+        journal(tmp_path / "journal", False, {}) as kept,
+    ):
+        found = spread(sleep, tasks, None, executor, kept)
+        next(found)
+        pid = executor._client.run_on_scheduler(os.getpid)  # type: ignore[attr-defined]
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(InvalidInput, match="runs are lost: .* the scheduler did. --resume does them again"):
+            list(found)
+    with journal(tmp_path / "journal", True, {}) as kept:
+        assert 0 < len(kept.runs) < 200
 
 
 @NEEDS_DASK
