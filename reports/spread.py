@@ -4,6 +4,7 @@ one. The executors that commands offer: processes of this machine, or the worker
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from contextlib import AbstractContextManager, contextmanager
@@ -138,6 +139,7 @@ def _of_dask(scheduler: str) -> Iterator[Executor]:
         raise InvalidInput(
             f"{where}: no scheduler answers ({said}). `dask scheduler` starts one, and says its address."
         ) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what ends a run is said here
     with client:
         _check_workers(client, where, scheduler)
         yield client.get_executor(pure=False)
