@@ -201,13 +201,13 @@ def test_killed_at_random_moments_it_comes_to_the_same(tmp_path: Path, arguments
         goal = min(planned, done + rng.randint(1, planned // (3 * kills)))
         process = subprocess.Popen(
             [str(COMMAND), *arguments, "--journal", str(path), *(["--resume"] if kill else [])],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=(tmp_path / "said").open("w"),
         )  # fmt: skip
         while lines(path) - 1 < goal and process.poll() is None:
             sleep(0.001)
         sleep(rng.random() / 10)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL, (tmp_path / "said").read_text()
         assert done < lines(path) - 1, "it got further"
         done = lines(path) - 1
     assert done < planned, "the last one was killed too"
