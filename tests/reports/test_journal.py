@@ -199,10 +199,9 @@ def test_killed_at_random_moments_it_comes_to_the_same(tmp_path: Path, arguments
     done = 0
     for kill in range(kills):
         goal = min(planned, done + rng.randint(1, planned // (3 * kills)))
-        process = subprocess.Popen(
-            [str(COMMAND), *arguments, "--journal", str(path), *(["--resume"] if kill else [])],
-            stdout=subprocess.DEVNULL, stderr=(tmp_path / "said").open("w"),
-        )  # fmt: skip
+        given = [str(COMMAND), *arguments, "--journal", str(path), *(["--resume"] if kill else [])]
+        with (tmp_path / "said").open("w") as said:
+            process = subprocess.Popen(given, stdout=subprocess.DEVNULL, stderr=said)
         while lines(path) - 1 < goal and process.poll() is None:
             sleep(0.001)
         sleep(rng.random() / 10)
