@@ -5,8 +5,15 @@ one. The executors that commands offer: processes of this machine, or the worker
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+)
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,7 +88,15 @@ def _finished(
                     raise
                 results = None
             yield futures[future], results
-    finally:
+    except BaseException:
+        _cancel(executor, futures)
+        raise
+
+
+def _cancel(executor: Executor, futures: Iterable[Future[Any]]) -> None:
+    if isinstance(executor, ProcessPoolExecutor):  # whose thread cannot bear a cancelled task when its processes end
+        executor.shutdown(wait=False, cancel_futures=True)
+    else:
         for future in futures:
             future.cancel()
 
