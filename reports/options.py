@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,22 @@ Strict = Annotated[
 ]
 ONE_PER_CORE = 0
 Jobs = Annotated[int, typer.Option(min=ONE_PER_CORE, max=1024, help="Processes; 0 for one per core.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Dask's: its workers run everything, instead of processes here."),
+]
+JournalFile = Annotated[
+    Path | None, typer.Option("--journal", metavar="FILE", help="Keep each run there as soon as it is done.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in the journal.")]
+
+
+def check_spread(jobs: int, scheduler: str | None, journal: Path | None, resume: bool) -> None:
+    """Raises BadParameter for options that contradict each other."""
+    if scheduler is not None and jobs != ONE_PER_CORE:
+        raise typer.BadParameter("--jobs counts processes here; with --scheduler, its workers run everything.")
+    if resume and journal is None:
+        raise typer.BadParameter("--resume goes on with a journal: name it with --journal FILE.")
 
 
 def processes_for(jobs: int) -> int:

@@ -169,3 +169,12 @@ def test_the_code_of_the_page_about_any_network_runs_as_printed(
     printed = capsys.readouterr().out
     assert "agrees: TransformerEncoderLayer's gradient is the chain rule's to 30 digits" in printed
     assert "but for what is declared a surrogate" in printed
+
+
+def test_the_check_of_a_large_layer_says_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (DOCS / "machines.md").read_text(encoding="utf-8")
+    program, shown = re.findall(r"```(?:python)?\n(import .*?|agrees: .*?)```", page, re.DOTALL)
+    exec(program, {})  # noqa: S102
+    printed = capsys.readouterr().out
+    # the last digits of a float32 sum are the BLAS's
+    assert re.sub(r"(\.\d{5})\d+", r"\1", printed) == re.sub(r"(\.\d{5})\d+", r"\1", shown)

@@ -133,7 +133,9 @@ def capture(
     starts = [recorder.given(x.detach()) for x in differentiated]
     given = {value.index: array(x) for value, x in zip(starts, differentiated, strict=True)}
     leaving = Leaving(recorder.known, recorder.leaving, recorder.stopping, recorder.decided)
-    uncompiled = torch.compiler.set_stance("force_eager")  # a compiler that met the recorder would skip the code for good
+    uncompiled = torch.compiler.set_stance(
+        "force_eager"
+    )  # a compiler that met the recorder would skip the code for good
     with uncompiled, _custom_functions(recorder, borders, hooks, surrogates), recorder, leaving:
         result = function(*inputs)
         outputs = [x for x in leaves(result) if real(x) and x.requires_grad]

@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..console import EndedBySignal, note, processes, progress, show_report
+from ..console import EndedBySignal, note, progress, show_report
 from ..guard import INTERRUPTED
-from ..options import EXIT_CODES, WRONG, AdapterNames, Format, Jobs, Strict, processes_for
+from ..options import (
+    EXIT_CODES,
+    WRONG,
+    AdapterNames,
+    Format,
+    Jobs,
+    JournalFile,
+    Resume,
+    Scheduler,
+    Strict,
+    check_spread,
+    processes_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +31,7 @@ if TYPE_CHECKING:
     from ...adapters.adapter import Adapter
     from ...reference.case import Case
     from ..documents import Results
+    from ..journal import Journal
 
 
 def compare(
@@ -34,20 +47,26 @@ def compare(
     against: Annotated[
         Path | None, typer.Option(metavar="RESULTS.JSON", help="Also say what changed since that run.")
     ] = None,
+    scheduler: Scheduler = None,
+    journal: JournalFile = None,
+    resume: Resume = False,
 ) -> None:
     """Run every standard case on every adapter and judge every number."""
     from ...adapters.adapter import chosen, known_adapters
     from ..documents import decoded
+    from ..journal import journal_of
     from ..views import FORMATS, prepare
     from .difference import changes
 
+    check_spread(jobs, scheduler, journal, resume)
     old = None if against is None else decoded(against)
     cases = _chosen_cases(case or [], dtype or [])
     present = [each for each in chosen(adapter or ()) if _takes_part(each, cases, named=bool(adapter))]
     if out is not None:
         prepare(out)
     absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
-    results, ended = _compared(cases, present, absent, processes_for(jobs))
+    with journal_of("compare", present, journal, resume) as kept:
+        results, ended = _compared(cases, present, absent, processes_for(jobs), scheduler, kept)
     render, _ = FORMATS[format.value]
     with _also_written(results, out):
         show_report(render(results), plain=format is not Format.terminal)
@@ -151,25 +170,32 @@ FEW_CASES = 8  # fewer than this are done before a pool of processes has started
 
 
 def _compared(
-    cases: Sequence[Case], present: Sequence[Adapter], absent: Sequence[Adapter], jobs: int
+    cases: Sequence[Case],
+    present: Sequence[Adapter],
+    absent: Sequence[Adapter],
+    jobs: int,
+    scheduler: str | None,
+    journal: Journal | None,
 ) -> tuple[Results, int | None]:
-    """The matrix, in this process or, for many cases, in several; and the exit code of what ended it early, if it was.
+    """The matrix, in this process or, for many cases, in several, or elsewhere.
 
-    Raises what ended it where no case was finished by then.
+    Also the exit code of what ended it early, if it was. Raises that where no case was finished by then.
     """
+    from ..spread import workers
+    from .compilations import kept_compilations
     from .matrix import compare as compared
 
     kept: list[Results] = []
     try:
-        with progress(len(cases)) as advance:
+        with progress(len(cases)) as advance, kept_compilations():
 
             def done(case: Case) -> None:
                 advance(f"{case.name} {case.dtype}")
 
-            if jobs == 1 or len(cases) <= FEW_CASES:
-                return compared(cases, present, absent, progress=done, ended_early=kept.append), None
-            with processes(min(jobs, len(cases))) as executor:
-                return compared(cases, present, absent, executor, done, kept.append), None
+            if scheduler is None and (jobs == 1 or len(cases) <= FEW_CASES):
+                return compared(cases, present, absent, None, done, kept.append, journal), None
+            with workers(min(jobs, len(cases)), scheduler) as executor:
+                return compared(cases, present, absent, executor, done, kept.append, journal), None
     except (KeyboardInterrupt, EndedBySignal) as end:
         code = int(str(end.code)) if isinstance(end, EndedBySignal) else INTERRUPTED
         if not kept:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
+
+import msgspec
 
 from ...adapters.adapter import Adapter, Unanswered
 from ...reference.case import Case
@@ -20,10 +22,13 @@ from ..documents import (
     RunResult,
     Subject,
     case_result,
+    command,
     comparison_results,
     environment,
     overall,
 )
+from ..journal import Journal
+from ..spread import DIED, spread
 from ..validation import because, witness
 
 LONGEST_MESSAGE = 400  # characters; frameworks can be wordy, and the first line says it
@@ -38,6 +43,7 @@ def compare(
     executor: Executor | None = None,
     progress: Progress = lambda case: None,
     ended_early: Callable[[Results], None] = lambda results: None,
+    journal: Journal | None = None,
 ) -> Results:
     """Run and judge every case on every adapter.
 
@@ -45,6 +51,7 @@ def compare(
     absent: adapters to list as not installed
     ended_early: called with what is finished, if that is anything, where an interrupt or a signal ends the run; what
         ended it is raised all the same
+    journal: cases that are in it are not run again, and the others are put into it as they are finished
     Runs are in the order of cases, then adapters, whatever order they finish in.
     """
     runs: dict[int, list[RunResult]] = {}
@@ -63,7 +70,7 @@ def compare(
         )
 
     try:
-        for index, finished in _finished(cases, adapters, executor):
+        for index, finished in _finished(cases, adapters, executor, journal):
             runs[index] = finished
             progress(cases[index])
     except (KeyboardInterrupt, SystemExit):
@@ -81,7 +88,7 @@ def _environment(executor: Executor | None) -> Callable[[bool], Environment]:
         if asked is None or not (wait or asked.done()):
             return environment()
         try:
-            return asked.result()
+            return msgspec.structs.replace(asked.result(), command=command())
         except (BrokenExecutor, CancelledError, KeyboardInterrupt):  # a process that died is told case by case
             return environment()
 
@@ -89,24 +96,16 @@ def _environment(executor: Executor | None) -> Callable[[bool], Environment]:
 
 
 def _finished(
-    cases: Sequence[Case], adapters: Sequence[Adapter], executor: Executor | None
+    cases: Sequence[Case], adapters: Sequence[Adapter], executor: Executor | None, journal: Journal | None
 ) -> Iterator[tuple[int, list[RunResult]]]:
-    if executor is None:
-        for index, case in enumerate(cases):
-            yield index, run_case(case, adapters)
-        return
-    futures = {executor.submit(run_case, case, adapters): index for index, case in enumerate(cases)}
-    try:
-        for future in as_completed(futures):
-            index = futures[future]
-            try:
-                yield index, future.result()
-            except BrokenExecutor:
-                message = "the process that ran this case, or one beside it, died"
-                yield index, [_unanswered(cases[index], adapter, message) for adapter in adapters]
-    except BaseException:  # Ctrl-C among them: do not start what is still waiting
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
+    indexes = {f"{index} {case.name} {case.dtype}": index for index, case in enumerate(cases)}
+
+    def lost(task: str) -> list[RunResult]:
+        return [_unanswered(cases[indexes[task]], adapter, DIED) for adapter in adapters]
+
+    tasks = {task: (cases[index], adapters) for task, index in indexes.items()}
+    for task, finished in spread(run_case, tasks, list[RunResult], executor, journal, lost=lost):
+        yield indexes[task], finished
 
 
 def run_case(case: Case, adapters: Sequence[Adapter]) -> list[RunResult]:

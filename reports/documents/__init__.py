@@ -7,6 +7,7 @@ from ...reference.doors import door
 if TYPE_CHECKING:
     from .checked import decoded
     from .processor import forced, model, simd
+    from .provenance import command, commit
     from .report import Report, Subject, WrongGradients
     from .results import (
         ORDER,

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from ..console import note, say, show_report, table_of
-from ..options import EXIT_CODES, WRONG, AdapterNames, Jobs, processes_for
+from ..options import (
+    EXIT_CODES,
+    WRONG,
+    AdapterNames,
+    Jobs,
+    JournalFile,
+    Resume,
+    Scheduler,
+    check_spread,
+    processes_for,
+)
 
 
 def list_adapters(
@@ -72,6 +82,9 @@ def selftest(
     ] = False,
     adapter: AdapterNames = None,
     jobs: Jobs = 0,
+    scheduler: Scheduler = None,
+    journal: JournalFile = None,
+    resume: Resume = False,
 ) -> None:
     """backproof on trial: correct implementations must not be accused, small errors must be seen.
 
@@ -83,23 +96,30 @@ def selftest(
         raise typer.BadParameter(
             "name a trial: --clean N, --edits N, --rules N, --numbers N, --backward-edits N, --power or --faults"
         )
-    from . import running as trials
-
+    check_spread(jobs, scheduler, journal, resume)
     failed, campaign = False, "agrees"
-    if clean:
-        campaign = trials.clean(clean, first, adapter, processes_for(jobs))
-    if faults:
-        failed = trials.faults(adapter, processes_for(jobs)) or failed
-    if edits:
-        failed = trials.edits(edits, first, processes_for(jobs)) or failed
-    if rules or numbers or backward_edits:
-        from . import rule_running
+    if clean or faults or edits or rules or numbers or backward_edits:
+        from ...adapters.adapter import chosen
+        from ..journal import journal_of
+        from ..spread import workers
+        from . import rule_running, running
 
-        failed = (rules > 0 and rule_running.rules(rules, first, adapter, processes_for(jobs))) or failed
-        failed = (numbers > 0 and rule_running.rules(numbers, first, adapter, processes_for(jobs), True)) or failed
-        failed = (
-            backward_edits > 0 and rule_running.backward_edits(backward_edits, first, adapter, processes_for(jobs))
-        ) or failed
+        with (
+            journal_of("selftest", chosen(adapter or ()), journal, resume) as kept,
+            workers(processes_for(jobs), scheduler) as executor,
+        ):
+            if clean:
+                campaign = running.clean(clean, first, adapter, executor, kept)
+            if faults:
+                failed = running.faults(adapter, executor, kept) or failed
+            if edits:
+                failed = running.edits(edits, first, executor, kept) or failed
+            if rules:
+                failed = rule_running.rules(rules, first, adapter, executor, kept) or failed
+            if numbers:
+                failed = rule_running.rules(numbers, first, adapter, executor, kept, numbers=True) or failed
+            if backward_edits:
+                failed = rule_running.backward_edits(backward_edits, first, adapter, executor, kept) or failed
     if power:
         from .power import HEADERS, rows
 

@@ -6,9 +6,8 @@ numbers within its bounds. So a diagnosis can describe what nobody has catalogue
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import process_time
 from typing import Any
@@ -31,6 +30,8 @@ from ...reference.diagnosis import (
 )
 from ...reference.judging import Observation, Verdict, judge
 from ...reference.numbers import PRECISIONS, PROFILES
+from ..journal import Journal
+from ..spread import spread
 from .handwritten_network import Edit, Network, Quantities, run
 from .random_edits import Edited, draw
 
@@ -201,22 +202,13 @@ def _roundings(got: Array, wanted: Array) -> float:
     return off / largest / PRECISIONS[wanted.dtype.name].unit_roundoff
 
 
-def trials(count: int, first: int = 0, executor: Executor | None = None) -> Iterator[EditTrial]:
+def trials(
+    count: int, first: int = 0, executor: Executor | None = None, journal: Journal | None = None
+) -> Iterator[EditTrial]:
     """Try so many edits from number `first` on, in the order in which they finish; None as executor runs here."""
-    numbers = range(first, first + count)
-    if executor is None:
-        yield from map(try_one, numbers)
-        return
-    chunks = [numbers[start : start + CHUNK] for start in range(0, count, CHUNK)]
-    for future in as_completed([executor.submit(try_several, list(chunk)) for chunk in chunks]):
-        yield from future.result()
+    tasks = {f"edits {number}": (number,) for number in range(first, first + count)}
+    for _, trial in spread(try_one, tasks, EditTrial, executor, journal, CHUNK):
+        yield trial
 
 
 CHUNK = 5  # edits per task
-
-
-def try_several(numbers: Sequence[int]) -> list[EditTrial]:
-    """`try_one` for several numbers, on one thread, as the processes share the cores."""
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    return [try_one(number) for number in numbers]

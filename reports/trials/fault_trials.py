@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from ...adapters.adapter import chosen, known_adapters
 from ...reference.backprop import RULES, Rules
 from ...reference.case import Case
-from ...reference.diagnosis import DOWNCASTS, FAULTS, Convention, Diagnosis, diagnose, faulty_rules, probes
+from ...reference.diagnosis import DOWNCASTS, FAULTS, Convention, diagnose, faulty_rules, probes
 from ...reference.judging import Observation, Verdict, judge
 from ...reference.numbers import PRECISIONS, PROFILES
+from ..journal import Journal
+from ..spread import spread
 
 Array = NDArray[Any]
 
@@ -53,7 +55,8 @@ class FaultTrial:
     """One fault in one network: was it seen, and what was it called?
 
     visible: whether it changes any number by more than the arithmetic may;  detected: whether the judge refused it
-    diagnosis: None where it was not seen;  format: the narrower one that explains all numbers, if nothing else does
+    explanations: of each, the faults that it names; None where it was not seen
+    format: the narrower one that explains all numbers, if nothing else does
     """
 
     fault: str
@@ -62,7 +65,7 @@ class FaultTrial:
     dtype: str
     visible: bool
     detected: bool
-    diagnosis: Diagnosis | None
+    explanations: tuple[tuple[str, ...], ...] | None
     format: str | None = None
 
     @property
@@ -72,11 +75,16 @@ class FaultTrial:
             return "invisible"
         if not self.detected:
             return "undetected"
-        if self.diagnosis is None or not self.diagnosis.explanations:
+        if not self.explanations:
             return "alone" if self.format and self.fault.endswith(f"-in-{self.format}") else "not named"
-        if self.fault not in self.diagnosis.names:
+        if self.fault not in self.names:
             return "otherwise"
-        return "alone" if set(self.diagnosis.names) == {self.fault} else "among"
+        return "alone" if set(self.names) == {self.fault} else "among"
+
+    @property
+    def names(self) -> list[str]:
+        """The faults that the explanations name, in order."""
+        return [name for explanation in self.explanations or () for name in explanation]
 
 
 def shown_by(observation: Observation, updates: bool) -> Observation:
@@ -104,17 +112,21 @@ def trials(
     kinds: Sequence[tuple[str, str]] = KINDS,
     networks: Sequence[Network] = NETWORKS,
     executor: Executor | None = None,
+    journal: Journal | None = None,
 ) -> Iterator[FaultTrial]:
     """Every fault, and every downcast, in every network and kind. Frameworks that are absent are left out."""
     present = {adapter.name for adapter in chosen() if adapter.plant}
-    batches = [(network, where, dtype) for network in networks for where, dtype in kinds if where in present]
-    results = map(_all_faults, batches) if executor is None else executor.map(_all_faults, batches)
-    for found in results:
+    tasks = {
+        f"faults {network} {where} {dtype}": (network, where, dtype)
+        for network in networks
+        for where, dtype in kinds
+        if where in present
+    }
+    for _, found in spread(_all_faults, tasks, list[FaultTrial], executor, journal):
         yield from found
 
 
-def _all_faults(batch: tuple[Network, str, str]) -> list[FaultTrial]:
-    network, where, dtype = batch
+def _all_faults(network: Network, where: str, dtype: str) -> list[FaultTrial]:
     convention = Convention(network.activations, network.loss, "mean")
     cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", dtype, 0)]
     narrower = [name for name in DOWNCASTS if PROFILES[name].multiply.digits < PROFILES[dtype].multiply.digits]
@@ -134,10 +146,10 @@ def trial(name: str, network: Network, where: str, dtype: str, cases: Sequence[C
     visible = any(not _same(observation, honest) for (_, observation), honest in zip(evidence, right, strict=True))
     judgements = [judge(case, observation) for case, observation in evidence] if visible else []
     detected = any(judgement.verdict is Verdict.WRONG for judgement in judgements)
-    diagnosis = diagnose(evidence).in_words() if detected else None
+    found = tuple(tuple(e.names) for e in diagnose(evidence).explanations) if detected else None
     formats = {judgement.explained_by for judgement in judgements} - {dtype}
     told = None if None in formats or len(formats) != 1 else formats.pop()
-    return FaultTrial(name, network, where, dtype, visible, detected, diagnosis, told)
+    return FaultTrial(name, network, where, dtype, visible, detected, found, told)
 
 
 CATALOGUE = {fault.name: fault for fault in (*FAULTS, *(f for kinds in DOWNCASTS.values() for f in kinds))}

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 
 from ...reference.case import InvalidInput
-from ..console import processes, progress, say, show_report, table_of
+from ..console import progress, say, show_report, table_of
+from ..journal import Journal
 from .backward_trials import BackwardTrial
 from .drawn import FAMILIES
 from .rule_trials import RuleTrial
 
 
-def rules(count: int, first: int, names: list[str] | None, jobs: int, numbers: bool = False) -> bool:
+def rules(
+    count: int,
+    first: int,
+    names: list[str] | None,
+    executor: Executor | None,
+    journal: Journal | None = None,
+    numbers: bool = False,
+) -> bool:
     """Check random right networks; whether one was accused, or could not be checked for a fault of backproof.
 
     numbers: look at the numbers of a run of each, not at the rule
@@ -21,8 +30,8 @@ def rules(count: int, first: int, names: list[str] | None, jobs: int, numbers: b
 
     frameworks = _frameworks("--rules", names, FRAMEWORKS)
     tried: list[RuleTrial] = []
-    with progress(count) as done, processes(jobs) as executor:
-        for trial in trials(count, first, executor, frameworks, numbers):
+    with progress(count) as done:
+        for trial in trials(count, first, executor, frameworks, numbers, journal):
             tried.append(trial)
             done(f"{trial.family} {trial.outcome}")
             if trial.alarm:
@@ -67,19 +76,23 @@ def reasons(tried: Iterable[RuleTrial]) -> list[str]:
     return lines
 
 
-def backward_edits(count: int, first: int, names: list[str] | None, jobs: int) -> bool:
+def backward_edits(
+    count: int, first: int, names: list[str] | None, executor: Executor | None, journal: Journal | None = None
+) -> bool:
     """Plant mistakes in backward code; whether right code was accused, or a mistake not refused or blamed elsewhere."""
+    from ..spread import spread
     from .backward_trials import FRAMEWORKS, try_one, unmutated
-    from .rule_trials import spread
+    from .rule_trials import CHUNK
 
     frameworks = _frameworks("--backward-edits", names, FRAMEWORKS)
     accused = [(name, said) for framework in frameworks for name, said in unmutated(framework) if said != "agrees"]
     for name, said in accused:
         say(f"{name}, as it is written: {said}")
     tried: list[BackwardTrial] = []
-    tasks = [(number, frameworks[number % len(frameworks)]) for number in range(first, first + count)]
-    with progress(count) as done, processes(jobs) as executor:
-        for trial in spread(try_one, tasks, executor):
+    numbers = range(first, first + count)
+    tasks = {f"backward-edits {number}": (number, frameworks[number % len(frameworks)]) for number in numbers}
+    with progress(count) as done:
+        for _, trial in spread(try_one, tasks, BackwardTrial, executor, journal, CHUNK):
             tried.append(trial)
             done(f"{trial.family} {trial.outcome}")
     show_edits(tried)

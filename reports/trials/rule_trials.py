@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import process_time
-from typing import Any, TypeVar
 
 from ...reference.case import InvalidInput
 from ...reference.programs import Unsupported
+from ..journal import Journal
+from ..spread import spread
 from .drawn import LARGER, PRIMES, Drawn
-
-T = TypeVar("T")
 
 
 def _torch(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
@@ -119,25 +118,16 @@ def trials(
     executor: Executor | None = None,
     frameworks: Sequence[str] = ("torch",),
     numbers: bool = False,
+    journal: Journal | None = None,
 ) -> Iterator[RuleTrial]:
     """Try so many configurations from number `first` on, on the frameworks in turn; None as executor runs here."""
-    tasks = [(number, frameworks[number % len(frameworks)], numbers) for number in range(first, first + count)]
-    yield from spread(try_one, tasks, executor)
-
-
-def spread(one: Callable[..., T], tasks: Sequence[tuple[Any, ...]], executor: Executor | None) -> Iterator[T]:
-    """`one` of each task, in the order in which they finish."""
-    if executor is None:
-        yield from (one(*task) for task in tasks)
-        return
-    chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
-    for future in as_completed([executor.submit(several, one, chunk) for chunk in chunks]):
-        yield from future.result()
+    what = "numbers" if numbers else "rules"
+    tasks = {
+        f"{what} {number}": (number, frameworks[number % len(frameworks)], numbers)
+        for number in range(first, first + count)
+    }
+    for _, trial in spread(try_one, tasks, RuleTrial, executor, journal, CHUNK):
+        yield trial
 
 
 CHUNK = 10  # configurations per task
-
-
-def several(one: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> list[T]:
-    """For one process."""
-    return [one(*task) for task in tasks]

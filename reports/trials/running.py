@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..console import processes, progress, say, show_report, table_of
+from ..console import progress, say, show_report, table_of
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ..journal import Journal
     from .edit_trials import EditTrial
     from .selftest import Trial
 
 
-def faults(names: list[str] | None, jobs: int) -> bool:
+def faults(names: list[str] | None, executor: Executor | None, journal: Journal | None) -> bool:
     """Plant the catalogue; whether a visible fault was not seen, or was called by another's name."""
     from collections import Counter
 
@@ -23,13 +26,13 @@ def faults(names: list[str] | None, jobs: int) -> bool:
     kinds = [(where, dtype) for where, dtype in KINDS if where in frameworks]
     outcomes: Counter[tuple[str, str, str]] = Counter()
     by_fault: dict[str, Counter[tuple[str, str]]] = {}
-    with progress(None) as done, processes(jobs) as executor:
-        for trial in trials(kinds, NETWORKS, executor):
+    with progress(None) as done:
+        for trial in trials(kinds, NETWORKS, executor, journal):
             outcomes[trial.where, trial.dtype, trial.named] += 1
             by_fault.setdefault(trial.fault, Counter())[trial.dtype, trial.named] += 1
             done(f"{trial.where} {trial.dtype}")
             if trial.named in ("not", "otherwise") and trial.dtype != "bfloat16":
-                found = ", ".join(trial.diagnosis.names) if trial.diagnosis else ""
+                found = ", ".join(trial.names)
                 where = f"{trial.where} {trial.dtype}, {'-'.join(map(str, trial.network.sizes))}"
                 say(f"{trial.named} named: {trial.fault} in {where}: {found or 'no explanation'}")
     dtypes = list(dict.fromkeys(dtype for _, dtype in kinds))
@@ -48,13 +51,13 @@ def faults(names: list[str] | None, jobs: int) -> bool:
     return any(k == "otherwise" or (k == "undetected" and d != "bfloat16") for _, d, k in outcomes)
 
 
-def edits(count: int, first: int, jobs: int) -> bool:
+def edits(count: int, first: int, executor: Executor | None, journal: Journal | None) -> bool:
     """Plant random edits; whether a visible one was not seen, or was explained by what does not hold elsewhere."""
     from .edit_trials import trials
 
     tried: list[EditTrial] = []
-    with progress(count) as done, processes(jobs) as executor:
-        for trial in trials(count, first, executor):
+    with progress(count) as done:
+        for trial in trials(count, first, executor, journal):
             tried.append(trial)
             done(f"{trial.dtype} {trial.outcome}")
     for trial in sorted(tried, key=lambda trial: (trial.outcome, trial.number)):
@@ -108,7 +111,7 @@ def figures_of_edits(tried: Sequence[EditTrial]) -> list[str]:
     return lines
 
 
-def clean(count: int, first: int, names: list[str] | None, jobs: int) -> str:
+def clean(count: int, first: int, names: list[str] | None, executor: Executor | None, journal: Journal | None) -> str:
     """Run the trial of correct implementations; what became of it, in `selftest.outcome`'s words."""
     from collections import Counter
 
@@ -117,8 +120,8 @@ def clean(count: int, first: int, names: list[str] | None, jobs: int) -> str:
 
     frameworks = [each.name for each in chosen(names)] if names else selftest.measured_frameworks()
     trials = []
-    with progress(count) as done, processes(jobs) as executor:
-        for trial in selftest.clean(count, first, executor, frameworks):
+    with progress(count) as done:
+        for trial in selftest.clean(count, first, executor, frameworks, journal):
             trials.append(trial)
             done(f"{trial.framework} {trial.dtype}")
             if trial.alarm and trial.verdict != "unanswered":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,8 @@ from ...reference.case import Case, Dense
 from ...reference.judging import Judgement, Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import LOSSES
 from ...reference.numbers import PRECISIONS, numpy_dtype
+from ..journal import Journal
+from ..spread import spread
 from .accuracy import IN_THE_ATLAS
 
 Array = NDArray[Any]
@@ -256,6 +258,7 @@ def configuration(number: int, frameworks: Sequence[str]) -> tuple[str, Case, st
 def try_one(number: int, frameworks: Sequence[str]) -> Trial:
     """Run configuration `number` and judge it."""
     framework, case, words, run, visible = configuration(number, frameworks)
+    _prepare(framework, number)
     try:
         observation = run(case)
     except Exception as error:  # the framework's failure is not backproof's, but it is said
@@ -304,7 +307,11 @@ def measured_frameworks() -> list[str]:
 
 
 def clean(
-    count: int, first: int = 0, executor: Executor | None = None, frameworks: Sequence[str] | None = None
+    count: int,
+    first: int = 0,
+    executor: Executor | None = None,
+    frameworks: Sequence[str] | None = None,
+    journal: Journal | None = None,
 ) -> Iterator[Trial]:
     """Try so many configurations from number `first` on, in the order in which they finish.
 
@@ -312,30 +319,21 @@ def clean(
     frameworks: names of adapters; by default `measured_frameworks`
     """
     names = frameworks or measured_frameworks()
-    numbers = range(first, first + count)
-    if executor is None:
-        for number in numbers:
-            yield try_one(number, names)
-        return
-    chunks = [numbers[start : start + CHUNK] for start in range(0, count, CHUNK)]
-    for future in as_completed([executor.submit(try_several, list(chunk), names) for chunk in chunks]):
-        yield from future.result()
+    tasks = {f"clean {number}": (number, names) for number in range(first, first + count)}
+    for _, trial in spread(try_one, tasks, Trial, executor, journal, CHUNK):
+        yield trial
 
 
 CHUNK = 20  # configurations per task
 
 
-def try_several(numbers: Sequence[int], frameworks: Sequence[str]) -> list[Trial]:
-    """`try_one` for several numbers, on one thread, as the processes share the cores; or on OMP_NUM_THREADS."""
-    if "torch" in frameworks:
+def _prepare(framework: str, number: int) -> None:
+    """PyTorch on one thread, or on OMP_NUM_THREADS; JAX without what it has compiled, now and then."""
+    if framework == "torch":
         import torch
 
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    trials = [try_one(number, frameworks) for number in numbers]
-    if "jax" in frameworks:
+    if framework == "jax" and number % CHUNK == 0:
         import jax
 
         jax.clear_caches()  # every case is compiled anew, and would be kept
-    return trials

@@ -25,7 +25,7 @@ EVERY = [fault for kinds in DOWNCASTS.values() for fault in kinds]
 @pytest.mark.parametrize("fault", EVERY, ids=[fault.name for fault in EVERY])
 def test_every_downcast_is_seen_and_named_alone(fault: Fault) -> None:
     outcome = trial(fault.name, NETWORKS[0], "numpy", "float64", CASES)
-    assert outcome.named == "alone", outcome.diagnosis
+    assert outcome.named == "alone", outcome.names
 
 
 @pytest.mark.usefixtures("slow")

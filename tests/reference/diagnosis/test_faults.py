@@ -42,7 +42,7 @@ def test_every_fault_is_seen_and_named_in_some_network(fault: Fault) -> None:
         cases = [convention.applied(c) for c in probes(network.sizes, (4, 1, 2, 1), "separate", "float64", 0)]
         outcome = trial(fault.name, network, "plain", "float64", cases)
         if outcome.visible:
-            assert outcome.named in ("alone", "among"), outcome.diagnosis and outcome.diagnosis.names
+            assert outcome.named in ("alone", "among"), outcome.names
             return
     raise AssertionError("it changes nothing anywhere: it is no fault")
 
@@ -51,7 +51,7 @@ def test_every_fault_is_seen_and_named_in_some_network(fault: Fault) -> None:
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(network.activations))
 def test_no_visible_fault_is_called_by_another_s_name(network: Network) -> None:
     for outcome in trials([("numpy", "float32")], [network]):
-        assert outcome.named not in ("otherwise", "undetected"), (outcome.fault, outcome.diagnosis)
+        assert outcome.named not in ("otherwise", "undetected"), (outcome.fault, outcome.names)
 
 
 @pytest.mark.sampled(12)

@@ -213,8 +213,8 @@ def test_what_a_campaign_of_edits_comes_to(
     outcomes: list[tuple[str, str]], failed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tried = [trial(*outcome) for outcome in outcomes]
-    monkeypatch.setattr(edit_trials, "trials", lambda count, first, executor: iter(tried))
-    assert running.edits(len(tried), 0, 1) is failed
+    monkeypatch.setattr(edit_trials, "trials", lambda *given: iter(tried))
+    assert running.edits(len(tried), 0, None, None) is failed
     said = "\n" + capsys.readouterr().out
     for each in tried:
         line = f"\n{each.outcome}: 7 layer 0: something · a network\n        said: says so"
