@@ -1,7 +1,8 @@
 """The links of the package, which depend on where its repository is published; all else is in pyproject.toml.
 
-`BACKPROOF_REPOSITORY` is its address, as the release workflow knows it. With it the README's links are absolute, and the
-project has URLs; without it a link is its text and there are no pictures, since on an index page relative ones lead nowhere.
+`BACKPROOF_REPOSITORY` is its address, as the release workflow knows it. With it the README's links are absolute, and
+the project has URLs; without it a link is its text and there are no pictures: on an index page relative ones lead
+nowhere.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 OUTSIDE = re.compile(  # of the repository, beside the site
-    r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)((?:reference|vectors|examples|adapters|reports|tests|gradbugs)[^)]*)\)"
+    r"\[([^\]]+)\]\((?:\.\./)+(?!\w+\.md|pt/)((?:reference|vectors|examples|adapters|reports|tests|gradbugs|\.ci)[^)]*)\)"
 )
 
 
