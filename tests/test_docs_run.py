@@ -23,10 +23,10 @@ pytest.importorskip("typer")
 markdown_it = pytest.importorskip("markdown_it")
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+PAGES = [*sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")), "../README.md"]
 COMMAND = Path(sys.executable).with_name("backproof")
 FRAMEWORKS = {"torch", "jax", "tensorflow", "keras"}  # whose import takes seconds
-COMMANDS_ELSEWHERE = {"validate.md", "any-network.md"}  # test_docs.py runs those, wrong and repaired
+COMMANDS_ELSEWHERE = {"validate.md", "any-network.md", "../README.md"}  # test_docs.py runs those, wrong and repaired
 FILE = re.compile(r"(?:#|//|/\*) ?([\w-]+\.\w+)")
 NEEDS = {"c": "cc", "js": "node"}
 INSTALL = {"sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu"}
@@ -34,6 +34,7 @@ MARK = "\x1e"
 
 # What a page takes for granted: names of the reader's own.
 TAKEN = {
+    "../README.md": "import torch",
     "validate.md": """
 import numpy as np, torch
 from tutorial import gradients as my_gradients, sigmoid
@@ -57,7 +58,7 @@ a = np.tanh(inputs @ w1.T)
 d2 = 2 * (a @ w2.T - targets) / 2
 d1 = d2 @ w2 * (1 - a**2)
 dw1, db1, dw2, db2 = d1.T @ inputs, d1.sum(0), d2.T @ a, d2.sum(0)
-"""
+""",
 }
 
 
@@ -70,14 +71,14 @@ def blocks(page: str) -> list[tuple[str, str]]:
 def imported(page: str) -> set[str]:
     """The modules that the page's programs import, its own files left out."""
     names: set[str] = set()
-    for language, text in blocks(page):
-        for node in ast.walk(ast.parse(text)) if language == "python" else ():
+    for text in [TAKEN.get(page, ""), *(text for language, text in blocks(page) if language == "python")]:
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Import):
                 names |= {name.name for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.removeprefix("backproof."))
     files = {match[1].partition(".")[0] for _, text in blocks(page) if (match := FILE.match(text))}
-    return {name.partition(".")[0] for name in names} - files
+    return {name.partition(".")[0] for name in names} - files - {"tutorial"}
 
 
 def missing(page: str) -> list[str]:

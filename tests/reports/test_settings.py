@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
+import msgspec
 from backproof.reference.case import InvalidInput
 from backproof.reports.settings import Settings, defaults_of_verify
 from backproof.reports.verify import verify
@@ -33,6 +35,14 @@ def test_the_nearest_file_is_read_and_lists_are_written_as_options(tmp_path: Pat
     assert defaults_of_verify(tmp_path / "inner") == expected
     assert defaults_of_verify(written(tmp_path / "inner", "[project]\nname = 'x'\n")) == {}
     assert defaults_of_verify(written(tmp_path / "inner", "tool = 3\n")) == {}
+
+
+def test_the_page_about_it_names_every_key_and_shows_what_is_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "automation.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert defaults_of_verify(written(tmp_path, shown))["sizes"] == "2,3,1"
+    listed = re.findall(r"`([\w-]+)`", page.partition("several by commas:")[2].partition(". A key")[0])
+    assert listed == [field.encode_name for field in msgspec.structs.fields(Settings)]
 
 
 def test_every_key_is_an_option_of_verify() -> None:
