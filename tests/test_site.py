@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
+import subprocess
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "reports"))
-
 from chromium import CHROMIUM, QUIET
 
 SITE = Path(__file__).parents[1] / "build" / "site"
@@ -44,8 +41,6 @@ def test_the_interface_has_its_parameters_with_types() -> None:
     ("frameworks/keras.html", "professores", "professores.html"),
 ])  # fmt: skip
 def test_the_search_finds_from_the_file_system(page: str, word: str, found: str, tmp_path: Path) -> None:
-    import subprocess
-
     assert CHROMIUM is not None
     finished = subprocess.run(
         [CHROMIUM, *QUIET, f"--user-data-dir={tmp_path}", "--virtual-time-budget=30000", "--dump-dom",

@@ -72,7 +72,7 @@ def test_the_command_line_comes_before_the_file_and_the_file_before_the_default(
     written(tmp_path, '[tool.backproof]\nloss = "squared_error"\nsizes = [2, 3, 1]\ncases = "few"\n')
 
     def code(*words: str) -> int:
-        command = [COMMAND, "verify", "mynet:gradients", *words]
+        command: list[str | Path] = [COMMAND, "verify", "mynet:gradients", *words]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
 
     assert code() == 1  # it has a ½, which the file says that it has not
