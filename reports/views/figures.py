@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 
 from ...reference.case import Case, Step, run
 from ...reference.numbers import PLAIN
@@ -51,6 +51,8 @@ class _Axis:
     logarithmic: bool = True
 
     def place(self, value: float) -> float:
+        if not isfinite(value):
+            return self.end
         if self.logarithmic:
             value = log10(max(value, 10**self.low))
         share = (value - self.low) / (self.high - self.low)
@@ -103,7 +105,7 @@ def curves(
 ) -> str:
     """Lines of positive y over x, log–log where x spans decades; dashes tell them apart where colours cannot."""
     every_x = [x for _, xs, _ in lines for x in xs] or [0.0, 1.0]
-    every_y = [y for _, _, ys in lines for y in ys if y > 0] or [0.1, 1.0]
+    every_y = [y for _, _, ys in lines for y in ys]
     up = _logarithmic(every_y, 266, 14)
     if min(every_x) > 0 and max(every_x) / min(every_x) > 100:
         across = _logarithmic(every_x, 56, 686)
@@ -182,7 +184,7 @@ def _logarithmic(values: Sequence[float], start: float, end: float) -> _Axis:
 
     The least fiftieth may be beyond its end, where it is drawn: it would push the others together.
     """
-    positive = sorted(value for value in values if value > LEAST) or [1.0]
+    positive = sorted(value for value in values if value > LEAST and isfinite(value)) or [1.0]
     low, high = floor(log10(positive[len(positive) // 50]) - 0.2), ceil(log10(positive[-1]) + 0.2)
     return _Axis(low, max(high, low + 2), start, end)
 

@@ -27,7 +27,7 @@ from backproof.reports.chapter.ledger import html as ledger_html
 from backproof.reports.comparison.matrix import compare
 from backproof.reports.documents.checked import decoded
 from backproof.reports.documents.results import ORDER, Results, encoded
-from backproof.reports.views.figures import Point, error_against_bound, networks
+from backproof.reports.views.figures import Point, curves, error_against_bound, networks
 from backproof.reports.views.junit import junit
 from backproof.reports.views.pages import SHOWN_FAILURES, bugs, html
 from backproof.reports.views.render import FORMATS, markdown, terminal
@@ -117,6 +117,26 @@ def test_every_point_says_what_it_is() -> None:
 def test_ids_are_unique_in_the_page() -> None:
     ids = re.findall(r'\bid="([^"]+)"', whole_page())
     assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)[:5]
+
+
+def test_what_is_no_finite_number_is_drawn_at_the_edge() -> None:
+    inf, nan = float("inf"), float("nan")
+    points = [Point(x, y, "p", "wrong") for x in (0.0, 1e-300, 1.0, inf, nan) for y in (0.0, 1e-7, 1e300, inf, nan)]
+    lines = [("diverges", [0, 1, 2, 3], [1.0, 1e200, inf, nan]), ("stays at 0", [0, 1, 2, 3], [0.0] * 4)]
+    for svg in (
+        error_against_bound(points, "t", "p"),
+        error_against_bound([], "t", "p"),
+        curves(lines, "t", ("x", "y")),
+    ):
+        places = [
+            float(number)
+            for number in re.findall(r"translate\(([\d.]+),|([\d.]+),[\d.]+ ", svg)
+            for number in number
+            if number
+        ]
+        assert all(0 <= place <= 700 for place in places)
+        assert "nan" not in svg
+        assert "inf" not in svg
 
 
 def test_the_worked_example_is_drawn_in_both_readings() -> None:
