@@ -42,19 +42,22 @@ class Trajectory:
 class Adapter:
     """One way to run a case.
 
-    name: what people type;  summary: what it is, in a few words
-    package: the import name of what it needs; None for plain Python
-    run: a case to an observation; imports the framework only when called
-    rank: where it stands in lists; the reference first, then what is written by hand, then frameworks, then others'
-    distributions: what pip calls the package, where that is not its import name; the first is the one to install
-    dtypes: the dtypes of the cases that it can run
-    shows: the quantities that its observations have, of `QUANTITIES`; the judge bridges what is missing
-    limits: what it can neither run nor show, in words; empty where that is nothing
-    cannot: why it cannot run a case, in words; None where it can. What it has no way to say is no answer to judge
-    evaluate: one elementary function of the framework on an array, elementwise, for the accuracy atlas; functions have
-        the names of `ELEMENTARY` and `OF_PROGRAMS`; what it raises, it does not have
-    plant: a case with other rules, wrong ones, in the way in which users of the framework write their own gradients
-    train: so many updates by one of `UPDATE_RULES`, by the framework's own optimizer where it has one
+    Attributes:
+        name: what people type
+        summary: what it is, in a few words
+        package: the import name of what it needs; None for plain Python
+        run: a case to an observation; imports the framework only when called
+        rank: where it stands in lists; the reference first, then what is written by hand, then frameworks, then others'
+        distributions: what pip calls the package, where that is not its import name; the first is the one to install
+        dtypes: the dtypes of the cases that it can run
+        shows: the quantities that its observations have, of `QUANTITIES`; the judge bridges what is missing
+        limits: what it can neither run nor show, in words; empty where that is nothing
+        cannot: why it cannot run a case, in words; None where it can. What it has no way to say is no answer to judge
+        evaluate: one elementary function of the framework on an array, elementwise, for the accuracy atlas; functions
+            have the names of `ELEMENTARY` and `OF_PROGRAMS`; what it raises, it does not have
+        plant: a case with other rules, wrong ones, in the way in which users of the framework write their own
+            gradients
+        train: so many updates by one of `UPDATE_RULES`, by the framework's own optimizer where it has one
     """
 
     name: str
@@ -102,7 +105,8 @@ class Adapter:
 def known_adapters() -> dict[str, Adapter]:
     """All adapters by name, whether their framework is installed or not, in the order of lists.
 
-    Raises InvalidInput where a third party's entry point cannot be loaded, or takes a name that is taken.
+    Raises:
+        InvalidInput: where a third party's entry point cannot be loaded, or takes a name that is taken.
     """
     found: dict[str, Adapter] = {}
     package = __name__.rpartition(".")[0]
@@ -122,7 +126,8 @@ def known_adapters() -> dict[str, Adapter]:
 def chosen(names: Sequence[str] = ()) -> tuple[Adapter, ...]:
     """The adapters of these names, or all that are installed if none is named.
 
-    Raises InvalidInput for a name that is unknown or whose framework is absent.
+    Raises:
+        InvalidInput: for a name that is unknown or whose framework is absent.
     """
     known = known_adapters()
     if not names:

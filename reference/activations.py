@@ -20,13 +20,16 @@ class Activation:
 
     value(z, functions):         the activation
     derivative(z, a, functions): ∂a/∂z, from z or a, whichever textbooks use
-    steepest: the z where the derivative is largest; on either side it must only fall (or stay), and the value must
-        never fall as z rises. With it, the largest slope over an interval is the slope at the interval's point nearest
-        to `steepest`, and how many ulps a good implementation may be off is measured, not declared: see `atlas.py`.
-        None: bounds come from the formulas alone, operation by operation. Right for an activation of your own.
 
     Both are formulas: operators, and for what Python has no operator for, `functions`, as in
     `lambda z, fn: z / (1 + fn.absolute(z))`. The judge runs them on floats, arrays, values with bounds and balls.
+
+    Attributes:
+        steepest: the z where the derivative is largest; on either side it must only fall (or stay), and the value
+            must never fall as z rises. With it, the largest slope over an interval is the slope at the interval's
+            point nearest to `steepest`, and how many ulps a good implementation may be off is measured, not declared:
+            see `atlas.py`. None: bounds come from the formulas alone, operation by operation. Right for an activation
+            of your own.
     """
 
     name: str

@@ -105,8 +105,11 @@ def hidden_delta(layer: Layer, z: Matrix, a: Matrix, error: Matrix, ar: Arithmet
 def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
     """∂E/∂W of one layer: the outer product of deltas and inputs, summed over the batch. units × inputs.
 
-    delta: batch × units;  inputs: batch × inputs, the activations that the layer received.
     Source: the chapter's ∂net_j/∂w_ij = o_i; Nielsen, ch. 2, BP4.
+
+    Args:
+        delta: batch × units
+        inputs: batch × inputs, the activations that the layer received.
     """
     return ar.matmul(ar.transpose(delta), inputs)
 
@@ -177,7 +180,9 @@ class Backward:
 def forward(layers: Sequence[Layer], inputs: Matrix, ar: Arithmetic, rules: Rules = RULES) -> Forward:
     """Phase 1. Dot products, then activations, layer after layer.
 
-    layers: first to last;  inputs: batch × inputs.
+    Args:
+        layers: first to last
+        inputs: batch × inputs.
     """
     pre_activations, activations = [], []
     received = inputs
@@ -200,7 +205,10 @@ def backward(
 ) -> Backward:
     """Phase 2. From the error down to the first layer, one more factor of the chain at each step.
 
-    inputs: batch × inputs;  targets: batch × outputs;  passed: what `forward` returned for these inputs.
+    Args:
+        inputs: batch × inputs
+        targets: batch × outputs
+        passed: what `forward` returned for these inputs.
     """
     last = len(layers) - 1
     deltas: list[Matrix] = [None] * len(layers)

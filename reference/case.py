@@ -31,7 +31,8 @@ class InvalidInput(ValueError):
 class Dense:
     """One layer's data. weights: units × inputs, a row per unit; biases: one per unit, or None for none.
 
-    activation: a name that `activation_named` knows, such as "leaky_relu(0.2)", or an `Activation` of your own
+    Attributes:
+        activation: a name that `activation_named` knows, such as "leaky_relu(0.2)", or an `Activation` of your own
     """
 
     weights: Rows
@@ -49,12 +50,19 @@ class Dense:
 class Case:
     """A network, a batch and what to do with them.
 
-    layers: first to last;  inputs: batch × inputs;  targets: batch × outputs
-    loss, reduction, dtype: a name that `loss_named` knows, such as "huber(0.5)"; from `REDUCTIONS`; from `PRECISIONS`
-    learning_rate: for the delta rule; None asks for no update
-    online: one learning step per sample, each from the weights that the one before left, instead of one for the batch
+    Attributes:
+        layers: first to last
+        inputs: batch × inputs
+        targets: batch × outputs
+        loss: a name that `loss_named` knows, such as "huber(0.5)"
+        reduction: a name from `REDUCTIONS`
+        dtype: a name from `PRECISIONS`
+        learning_rate: for the delta rule; None asks for no update
+        online: one learning step per sample, each from the weights that the one before left, instead of one for the
+            batch
 
-    Raises InvalidInput where shapes, names or numbers do not fit.
+    Raises:
+        InvalidInput: where shapes, names or numbers do not fit.
     """
 
     name: str

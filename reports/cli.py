@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,10 @@ class Interruptible(typer.core.TyperGroup):
         """click before 8.2 takes a name that begins with no letter for an option, and then for none at all."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             ctx.fail(f"No such command {args[0]!r}.")
+        if args[0] == "verify":
+            from .settings import defaults_of_verify
+
+            ctx.default_map = {"verify": defaults_of_verify(Path.cwd())}
         return super().resolve_command(ctx, args)
 
 
@@ -45,7 +50,6 @@ app = typer.Typer(
     cls=Interruptible,
     help="Tells whether a neural network's gradients are right, under tolerances that nobody picked.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -79,4 +83,12 @@ app.add_typer(vectors_app, name="vectors")
 
 def main() -> None:
     """Entry point."""
-    sys.exit(guarded(lambda: app(standalone_mode=False)))
+    sys.exit(guarded(_run))
+
+
+def _run() -> Any:
+    """The exit code; a shell's question for completions ends itself when it is answered."""
+    try:
+        return app(standalone_mode=False)
+    except SystemExit as end:
+        return end.code

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -109,25 +106,6 @@ def test_the_three_shapes_of_classes_are_verified_as_shown() -> None:
     assert "averaged over samples and outputs" in str(reports[2])
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "pt/tutorial.md"])
-def test_the_chapter_s_pages_run_and_print_what_they_show(page: str) -> None:
-    """All programs of a page, one after the other, as a reader would."""
-    text = (DOCS / page).read_text(encoding="utf-8")
-    fenced = re.findall(r"^```(python|output)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    printed = ""
-    shown = 0
-    for kind, block_ in fenced:
-        if kind == "python":
-            with redirect_stdout(io.StringIO()) as out:
-                exec(block_, names)  # noqa: S102 — the page's own programs
-            printed = out.getvalue()
-        else:
-            assert printed == block_
-            shown += 1
-    assert shown == 5
-
-
 def test_both_languages_say_the_same_numbers() -> None:
     pages = [(DOCS / page).read_text(encoding="utf-8") for page in ("tutorial.md", "pt/tutorial.md")]
     english, portuguese = (re.findall(r"^```output\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL) for page in pages)
@@ -137,12 +115,6 @@ def test_both_languages_say_the_same_numbers() -> None:
 def python_of(page: str) -> list[str]:
     text = (DOCS / page).read_text(encoding="utf-8")
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-
-
-def test_the_code_of_the_page_about_numbers_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
-    exec("\n".join(python_of("numbers.md")), {})  # noqa: S102 — our own page
-    assert capsys.readouterr().out.startswith("agrees: each of ")
 
 
 @pytest.mark.usefixtures("slow")

@@ -28,9 +28,12 @@ from .wrong_rules import layers_called, replacing
 class Fault:
     """One way to be wrong.
 
-    name: what reports call it;  description: what the code does, completing "the implementation …"
-    mistake: how one comes to write that;  rules: the wrong algorithm for a case, made anew for every run
-    seen: where it is documented, if anywhere
+    Attributes:
+        name: what reports call it
+        description: what the code does, completing "the implementation …"
+        mistake: how one comes to write that
+        rules: the wrong algorithm for a case, made anew for every run
+        seen: where it is documented, if anywhere
     """
 
     name: str

@@ -45,8 +45,11 @@ EVERYTHING = "everything"
 class Pair:
     """Loops with one direction in one block of the parameters and one in another.
 
-    asymmetry: |∮ g·dl| over ∮ |g·dl|, of the last loop that was decided;  tolerance: what rounding may make of it
-    size: of that loop's sides, relative to the parameters;  reason: why undecided
+    Attributes:
+        asymmetry: |∮ g·dl| over ∮ |g·dl|, of the last loop that was decided
+        tolerance: what rounding may make of it
+        size: of that loop's sides, relative to the parameters
+        reason: why undecided
     """
 
     first: str
@@ -69,13 +72,15 @@ class Pair:
 class FieldCheck:
     """What `check_field` found.
 
-    symmetric: whether some function has this gradient, as far as the loops see; None where they decide nothing
-    asymmetry: the largest that a loop showed, relative to what its sides add up to in absolute value
-    power: the smallest such asymmetry that would have been seen, of the weakest pair (of the pair shown, if it is not
-        symmetric). Loops of size h around a field whose Jacobian is as asymmetric as it is large show about h
-    pairs: everything; each block with everything; and, if something is not symmetric, each block with each
-    misfits: the fewest blocks without which the others fit together; several such sets, if there are
-    precision: the format that the answers were taken to be in;  calls: of the gradient function
+    Attributes:
+        symmetric: whether some function has this gradient, as far as the loops see; None where they decide nothing
+        asymmetry: the largest that a loop showed, relative to what its sides add up to in absolute value
+        power: the smallest such asymmetry that would have been seen, of the weakest pair (of the pair shown, if it is
+            not symmetric). Loops of size h around a field whose Jacobian is as asymmetric as it is large show about h
+        pairs: everything; each block with everything; and, if something is not symmetric, each block with each
+        misfits: the fewest blocks without which the others fit together; several such sets, if there are
+        precision: the format that the answers were taken to be in
+        calls: of the gradient function
     """
 
     symmetric: bool | None
@@ -131,20 +136,24 @@ def check_field(
 ) -> FieldCheck:
     """Whether `gradient` is the gradient of any loss, by its line integrals around loops near `at`.
 
-    gradient: takes what `at` is, and returns a gradient of the same structure. It must be deterministic: with dropout,
-        fix the mask (a seed) in it
-    at: an array, a number, or a list, tuple or dict (in one another) of arrays of NumPy, PyTorch or JAX; None skipped
-    blocks: which arrays to look at together: a list of their names or of lists of them, or a dict of such lists by
-        name; at[0], at[1] … in a list, the keys in a dict, joined by dots; the beginning of a name stands for all that
-        begin so. If not given, each array; with more than ten, each layer, or ten groups of neighbours
-    dtype: the format that it computes in, if coarser than its answers show
-    seed: of the directions
-
     Costs 4 calls and 48 for each loop, if the first ones are smooth: one loop for everything and, with two or more
     blocks, one for each. Every loop that met a kink costs 17 to 48 more, and a gradient that is not symmetric 96 for
     each pair of blocks that shows it. All in float64 on this machine: as many numbers as `at` has, eight times.
-    Raises InvalidInput where `at` is unusable, and for answers of another structure.
     Source: the symmetry of second derivatives (Schwarz) and Stokes's theorem, ∮ g·dl = ∬ (∂gⱼ/∂wᵢ − ∂gᵢ/∂wⱼ) du dv.
+
+    Args:
+        gradient: takes what `at` is, and returns a gradient of the same structure. It must be deterministic: with
+            dropout, fix the mask (a seed) in it
+        at: an array, a number, or a list, tuple or dict (in one another) of arrays of NumPy, PyTorch or JAX; None
+            skipped
+        blocks: which arrays to look at together: a list of their names or of lists of them, or a dict of such lists
+            by name; at[0], at[1] … in a list, the keys in a dict, joined by dots; the beginning of a name stands for
+            all that begin so. If not given, each array; with more than ten, each layer, or ten groups of neighbours
+        dtype: the format that it computes in, if coarser than its answers show
+        seed: of the directions
+
+    Raises:
+        InvalidInput: where `at` is unusable, and for answers of another structure.
     """
     asked = Asked(gradient, at, "at", valued=False, dtype=dtype, seed=seed)
     chosen = blocks_of(asked.structure.names, blocks)

@@ -46,11 +46,14 @@ def judge(
 ) -> Judgement:
     """Compare everything that the observation shows with what may be expected of it.
 
-    truth: from `truth_of`, to say how many ulps from the exact results of the whole case the numbers are
-    rules: what is right; another convention's (see `conventions.py`)
-    pure: whether a gradient is of the data alone; δ and activations are not told from one with a penalty in it
-    Raises UnusableAnswer where the shapes do not fit, where nothing is shown, or where the implementation started from
-    other numbers than the case's.
+    Args:
+        truth: from `truth_of`, to say how many ulps from the exact results of the whole case the numbers are
+        rules: what is right; another convention's (see `conventions.py`)
+        pure: whether a gradient is of the data alone; δ and activations are not told from one with a penalty in it
+
+    Raises:
+        UnusableAnswer: where the shapes do not fit, where nothing is shown, or where the implementation started from
+            other numbers than the case's.
     """
     shown = _usable(case, observation)
     comparisons = _comparisons(case, shown, PROFILES[observation.precision], truth, rules, pure)

@@ -40,9 +40,12 @@ PARTS = 4  # of the only path, where its end is given: the rounding is estimated
 class Path:
     """One straight path. name: the block that was moved.
 
-    change: E(b) − E(a), added up over its smooth pieces;  integral: ∫ g·dl over the same
-    tolerance: how far they may be apart;  share: the part of the path's length that the smooth pieces are
-    verdict: agrees, wrong, or undecided, where no piece is smooth or rounding hides everything
+    Attributes:
+        change: E(b) − E(a), added up over its smooth pieces
+        integral: ∫ g·dl over the same
+        tolerance: how far they may be apart
+        share: the part of the path's length that the smooth pieces are
+        verdict: agrees, wrong, or undecided, where no piece is smooth or rounding hides everything
     """
 
     name: str
@@ -75,10 +78,14 @@ class Path:
 class PathCheck:
     """What `check_path` found.
 
-    agrees: whether the gradient adds up to the loss along all decided paths; None where nothing was decided
-    error, power: of the path that sees most (of the one furthest out, if the gradient is wrong): how far the integral
-        is from the change, relative to them, and the smallest such error that is sure to be seen
-    precision, value_precision: the formats that gradients and values were taken to be in;  calls: of the function
+    Attributes:
+        agrees: whether the gradient adds up to the loss along all decided paths; None where nothing was decided
+        error: of the path that sees most (of the one furthest out, if the gradient is wrong): how far the integral is
+            from the change, relative to them
+        power: the smallest such error that is sure to be seen on it
+        precision: the format that gradients were taken to be in
+        value_precision: the format that values were taken to be in
+        calls: of the function
     """
 
     agrees: bool | None
@@ -156,16 +163,22 @@ def check_path(
 ) -> PathCheck:
     """Whether a gradient adds up to its loss along straight paths: E(end) − E(start) = ∫ g·dl.
 
-    value_and_gradient: takes what `start` is, and returns the loss, one number, and its gradient, of the same
-        structure. It must be deterministic: with dropout, fix the mask (a seed) in it
-    start: an array, a number, or a list, tuple or dict (in one another) of NumPy, PyTorch or JAX arrays; None skipped
-    end: where the path goes, of the same structure; if not given, paths go down the gradient, for everything and each
-        block, and in two random directions
-    blocks, dtype, seed: as of `check_field`
-
     Costs 4 calls and 16 for each path, if it is smooth; with `end`, 65.
-    Raises InvalidInput where `start` or `end` is unusable, and for answers of another structure.
     Source: the gradient theorem; ∂E/∂w is what its name says only if it adds up to E.
+
+    Args:
+        value_and_gradient: takes what `start` is, and returns the loss, one number, and its gradient, of the same
+            structure. It must be deterministic: with dropout, fix the mask (a seed) in it
+        start: an array, a number, or a list, tuple or dict (in one another) of NumPy, PyTorch or JAX arrays; None
+            skipped
+        end: where the path goes, of the same structure; if not given, paths go down the gradient, for everything and
+            each block, and in two random directions
+        blocks: as of `check_field`
+        dtype: as of `check_field`
+        seed: as of `check_field`
+
+    Raises:
+        InvalidInput: where `start` or `end` is unusable, and for answers of another structure.
     """
     asked = Asked(value_and_gradient, start, "start", valued=True, dtype=dtype, seed=seed)
     chosen = blocks_of(asked.structure.names, blocks)

@@ -48,16 +48,21 @@ class Element:
 class Comparison:
     """One array compared.
 
-    suspect: elements inside the worst-case bound and outside the statistical one
-    largest_ulps: the largest error from the certified truth of the whole case, in ulps of the array's largest element
-        (so that cancelled elements do not drown the rest); None where truth was not asked for or is a set (a kink)
-    largest_ratio: the largest error / tolerance of this step among decided elements; None if there is none
-    largest_error: the largest error of this step among them, in units of the array's largest element
-    digits: how many decimal digits the check could see, of the array's largest element, at its weakest decided element
-    scale_error: the smallest relative error of the array as a whole that the aggregate tests see; None without them
-    worst: the wrong elements (or the suspect ones, if none is wrong), the furthest out first, at most `SHOWN` of them
-    aggregates: projections of the errors that independent roundings do not give
-    undecided_because: the reasons, each once: "overflow", "kink" or "bound" (it reaches the largest element)
+    Attributes:
+        suspect: elements inside the worst-case bound and outside the statistical one
+        largest_ulps: the largest error from the certified truth of the whole case, in ulps of the array's largest
+            element (so that cancelled elements do not drown the rest); None where truth was not asked for or is a set
+            (a kink)
+        largest_ratio: the largest error / tolerance of this step among decided elements; None if there is none
+        largest_error: the largest error of this step among them, in units of the array's largest element
+        digits: how many decimal digits the check could see, of the array's largest element, at its weakest decided
+            element
+        scale_error: the smallest relative error of the array as a whole that the aggregate tests see; None without
+            them
+        worst: the wrong elements (or the suspect ones, if none is wrong), the furthest out first, at most `SHOWN` of
+            them
+        aggregates: projections of the errors that independent roundings do not give
+        undecided_because: the reasons, each once: "overflow", "kink" or "bound" (it reaches the largest element)
     """
 
     place: Place
@@ -87,8 +92,10 @@ class Comparison:
 class Judgement:
     """All that was compared of one observation, in the order of computing: the first wrong one is where it begins.
 
-    profile: what the numbers were judged as
-    explained_by: the finest profile, from the declared one on, under which nothing is wrong; None if there is none
+    Attributes:
+        profile: what the numbers were judged as
+        explained_by: the finest profile, from the declared one on, under which nothing is wrong; None if there is
+            none
     """
 
     comparisons: tuple[Comparison, ...]

@@ -29,14 +29,22 @@ def check_grads(
 ) -> None:
     """Whether the derivatives of `f` up to this order are those of what it computes, exactly. As jax.test_util's.
 
-    args: a sequence of trees; every real number in them is differentiated, in any format: a rule has none
-    order: 1 for the gradient, 2 for the gradient's gradient, …;  modes: "rev", "fwd", or both
-    stopped: gradients that the code itself stops (stop_gradient) are meant to be
-    surrogate: custom functions whose backward is meant as it is, or their names, in the gradient itself: see
-        `backproof.verify_network`
-    atol, rtol, eps: accepted and unused, since nothing is approximated
-    Raises WrongRule with the report; NotDecided where nothing can be said; Unsupported where an operation is not
-    covered; InvalidInput for an order or a mode that does not exist.
+    Args:
+        args: a sequence of trees; every real number in them is differentiated, in any format: a rule has none
+        order: 1 for the gradient, 2 for the gradient's gradient, …
+        modes: "rev", "fwd", or both
+        stopped: gradients that the code itself stops (stop_gradient) are meant to be
+        surrogate: custom functions whose backward is meant as it is, or their names, in the gradient itself: see
+            `backproof.verify_network`
+        atol: accepted and unused, since nothing is approximated
+        rtol: accepted and unused, since nothing is approximated
+        eps: accepted and unused, since nothing is approximated
+
+    Raises:
+        WrongRule: with the report.
+        NotDecided: where nothing can be said.
+        Unsupported: where an operation is not covered.
+        InvalidInput: for an order or a mode that does not exist.
     """
     __tracebackhide__ = True
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
@@ -53,7 +61,11 @@ def check_grads(
 def check_numbers(f: Callable[..., Any], args: Sequence[Any]) -> NumbersReport:
     """Whether every operation of one run, forward and backward, gave what it may of its own operands in its format.
 
-    args: as `check_grads`'s. Operations run one by one, uncompiled. Raises Unsupported where one is not covered.
+    Args:
+        args: as `check_grads`'s. Operations run one by one, uncompiled
+
+    Raises:
+        Unsupported: where one is not covered.
     """
     import jax
 

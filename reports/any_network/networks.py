@@ -23,17 +23,22 @@ def verify_network(
 ) -> RuleReport:
     """Whether a network's gradient is the chain rule's.
 
-    function: a torch.nn.Module, or a function of PyTorch tensors or JAX arrays. A module's parameters, and every input
-        that requires a gradient (in JAX: every real number in them), are differentiated
-    inputs: a tensor or array, or a sequence of arguments, of small sizes: a rule does not depend on size, so choose
-        sizes that tell axes apart
-    loss: from the function's result to what is differentiated; the result itself if None
-    keywords: arguments by name;  stopped: gradients that the code itself stops (detach) are meant to be
-    surrogate: custom functions (autograd.Function, custom_vjp), or their names, one or several, whose backward is meant
-        as it is though it is not the chain rule's: a straight-through estimator. The report says so
-    reference: where the function has no graph to be had (an extension, NumPy in a forward): the same in plain
-        operations, whose gradient by the chain rule is then what the function's own backward is compared with
-    Raises InvalidInput for inputs that nothing can be differentiated by; Unsupported for what is not covered.
+    Args:
+        function: a torch.nn.Module, or a function of PyTorch tensors or JAX arrays. A module's parameters, and every
+            input that requires a gradient (in JAX: every real number in them), are differentiated
+        inputs: a tensor or array, or a sequence of arguments, of small sizes: a rule does not depend on size, so
+            choose sizes that tell axes apart
+        loss: from the function's result to what is differentiated; the result itself if None
+        keywords: arguments by name
+        stopped: gradients that the code itself stops (detach) are meant to be
+        surrogate: custom functions (autograd.Function, custom_vjp), or their names, one or several, whose backward is
+            meant as it is though it is not the chain rule's: a straight-through estimator. The report says so
+        reference: where the function has no graph to be had (an extension, NumPy in a forward): the same in plain
+            operations, whose gradient by the chain rule is then what the function's own backward is compared with
+
+    Raises:
+        InvalidInput: for inputs that nothing can be differentiated by.
+        Unsupported: for what is not covered.
     """
     return check_rule(subject_of(function, inputs, loss, keywords, surrogate, reference), stopped)
 

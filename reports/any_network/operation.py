@@ -31,14 +31,22 @@ def assert_operation(
 ) -> NumbersReport:
     """Whether a kernel's output, and its gradients, are what the operation may give of these inputs in their format.
 
-    name: one of `LAYERS` (reference/programs/layers.py): matrix_product, convolution, softmax, cross_entropy,
-        layer_norm, rms_norm, gelu, silu, swiglu, rope, embedding, attention, scatter_add
-    inputs: arrays or tensors of any framework, by the operation's names for them;  output: the kernel's
-    cotangent: what arrived at its backward, of the output's shape;  gradients: what that gave, by input
-    dtype: the format; that of the output where it is None. 16 bits: sums are added up in float32
-    options: of the operation, such as causal=True, epsilon=1e-6, stride=2
-    Returns the report. Raises AssertionError with it if a number is wrong, or if all of them together are suspect;
-    InvalidInput if the inputs do not fit the operation.
+    Args:
+        name: one of `LAYERS` (reference/programs/layers.py): matrix_product, convolution, softmax, cross_entropy,
+            layer_norm, rms_norm, gelu, silu, swiglu, rope, embedding, attention, scatter_add
+        inputs: arrays or tensors of any framework, by the operation's names for them
+        output: the kernel's
+        cotangent: what arrived at its backward, of the output's shape
+        gradients: what that gave, by input
+        dtype: the format; that of the output where it is None. 16 bits: sums are added up in float32
+        options: of the operation, such as causal=True, epsilon=1e-6, stride=2
+
+    Returns:
+        The report.
+
+    Raises:
+        AssertionError: a number is wrong, or all of them together are suspect; its text is the report.
+        InvalidInput: the inputs do not fit the operation.
     """
     __tracebackhide__ = True
     one_of("operation", name, LAYERS)

@@ -111,13 +111,12 @@ class Seen:
 class RuleReport:
     """What the rule check found.
 
-    verdict: agrees, wrong or undecided;  name: of the function;  names: of its inputs
-    seen: the points, in order;  kinks: conventions that differ at special points;  explanations: of what is wrong
-    notes: what a reader has to know;  reason: why nothing was decided
-    path: where no graph could be had, what the numbers that ran say by themselves
-    what: was looked at: the gradient, or the tangent of forward mode
-    but: what was declared, and is not covered by the verdict
-    digits: to how many the numbers are its reference's, where these are all that could be compared
+    Attributes:
+        verdict: agrees, wrong or undecided
+        reason: why nothing was decided
+        path: where no graph could be had, what the numbers that ran say by themselves
+        but: what was declared, and is not covered by the verdict
+        digits: to how many the numbers are its reference's, where these are all that could be compared
     """
 
     verdict: str

@@ -34,15 +34,22 @@ def gradcheck(
 ) -> bool:
     """Whether the backward of `func` is the pullback of its forward, exactly. As `torch.autograd.gradcheck`.
 
-    inputs: a tensor or a sequence of tensors and other arguments; those that require a gradient are checked, in any
-        floating format: a rule has no format, so float32 and 16 bits need no other settings
-    check_forward_ad, check_backward_ad: which modes are looked at
-    stopped: gradients that the code itself stops (detach) are meant to be
-    surrogate: custom functions whose backward is meant as it is, or their names
-    reference: the same in plain operations, where `func` has no graph: see `backproof.verify_network`
     eps, atol, rtol, and the other arguments of the original: accepted and unused, since nothing is approximated
-    Raises WrongRule (a RuntimeError, as the original's) with the report, unless raise_exception is False; NotDecided
-    where nothing can be said; Unsupported where an operation is not covered; InvalidInput for unusable inputs.
+
+    Args:
+        inputs: a tensor or a sequence of tensors and other arguments; those that require a gradient are checked, in
+            any floating format: a rule has no format, so float32 and 16 bits need no other settings
+        check_forward_ad: whether forward mode is looked at
+        check_backward_ad: whether reverse mode is
+        stopped: gradients that the code itself stops (detach) are meant to be
+        surrogate: custom functions whose backward is meant as it is, or their names
+        reference: the same in plain operations, where `func` has no graph: see `backproof.verify_network`
+
+    Raises:
+        WrongRule: (a RuntimeError, as the original's) with the report, unless raise_exception is False.
+        NotDecided: where nothing can be said.
+        Unsupported: where an operation is not covered.
+        InvalidInput: for unusable inputs.
     """
     __tracebackhide__ = True
     _refuse_unknown("gradcheck", unused, OF_GRADCHECK)
@@ -70,8 +77,10 @@ def gradgradcheck(
 ) -> bool:
     """Whether the backward of `func`'s backward is right. As `torch.autograd.gradgradcheck`.
 
-    grad_outputs: what arrives at the first backward; random numbers where it is None
     The other arguments and what it raises: as `gradcheck`.
+
+    Args:
+        grad_outputs: what arrives at the first backward; random numbers where it is None
     """
     __tracebackhide__ = True
     _refuse_unknown("gradgradcheck", unused, OF_GRADGRADCHECK)
@@ -214,8 +223,14 @@ def rule_of(
 def check_numbers(func: Callable[..., Any], inputs: Any, loss: Callable[[Any], Any] | None = None) -> NumbersReport:
     """Whether every operation of one run, forward and backward, gave what it may of its own operands in its format.
 
-    func: a function or module;  inputs: as `gradcheck`'s;  loss: of what it returns
-    Raises Unsupported where an operation is not covered; InvalidInput for unusable inputs.
+    Args:
+        func: a function or module
+        inputs: as `gradcheck`'s
+        loss: of what it returns
+
+    Raises:
+        Unsupported: where an operation is not covered.
+        InvalidInput: for unusable inputs.
     """
     from ...adapters.torch_program.subject import TorchSubject
 

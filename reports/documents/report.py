@@ -37,12 +37,14 @@ class Subject:
 class Report:
     """What `verify` found.
 
-    verdict: agrees, suspect, wrong, undecided, unrecognised or unanswered. Unrecognised are numbers of which nothing
-        says that they are wrong, and nothing known that they are right: what to declare is among the findings
-    conventions: what the function was found, or declared, to compute; None where that is not known
-    findings: everything else that there is to say, the most important first
-    digits: decimal digits that the weakest gradient was checked to
-    probes: the name and the verdict of every probe that was answered
+    Attributes:
+        verdict: agrees, suspect, wrong, undecided, unrecognised or unanswered. Unrecognised are numbers of which
+            nothing says that they are wrong, and nothing known that they are right: what to declare is among the
+            findings
+        conventions: what the function was found, or declared, to compute; None where that is not known
+        findings: everything else that there is to say, the most important first
+        digits: decimal digits that the weakest gradient was checked to
+        probes: the name and the verdict of every probe that was answered
     """
 
     verdict: str

@@ -139,31 +139,30 @@ def verify(
 ) -> Report | RuleReport:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
-    With `inputs`, a torch.nn.Module or any function of tensors or arrays: see `verify_network`, whose report it
-    returns; `loss` is a function then; `keywords`, `stopped`, `surrogate` and
-    `reference` are of these alone. Without, a dense net's:
+    Args:
+        function: of (weights, biases, inputs, targets): units × inputs and a vector or None per layer, a row per
+            sample; NumPy arrays, lists or tensors. With `inputs`, a module or any function: see `verify_network`
+        returns: "gradients", "updated" (with a learning_rate as fifth argument), a pair each, or "outputs"
+        sizes: units per layer, the inputs first; 3-4-2 and 3-3-3 if None
+        activations: names, as "leaky_relu(0.2)", or a `bp.Activation`. What is None of these is found out, and said
+        loss: such as "half_squared_error"
+        reduction: "sum" or "mean", over samples
+        bias: "separate", "none", "column-last", …; or whether each layer has one
+        orientation: of the weights: "units_by_inputs" or "inputs_by_units"
+        targets: "rows", or "classes" for the number of each sample's class; found out if None
+        sign: "positive", or "negative" where minus the gradient is meant, which is never taken for granted
+        decay: of a penalty decay/2 · Σw² in the loss; 0 for none
+        optimizer: of returns="updated": steps are judged as its: "adam", "momentum(0.9)", …; "find" to find out which
+        batch: samples per probe; several sizes if None
+        learning_rate: a power of two is best; 0.5 if None
+        updates: of returns="updated": "batch" for one step on all samples, "online" for one each; found out if None
+        cases: "few", "standard" or "many" probes
+        timeout: seconds per call
+        strict: suspect numbers are not ok, nor is any convention that was found out and not declared
+        isolated: call it in a process of its own, which imports it by its name: it may hang, crash or eat all memory
 
-    function: for `returns`
-        "gradients":  f(weights, biases, inputs, targets) -> (weight_gradients, bias_gradients)
-        "updated":    f(weights, biases, inputs, targets, learning_rate) -> (weights, biases)
-        "outputs":    f(weights, biases, inputs, targets) -> outputs
-        weights: a matrix per layer, units × inputs; biases: a vector per layer, or None; inputs, targets: a row per
-        sample. NumPy arrays, or, where the function wants them, lists or torch tensors; any of these may come back.
-    sizes: units per layer, the inputs first; 3-4-2 and 3-3-3 if None
-    activations, loss, reduction, bias, orientation: declared conventions. What is None is found out, and said
-        activations: names, with constants ("leaky_relu(0.2)"), or a `bp.Activation` of one's own
-    targets: "rows", or "classes" for the number of each sample's class; found out if None
-    sign: "positive", or "negative" where minus the gradient is meant, which is never taken for granted
-    decay: of a penalty decay/2 · Σw² in the loss; 0 for none
-    optimizer: of returns="updated": steps are taken one after the other, with the function's own state, and judged as
-        this optimizer's: "adam", "momentum(0.9)", …; "find" to find out which
-    batch: samples per probe; several sizes if None.  learning_rate: a power of two is best; 0.5 if None
-    updates: of returns="updated": "batch" for one step on all samples, "online" for one per sample; found out if None
-    cases: "few", "standard" or "many" probes;  timeout: seconds per call
-    strict: suspect numbers are not ok, nor is any convention that was found out and not declared
-    isolated: call it in a process of its own, which imports it by its name: it may hang in C, crash or eat all memory
-
-    Raises InvalidInput for a declaration that makes no sense. Whatever the function does is in the report.
+    Raises:
+        InvalidInput: for a declaration that makes no sense. Whatever the function does is in the report.
     """
     if inputs is not None:
         declared: Any = {"keywords": keywords, "stopped": stopped, "surrogate": surrogate, "reference": reference}
@@ -443,11 +442,16 @@ def assert_gradients(
 ) -> None:
     """In place of assert_allclose: raise WrongGradients unless these are the gradients, by the bounds of their format.
 
-    network: the layers, first to last;  inputs: batch × inputs;  targets: batch × outputs
-    weight_gradients: per layer, units × inputs, in the format that they were computed in (bias_gradients: one per unit)
+    Args:
+        network: the layers, first to last
+        inputs: batch × inputs
+        targets: batch × outputs
+        weight_gradients: per layer, units × inputs, in the format that they were computed in
+        bias_gradients: per layer, one per unit
 
-    Raises WrongGradients, too, where one is missing, of another shape or no numbers; InvalidInput for a network that is
-    none.
+    Raises:
+        WrongGradients: they are wrong; or one is missing, of another shape or no numbers.
+        InvalidInput: for a network that is none.
     """
     try:
         observation = _given_gradients(tuple(network), weight_gradients, bias_gradients)

@@ -1,109 +1,126 @@
-"""Figures of the HTML report: SVG by matplotlib, made to be part of the page.
+"""Figures of the HTML report: small SVG, written here, made to be part of the page.
 
-Their lines and letters take the page's colours (`currentColor`), so that they are right in the light and in the dark;
-each point carries what it is, for the mouse and for a screen reader.
+Their lines and letters take the page's colours (`currentColor`, variables), so that they are right in the light and in
+the dark; each point carries what it is, for the mouse and for a screen reader.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from typing import TYPE_CHECKING, Any
+from math import ceil, floor, isfinite, log10
 
 from ...reference.case import Case, Step, run
 from ...reference.numbers import PLAIN
 from ...reference.worked_example import AS_PRINTED, SIGNS_RESTORED, Reading, worked_example
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, FAINT, PAGE, PANEL = (
-    "#010203",
-    "#040506",
-    "#131415",
-    "#161718",
-)  # stand for the page's colours until the SVG is made
-COLOURS = {"agrees": "#070809", "undecided": "#0a0b0c", "suspect": "#0d0e0f", "wrong": "#101112"}
-VARIABLES = {
-    INK: "currentColor",
-    FAINT: "var(--faint)",
-    PAGE: "var(--page)",
-    PANEL: "var(--panel)",
-    **{colour: f"var(--{verdict})" for verdict, colour in COLOURS.items()},
-}
+COLOURS = ("agrees", "undecided", "suspect", "wrong", "unanswered")
+DASHES = ("none", "7 3", "2 3", "8 3 2 3", "12 4", "1 4", "6 2 1 2 1 2", "4 5")
+SHAPES = (  # of the adapters, in order; 6 units across
+    "M-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0",
+    "M-2.7,-2.7h5.4v5.4h-5.4z",
+    "M0,-3.4 3.4,2.6h-6.8z",
+    "M0,-3.8 3.8,0 0,3.8 -3.8,0z",
+    "M-3.4,-2.6h6.8L0,3.4z",
+)
+CROSS = "M-4.5,-4.5 4.5,4.5M4.5,-4.5-4.5,4.5"
+LEAST = 1e-19  # what is less counts as zero
 
 
 @dataclass(frozen=True)
 class Point:
-    """x, y: positive numbers;  says: what it is;  verdict: which colour it has."""
+    """x, y: numbers from 0 on;  says: what it is;  verdict: its colour;  group: its shape, such as an adapter."""
 
     x: float
     y: float
     says: str
     verdict: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """From numbers to places, in logarithms or as they are. low, high: at the places `start` and `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = True
+
+    def place(self, value: float) -> float:
+        if not isfinite(value):
+            return self.end
+        if self.logarithmic:
+            value = log10(max(value, 10**self.low))
+        share = (value - self.low) / (self.high - self.low)
+        return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
+
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """At most seven places with what stands there."""
+        if self.logarithmic:
+            step = max(1, ceil((self.high - self.low) / 6))
+            for power in range(ceil(self.low), floor(self.high) + 1, step):
+                yield self.place(10.0**power), "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        else:
+            for k in range(5):
+                value = self.low + (self.high - self.low) * k / 4
+                yield self.place(value), f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def error_against_bound(points: Sequence[Point], title: str, prefix: str) -> str:
-    """Log–log: the largest error of a step against its bound, with the line where they are equal.
+    """Log–log: the largest error of a step against its bound, zoomed on the points, with the line where both are equal.
 
     prefix: makes the ids in the page unique
     """
-    figure, axes = _figure(4.6, 3.6)
-    lowest = min((min(p.x, p.y) for p in points), default=1e-16)
-    limits = [10 ** (_decade(lowest) - 1), 10.0]
-    axes.plot(limits, limits, color=INK, linewidth=1)
-    axes.annotate("error = bound", (limits[1], limits[1]), xytext=(-14, -26), textcoords="offset points", ha="right",
-                  color=INK, fontsize=8)  # fmt: skip
-    for k, point in enumerate(points):
-        marker = "o" if point.verdict in ("agrees", "undecided") else "X"
-        colour = COLOURS.get(point.verdict, INK)
-        x, y = (min(max(value, limits[0]), limits[1]) for value in (point.x, point.y))  # beyond the edge is on it
-        (drawn,) = axes.plot([x], [y], marker, color=colour, markersize=4, alpha=0.7)
-        drawn.set_gid(f"{prefix}-{k}")
-    axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
-    axes.set_xlabel("bound, relative to the largest element", color=INK, fontsize=8)
-    axes.set_ylabel("largest error", color=INK, fontsize=8)
-    svg = _svg(figure, title)
-
-    def titled(found: re.Match[str]) -> str:
-        return f"{found[0]}<title>{escape(points[int(found[1])].says)}</title>"
-
-    return re.sub(rf'<g id="{_slug(title)}-{prefix}-(\d+)">', titled, svg)
+    across, up = _logarithmic([p.x for p in points], 56, 446), _logarithmic([p.y for p in points], 316, 14)
+    inside = f'clip-path="url(#{prefix}-inside)"'
+    parts = [
+        f'<clipPath id="{prefix}-inside"><rect x="56" y="14" width="390" height="302"/></clipPath>',
+        *_frame(across, up, "bound, relative to the largest element", "largest error"),
+    ]
+    low, high = min(across.low, up.low), max(across.high, up.high)
+    line = [(across, up, power) for power in (low, high)]
+    (x1, y1), (x2, y2) = ((_beyond(a, power), _beyond(u, power)) for a, u, power in line)
+    parts.append(f'<path class="outside" {inside} d="M{x1:.0f},{y1:.0f}L{x2:.0f},{y2:.0f}V-999H{x1:.0f}z"/>')
+    parts.append(f'<path class="equal" {inside} d="M{x1:.0f},{y1:.0f}L{x2:.0f},{y2:.0f}"/>')
+    groups = list(dict.fromkeys(p.group for p in points))
+    for point in sorted(points, key=lambda p: p.verdict in ("suspect", "wrong")):  # what matters is on top
+        bad = point.verdict in ("suspect", "wrong")
+        shape = CROSS if bad else SHAPES[groups.index(point.group) % len(SHAPES)]
+        at = f"{across.place(point.x):.1f},{up.place(point.y):.1f}"
+        kind = f"mark {'cross ' if bad else ''}{point.verdict}"
+        parts.append(
+            f'<path class="{kind}" transform="translate({at})" d="{shape}"><title>{escape(point.says)}</title></path>'
+        )
+    parts.append('<text x="64" y="28" class="small">outside the bound</text>')
+    parts.append('<text x="438" y="306" class="small end">inside</text>')
+    return _svg(parts + _legend(groups), title, 460, 384 if any(groups) else 366)
 
 
 def curves(
     lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], title: str, axes_names: tuple[str, str]
 ) -> str:
     """Lines of positive y over x, log–log where x spans decades; dashes tell them apart where colours cannot."""
-    figure, axes = _figure(7.0, 3.6)
-    dashes = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (5, 1, 1, 1)), (0, (3, 4)))
+    every_x = [x for _, xs, _ in lines for x in xs] or [0.0, 1.0]
+    every_y = [y for _, _, ys in lines for y in ys]
+    up = _logarithmic(every_y, 266, 14)
+    if min(every_x) > 0 and max(every_x) / min(every_x) > 100:
+        across = _logarithmic(every_x, 56, 686)
+    else:
+        across = _Axis(min(every_x), max(*every_x, min(every_x) + 1e-9), 56, 686, logarithmic=False)
+    parts = _frame(across, up, *axes_names)
     for k, (name, xs, ys) in enumerate(lines):
-        axes.plot(
-            xs,
-            ys,
-            color=list(COLOURS.values())[k % len(COLOURS)],
-            linestyle=dashes[k % len(dashes)],
-            linewidth=1.4,
-            label=name,
+        points = " ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in zip(xs, ys, strict=True))
+        style = f'class="curve {COLOURS[k % len(COLOURS)]}" stroke-dasharray="{DASHES[k % len(DASHES)]}"'
+        x, y = 56 + 210 * (k % 3), 326 + 18 * (k // 3)
+        parts.append(f'<polyline {style} points="{points}"><title>{escape(name)}</title></polyline>')
+        parts.append(
+            f'<path {style} d="M{x},{y - 4}h28"/><text class="small" x="{x + 34}" y="{y}">{escape(name)}</text>'
         )
-    axes.set_yscale("log")
-    if lines and min(lines[0][1]) > 0 and max(lines[0][1]) / min(lines[0][1]) > 100:
-        axes.set_xscale("log")
-    axes.set_xlabel(axes_names[0], color=INK, fontsize=8)
-    axes.set_ylabel(axes_names[1], color=INK, fontsize=8)
-    axes.legend(fontsize=7, labelcolor=INK, facecolor=PAGE, edgecolor=FAINT)
-    return _svg(figure, title)
-
-
-def _decade(x: float) -> int:
-    from math import floor, log10
-
-    return max(-18, floor(log10(x))) if x > 0 else -18
+    return _svg(parts, title, 700, 326 + 18 * ((len(lines) + 2) // 3))
 
 
 @cache
@@ -118,79 +135,93 @@ def networks() -> list[tuple[str, str, str]]:
 
 
 def _forward(case: Case, step: Step, reading: Reading) -> str:
-    figure, axes = _figure(6.4, 3.8)
     values = [list(case.inputs[0]), step.forward.activations[0][0], step.forward.activations[1][0]]
     texts = [[_short(x) for x in layer] for layer in values]
-    labels = (
-        [[f"{w:g}" for w in row] for row in case.layers[0].weights],
-        [[f"{w:g}" for w in case.layers[1].weights[0]]],
+    edges = [[[f"{w:g}" for w in row] for row in layer.weights] for layer in case.layers]
+    title = (
+        f"Forward, {reading.title}: inputs {', '.join(texts[0])}; hidden {', '.join(texts[1])}; output {texts[2][0]}"
     )
-    _net(axes, texts, labels, ["x", "hidden", "output"])
-    return _svg(figure, f"Forward, {reading.title}: inputs {', '.join(texts[0])}; hidden {', '.join(texts[1])}; "
-                        f"output {texts[2][0]}")  # fmt: skip
+    return _net(texts, edges, ["x", "hidden", "output"], title)
 
 
 def _backward(step: Step, reading: Reading) -> str:
-    figure, axes = _figure(6.4, 3.8)
     deltas = [["", "", ""], *([_short(d) for d in layer[0]] for layer in step.backward.deltas)]
     gradients = [[[_short(g) for g in row] for row in layer] for layer in step.backward.weight_gradients]
-    _net(axes, deltas, (gradients[0], gradients[1]), ["", "δ", "δ"])
-    return _svg(figure, f"Backward, {reading.title}: hidden deltas {', '.join(deltas[1])}; output delta {deltas[2][0]}")
+    title = f"Backward, {reading.title}: hidden deltas {', '.join(deltas[1])}; output delta {deltas[2][0]}"
+    return _net(deltas, gradients, ["", "δ", "δ"], title)
 
 
-def _net(axes: Axes, nodes: Any, edges: Any, names: Sequence[str]) -> None:
-    """Nodes in columns with their numbers, edges with theirs, near the node that they lead to, where they are apart."""
-    places = [[(0.0, 1.0 - 0.5 * i) for i in range(3)], [(1.0, 1.0 - 0.5 * i) for i in range(3)], [(2.0, 0.5)]]
-    for column in range(2):
-        for i, (x2, y2) in enumerate(places[column + 1]):
-            for j, (x1, y1) in enumerate(places[column]):
-                axes.plot([x1, x2], [y1, y2], color=FAINT, linewidth=1, zorder=1)
-                share = (0.64 if i % 2 else 0.76) if column == 0 else 0.5
-                axes.text(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share, edges[column][i][j], ha="center",
-                          va="center", fontsize=7, color=INK, zorder=3,
-                          bbox={"boxstyle": "round,pad=0.1", "facecolor": PAGE, "edgecolor": "none"})  # fmt: skip
-    for column, (layer, name) in enumerate(zip(places, names, strict=True)):
-        for (x, y), text in zip(layer, nodes[column], strict=True):
-            axes.plot([x], [y], "o", color=PANEL, markersize=40, zorder=4, markeredgecolor=INK)
-            axes.text(x, y, text, ha="center", va="center", fontsize=7.5, color=INK, zorder=5)
-        axes.text(layer[0][0], 1.28, name, ha="center", fontsize=9, color=INK)
-    axes.set(xlim=(-0.25, 2.25), ylim=(-0.25, 1.4))
-    axes.set_axis_off()
-
-
-def _slug(title: str) -> str:
-    return re.sub(r"\W+", "-", title).strip("-").lower()
+def _net(
+    nodes: Sequence[Sequence[str]], edges: Sequence[Sequence[Sequence[str]]], names: Sequence[str], title: str
+) -> str:
+    """Nodes in columns with their numbers, edges with theirs, near where they begin, where they are apart."""
+    places = [
+        [(60.0 + 250 * k, 195.0 + 110 * (i - (len(layer) - 1) / 2)) for i in range(len(layer))]
+        for k, layer in enumerate(nodes)
+    ]
+    lines, labels, circles = [], [], []
+    for k, layer in enumerate(edges):
+        share = 0.27 if len(places[k + 1]) > 1 else 0.45
+        for i, (x2, y2) in enumerate(places[k + 1]):
+            for j, (x1, y1) in enumerate(places[k]):
+                lines.append(f'<path class="edge" d="M{x1:.0f},{y1:.0f}L{x2:.0f},{y2:.0f}"/>')
+                at = f'x="{x1 + share * (x2 - x1):.0f}" y="{y1 + share * (y2 - y1) + 4:.0f}"'
+                labels.append(f'<text class="halo middle" {at}>{escape(layer[i][j])}</text>')
+    for column, layer, name in zip(places, nodes, names, strict=True):
+        labels.append(f'<text class="small middle" x="{column[0][0]:.0f}" y="20">{escape(name)}</text>')
+        for (x, y), text in zip(column, layer, strict=True):
+            circles.append(f'<circle class="node" cx="{x:.0f}" cy="{y:.0f}" r="36"/>')
+            circles.append(f'<text class="middle strong" x="{x:.0f}" y="{y + 4:.0f}">{escape(text)}</text>')
+    return _svg([*lines, *labels, *circles], title, 620, 350)
 
 
 def _short(x: float) -> str:
     return f"{float(x) + 0.0:.4g}"
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
+def _logarithmic(values: Sequence[float], start: float, end: float) -> _Axis:
+    """An axis over the positive ones of these numbers, with some room, and at least two decades.
 
-    figure = Figure(figsize=(width, height), layout="tight")
-    axes = figure.add_subplot()
-    axes.set_facecolor("none")
-    axes.tick_params(colors=INK, labelsize=7, which="both")
-    for spine in axes.spines.values():
-        spine.set_color(FAINT)
-    return figure, axes
+    The least fiftieth may be beyond its end, where it is drawn: it would push the others together.
+    """
+    positive = sorted(value for value in values if value > LEAST and isfinite(value)) or [1.0]
+    low, high = floor(log10(positive[len(positive) // 50]) - 0.2), ceil(log10(positive[-1]) + 0.2)
+    return _Axis(low, max(high, low + 2), start, end)
 
 
-def _svg(figure: Figure, title: str) -> str:
+def _beyond(axis: _Axis, power: float) -> float:
+    """The place of 10^power, outside of the axis as well."""
+    return axis.start + (power - axis.low) / (axis.high - axis.low) * (axis.end - axis.start)
+
+
+def _frame(across: _Axis, up: _Axis, x_name: str, y_name: str) -> list[str]:
+    """The grid, what stands at its lines, and the names of the axes."""
+    left, right, bottom, top = across.start, across.end, up.start, up.end
+    parts = []
+    for x, text in across.ticks():
+        parts.append(f'<path class="grid" d="M{x:.1f},{top}V{bottom}"/>')
+        parts.append(f'<text class="small middle" x="{x:.1f}" y="{bottom + 16:.0f}">{text}</text>')
+    for y, text in up.ticks():
+        parts.append(f'<path class="grid" d="M{left},{y:.1f}H{right}"/>')
+        parts.append(f'<text class="small end" x="{left - 6:.0f}" y="{y + 4:.1f}">{text}</text>')
+    middle, height = (left + right) / 2, (top + bottom) / 2
+    parts.append(f'<text class="middle" x="{middle:.0f}" y="{bottom + 36:.0f}">{escape(x_name)}</text>')
+    parts.append(f'<text class="middle" transform="translate(12,{height:.0f}) rotate(-90)">{escape(y_name)}</text>')
+    return parts
+
+
+def _legend(groups: Sequence[str]) -> list[str]:
+    parts = []
+    for k, group in enumerate(groups if any(groups) else ()):
+        x = 64 + 96 * k
+        parts.append(f'<path class="mark" transform="translate({x},374)" d="{SHAPES[k % len(SHAPES)]}"/>')
+        parts.append(f'<text class="small" x="{x + 8}" y="378">{escape(group[:14])}</text>')
+    return parts
+
+
+def _svg(parts: Sequence[str], title: str, width: int, height: int) -> str:
     """The figure as an element of a page, in the page's colours, with a title for those who cannot see it."""
-    from matplotlib import rc_context
-
-    written = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif"}):
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = written.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    unique = _slug(title)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{unique}-", svg)
-    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'width="100%"', svg, count=1)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+    head = (
+        f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width} {height}" width="100%" fill="currentColor">'
+    )
+    return head + "".join(parts) + "</svg>"

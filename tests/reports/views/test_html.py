@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -25,11 +26,12 @@ from backproof.reports.chapter.entry import HOLDS, Entry
 from backproof.reports.chapter.ledger import html as ledger_html
 from backproof.reports.comparison.matrix import compare
 from backproof.reports.documents.checked import decoded
-from backproof.reports.documents.results import Results, encoded
-from backproof.reports.views.figures import Point, error_against_bound, networks
+from backproof.reports.documents.results import ORDER, Results, encoded
+from backproof.reports.views.figures import Point, curves, error_against_bound, networks
 from backproof.reports.views.junit import junit
-from backproof.reports.views.pages import html
+from backproof.reports.views.pages import SHOWN_FAILURES, bugs, html
 from backproof.reports.views.render import FORMATS, markdown, terminal
+from backproof.reports.views.tables import failures
 from chromium import CHROMIUM, said, shown, with_scripts
 from planted import CASES, NUMPY, doubled, planted, raises
 
@@ -57,9 +59,9 @@ def whole_page() -> str:
 @pytest.mark.usefixtures("slow")
 def test_the_page_says_everything_and_loads_nothing() -> None:
     page = whole_page()
-    for text in ("wrong: ", "Error against bound", "Digits agreed, by layer", "What the checks could see", "unanswered",
+    for text in (">wrong</span>", "Error against bound", "Digits agreed, by layer", "What the checks could see", "unanswered",
                  "unit 0, input 0", "softplus in float64", "Forward, signs restored", "python -m pip install jax"):  # fmt: skip
-        assert text in page or text.replace(": ", "</span>:") in page, text
+        assert text in page, text
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
     assert not set("\x1b\x07") & set(page)
     assert "<script>alert" not in page
@@ -82,6 +84,25 @@ def test_texts_are_cut_to_a_bearable_length() -> None:
     assert "long" * 150 not in markdown(everything())
 
 
+def test_a_bug_is_told_once_and_every_run_that_shows_it_is_counted() -> None:
+    failed = failures(everything())
+    told = bugs(failed)
+    assert 0 < len(told) < len(failed)
+    assert len({(bug.verdict, bug.adapter, bug.headline) for bug in told}) == len(told)
+    assert sum(1 + len(bug.others) + bug.more for bug in told) == len(failed)
+    many = bugs([replace(failure, diagnosis=("it is off.",)) for failure in failed * 100])
+    assert [len(bug.others) + 1 for bug in many] == [SHOWN_FAILURES]
+    assert many[0].more == len(failed) * 100 - SHOWN_FAILURES
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_does_not_agree_comes_first() -> None:
+    (matrix,) = re.findall(r'id="matrix-rows".*?<tbody>(.*?)</tbody>', whole_page(), re.DOTALL)
+    verdicts = [re.findall(r"<td>(.*?)</td>", row)[2].strip() for row in matrix.split("</tr>")[:-1]]
+    assert verdicts == sorted(verdicts, key=ORDER.index, reverse=True)
+    assert verdicts[0] == "wrong"
+
+
 def test_every_point_says_what_it_is() -> None:
     svg = error_against_bound(
         [Point(1e-15, 1e-16, "xor: loss <1>", "agrees"), Point(1e-3, 1e-2, "y", "wrong")], "t", "p"
@@ -96,6 +117,26 @@ def test_every_point_says_what_it_is() -> None:
 def test_ids_are_unique_in_the_page() -> None:
     ids = re.findall(r'\bid="([^"]+)"', whole_page())
     assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)[:5]
+
+
+def test_what_is_no_finite_number_is_drawn_at_the_edge() -> None:
+    inf, nan = float("inf"), float("nan")
+    points = [Point(x, y, "p", "wrong") for x in (0.0, 1e-300, 1.0, inf, nan) for y in (0.0, 1e-7, 1e300, inf, nan)]
+    lines = [("diverges", [0, 1, 2, 3], [1.0, 1e200, inf, nan]), ("stays at 0", [0, 1, 2, 3], [0.0] * 4)]
+    for svg in (
+        error_against_bound(points, "t", "p"),
+        error_against_bound([], "t", "p"),
+        curves(lines, "t", ("x", "y")),
+    ):
+        places = [
+            float(number)
+            for number in re.findall(r"translate\(([\d.]+),|([\d.]+),[\d.]+ ", svg)
+            for number in number
+            if number
+        ]
+        assert all(0 <= place <= 700 for place in places)
+        assert "nan" not in svg
+        assert "inf" not in svg
 
 
 def test_the_worked_example_is_drawn_in_both_readings() -> None:
@@ -197,13 +238,16 @@ def test_the_page_is_accessible_in_a_real_browser(
       const found = await axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]});
       const said = found.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120)).join(" | "));
       const wide = document.body.offsetWidth, overflow = document.body.scrollWidth - wide;
-      document.body.innerHTML = "<pre>" + JSON.stringify({said, overflow, passes: found.passes.length}).replaceAll("<", "‹") + "</pre>";
+      const cells = [...document.querySelectorAll("#matrix-rows td.verdict")];
+      const verdict = Math.max(...cells.map((cell) => cell.getBoundingClientRect().right));
+      document.body.innerHTML = "<pre>" + JSON.stringify({said, overflow, seen: wide - verdict, passes: found.passes.length}).replaceAll("<", "‹") + "</pre>";
     });"""
     page = with_scripts(whole_page(), source, report.replace("WIDTH", str(width)))
     size, colours = f"--window-size={max(width, 500)},900", f"--blink-settings=preferredColorScheme={scheme}"
     found = said(shown(page, tmp_path, size, colours))
     assert found["said"] == []
     assert found["passes"] > 15
+    assert found["seen"] >= 0  # the column of verdicts, without scrolling
     assert found["overflow"] <= 0  # nothing sticks out of the page
 
 
