@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import process_time
 from typing import Any
 
@@ -107,6 +107,7 @@ def try_one(number: int) -> EditTrial:
 
     if change <= SEVERAL_ROUNDINGS:
         return became("invisible")
+    edited = replace(edited, edits=_visible(edited, evidence))
     started = process_time()
     try:
         if not refused(evidence, convention):
@@ -117,6 +118,15 @@ def try_one(number: int) -> EditTrial:
         return became("failed", said=(f"{type(error).__name__}: {error}",))
     seconds = process_time() - started
     return became(**tried_on_new_probes(edited, diagnosis), seconds=seconds)
+
+
+def _visible(edited: Edited, evidence: Evidence) -> tuple[Edit, ...]:
+    """The edits without one that, beside the other, changes no number that is shown, as of a dead unit."""
+    for edit in edited.edits if len(edited.edits) > 1 else ():
+        others = tuple(other for other in edited.edits if other is not edit)
+        if largest_change(evidence, evidence_of(edited.network, edited.cases, others)) == 0:
+            return others
+    return edited.edits
 
 
 def tried_on_new_probes(edited: Edited, diagnosis: Diagnosis) -> dict[str, Any]:

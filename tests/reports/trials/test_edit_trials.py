@@ -195,6 +195,20 @@ def test_what_changes_nothing_is_invisible(monkeypatch: pytest.MonkeyPatch) -> N
     assert try_one(0).outcome == "invisible"
 
 
+def test_of_two_edits_one_that_nothing_shows_need_not_be_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    def above_of_five(factor: float, otherwise: float) -> Edit:
+        def times(right: Any, q: Any, k: int) -> Any:
+            return right * (factor if len(q.inputs) == 5 else otherwise)
+
+        return Edit("part scaled", "", {"weight_gradient": times}, 1)
+
+    below = Edit("part scaled", "", {"weight_gradient": lambda right, q, k: right * 2}, 0)
+    for above, outcome in ((above_of_five(3.0, 1.0), "described"), (above_of_five(3.0, -1.0), "false")):
+        edited = replace(DOUBLED, edits=(below, above))
+        monkeypatch.setattr(edit_trials, "draw", lambda number, edited=edited: edited)
+        assert try_one(0).outcome == outcome
+
+
 def trial(outcome: str, dtype: str = "float64", kind: str = "slope replaced") -> EditTrial:
     return EditTrial(7, kind, dtype, "layer 0: something · a network", outcome, ("says so",), seconds=0.5)
 
