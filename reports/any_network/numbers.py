@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...reference.judging import SEVERITY, JudgedCall, JudgedRun, Verdict
+from ..documents import Shown
 from .rule import NotDecided
-from .wording import counted, filled
+from .wording import counted, sentence
 
 SHOWN = 5
 
@@ -33,7 +34,7 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True)
-class NumbersReport:
+class NumbersReport(Shown):
     """What a run's numbers say. name: of the function."""
 
     name: str
@@ -63,8 +64,10 @@ class NumbersReport:
         if not self.ok:
             raise NotDecided(str(self))
 
-    def __str__(self) -> str:
-        return "\n".join([filled(self._headline()), *self._alarms(), *self._power(), *self._remarks()])
+    @property
+    def text(self) -> str:
+        """The whole of it, each sentence a line."""
+        return "\n".join([sentence(self._headline()), *self._alarms(), *self._power(), *self._remarks()])
 
     # ---------------------------------------------------------------- in words
 
@@ -91,8 +94,8 @@ class NumbersReport:
         for r in alarms[:SHOWN]:
             yield ""
             number = "" if not r.number else f", its result {r.number + 1}"
-            yield filled(f"{r.verdict.value}: {r.origin}{number}: {_size(r.shape)} {r.precision}", "  ")
-            yield filled(_evidence(r), "    ")
+            yield sentence(f"{r.verdict.value}: {r.origin}{number}: {_size(r.shape)} {r.precision}", "  ")
+            yield sentence(_evidence(r), "    ")
         if len(alarms) > SHOWN:
             yield ""
             yield f"  and {len(alarms) - SHOWN} more"
@@ -104,16 +107,16 @@ class NumbersReport:
         weakest = max(seen, key=lambda r: r.zeroable / r.elements)
         where = f"; most of {weakest.origin}: {_share(weakest.zeroable / weakest.elements)}" if weakest.zeroable else ""
         elements = sum(r.elements for r in seen)
-        yield filled(f"of {elements} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  ")
+        yield sentence(f"of {elements} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  ")
 
     def _remarks(self) -> Iterator[str]:
         reasons = Counter(f"{r.origin.name}: {r.reason}" for r in self.run.results if r.verdict is Verdict.UNDECIDED)
         if reasons and self.verdict is not Verdict.UNDECIDED:
-            yield filled(f"not judged, {counted(sum(reasons.values()), 'result')}: {_listed(list(reasons))}", "  ")
+            yield sentence(f"not judged, {counted(sum(reasons.values()), 'result')}: {_listed(list(reasons))}", "  ")
         if self.run.taken:
-            yield filled(f"taken as they came: {_listed(list(dict.fromkeys(self.run.taken)))}", "  ")
+            yield sentence(f"taken as they came: {_listed(list(dict.fromkeys(self.run.taken)))}", "  ")
         for note in self.run.notes:
-            yield filled(note, "  ")
+            yield sentence(note, "  ")
 
 
 def check_numbers(run: Run) -> NumbersReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import note, progress, show_report
+from ..console import columns, note, progress, show_report
 from ..guard import INTERRUPTED
 from ..options import AGREES, WRONG, AdapterNames, whole_numbers
 
@@ -20,7 +21,7 @@ def example(adapter: AdapterNames = None) -> None:
     from .example import example as worked
 
     present = chosen(adapter or ())
-    report, agrees = worked(present)
+    report, agrees = worked(present, columns(sys.stdout))
     show_report(report)
     if not adapter:
         for absent in known_adapters().values():
@@ -60,7 +61,7 @@ def claims(
     with progress(len(ledger.CHECKS)) as done:
         entries = ledger.ledger(taking_part, done)
     views = {
-        "terminal": ledger.terminal(entries), "markdown": ledger.markdown(entries),
+        "terminal": ledger.terminal(entries, columns(sys.stdout)), "markdown": ledger.markdown(entries),
         "html": ledger.html(entries, names), "json": ledger.as_json(entries),
     }  # fmt: skip
     failure = None
@@ -124,7 +125,7 @@ def train(
         raise typer.Exit(INTERRUPTED) from None
     show_report(
         f"loss {losses[0]:.6g} before, {len(losses)} updates by {optimizer}, {adapter}\n"
-        + training.truth_table(case, learned)
+        + training.truth_table(case, learned, columns(sys.stdout))
     )
     if save is not None:
         replace_file("--save", save, training.saved(learned))

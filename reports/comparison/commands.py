@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..console import EndedBySignal, note, processes, progress, show_report
+from ..console import EndedBySignal, columns, note, processes, progress, show_report
 from ..guard import INTERRUPTED
 from ..options import EXIT_CODES, WRONG, AdapterNames, Format, Jobs, Strict, processes_for
 
@@ -38,7 +39,7 @@ def compare(
     """Run every standard case on every adapter and judge every number."""
     from ...adapters.adapter import chosen, known_adapters
     from ..documents import decoded
-    from ..views import FORMATS, prepare
+    from ..views import prepare
     from .difference import changes
 
     old = None if against is None else decoded(against)
@@ -49,11 +50,11 @@ def compare(
         prepare(out)
     absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
     results, ended = _compared(cases, present, absent, processes_for(jobs))
-    render, _ = FORMATS[format.value]
     with _also_written(results, out):
-        show_report(render(results), plain=format is not Format.terminal)
+        _show(results, format)
         if old is not None:
-            said = changes(old, results, "github" if format is Format.markdown else "simple_outline")
+            table_format = "github" if format is Format.markdown else "simple_outline"
+            said = changes(old, results, table_format, columns(sys.stdout))
             _show_changes(said, format)
     if ended is not None:
         note(f"ended early: {len(results.cases)} of {results.planned} cases are in the report.")
@@ -71,6 +72,16 @@ def _show_changes(said: str, format: Format) -> None:
         show_report("\n" + said, plain=format is Format.markdown)
     else:
         note("\n" + said.removesuffix("\n"))
+
+
+def _show(results: Results, format: Format) -> None:
+    """One view on stdout; a terminal's at its width."""
+    from ..views import FORMATS, terminal
+
+    if format is Format.terminal:
+        show_report(terminal(results, columns(sys.stdout)))
+    else:
+        show_report(FORMATS[format.value][0](results), plain=True)
 
 
 @contextmanager
@@ -99,14 +110,13 @@ def render_again(
 ) -> None:
     """Render an old run again, without running anything. The exit code is that of its runs."""
     from ..documents import decoded
-    from ..views import FORMATS, prepare
+    from ..views import prepare
 
     document = decoded(results)
     if out is not None:
         prepare(out)
-    render, _ = FORMATS[format.value]
     with _also_written(document, out):
-        show_report(render(document), plain=format is not Format.terminal)
+        _show(document, format)
     raise typer.Exit(exit_code(document, strict))
 
 

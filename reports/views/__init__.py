@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .figures import curves
     from .junit import junit_of, junit_of_network
     from .pages import drawn, html, page, table
-    from .render import FORMATS, prepare, prepare_file, replace_file, write, write_pages
+    from .render import FORMATS, prepare, prepare_file, replace_file, terminal, write, write_pages
     from .tables import INDENT, alike, number
 else:
     __getattr__ = door(__name__)
