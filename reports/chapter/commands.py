@@ -41,7 +41,9 @@ class LedgerFormat(StrEnum):
 
 def claims(
     adapter: AdapterNames = None,
-    format: Annotated[LedgerFormat, typer.Option(help="What is printed.")] = LedgerFormat.terminal,
+    format: Annotated[
+        LedgerFormat, typer.Option(metavar="VIEW", help="What is printed: terminal, markdown, html or json.")
+    ] = LedgerFormat.terminal,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write claims.md, .html and .json there.")
     ] = None,

@@ -12,7 +12,7 @@ import typer
 
 from ..console import EndedBySignal, columns, note, processes, progress, show_report
 from ..guard import INTERRUPTED
-from ..options import EXIT_CODES, WRONG, AdapterNames, Format, Jobs, Strict, processes_for
+from ..options import EXIT_CODES, VIEWS, WRONG, AdapterNames, Format, Jobs, Strict, processes_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def compare(
     case: Annotated[
         list[str] | None, typer.Option(help="Only cases of this name or pattern, such as 'xor-*'; may be repeated.")
     ] = None,
-    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    format: Annotated[Format, typer.Option(metavar="VIEW", help=VIEWS)] = Format.terminal,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
     strict: Strict = False,
     jobs: Jobs = 0,
@@ -104,7 +104,7 @@ def _also_written(results: Results, out: Path | None) -> Iterator[None]:
 
 def render_again(
     results: Annotated[Path, typer.Argument(metavar="RESULTS.JSON", help="As `compare --out` writes it.")],
-    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    format: Annotated[Format, typer.Option(metavar="VIEW", help=VIEWS)] = Format.terminal,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
     strict: Strict = False,
 ) -> None:

@@ -40,7 +40,9 @@ class Shown:
 def _rendered(template: str, text: str, rows: tuple[tuple[str, str], ...]) -> str:
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
     headline, _, rest = printable_lines(text).partition("\n")
     verdict, colon, said = headline.partition(":")
     kind = verdict.partition(",")[0]
