@@ -7,6 +7,7 @@ is a width that somebody asks for, wherever the text goes.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from io import StringIO
@@ -64,14 +65,20 @@ def _lines(lines: list[str], width: int) -> Iterator[str]:
 
 
 def _below(words: str, indent: str, width: int) -> list[str]:
-    return wrap(
-        words, width, initial_indent=indent, subsequent_indent=indent + HANGING, break_long_words=False,
+    """Lines of it; a short piece of code between backticks, which is to be copied, stays in one."""
+    held = re.sub(r"`[^`]{1,40}`", lambda code: code[0].replace(" ", HELD), words)
+    lines = wrap(
+        held, width, initial_indent=indent, subsequent_indent=indent + HANGING, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
+    return [line.replace(HELD, " ") for line in lines]
+
+
+HELD = "\ue000"  # of Unicode's private use: no text has it that was made printable
 
 
 def table_of(
-    rows: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[object]],
     headers: Sequence[str],
     width: int | None = None,
     align: Sequence[str] | None = None,
@@ -89,11 +96,12 @@ def table_of(
     if width is None or width < NARROWEST or _fits(made, width):
         return made
     align = align or ["left"] * len(headers)
+    texts = [[str(cell) for cell in row] for row in rows]
     for kept in range(len(headers), 0, -1):
-        squeezed = _squeezed([row[:kept] for row in rows], headers[:kept], width, align)
+        squeezed = _squeezed([row[:kept] for row in texts], headers[:kept], width, align)
         if squeezed is not None:
-            return squeezed + "".join(_told_below(rows, headers, kept, width))
-    return "".join(_told_below(rows, headers, 0, width))
+            return squeezed + "".join(_told_below(texts, headers, kept, width))
+    return "".join(_told_below(texts, headers, 0, width))
 
 
 def _fits(text: str, width: int) -> bool:

@@ -98,7 +98,7 @@ def _program(case: Case, convention: Convention, place: Place, index: tuple[int,
     return [short for line in program for short in _broken(line)]
 
 
-WIDEST = 72  # columns of the program: with the report's indentation, a terminal's 80
+WIDEST = 68  # columns of the program: with the deepest indentation of a report, a terminal's 80
 
 
 def _broken(line: str) -> Iterator[str]:
