@@ -1,7 +1,7 @@
 """Text at a terminal's width: prose goes on below between words, tables are fitted, and no word is broken.
 
 In a pipe or a file, lines stay as they are: whoever reads them there looks for a whole one. COLUMNS in the environment
-is a width that somebody asks for, wherever the text goes.
+is a width that somebody asks for, wherever the text goes: `COLUMNS=80 backproof … | less`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ class Stream(Protocol):
 
 def columns(stream: Stream | None) -> int | None:
     """The width to which what is written there is fitted; None where lines stay as they are. stream: None if closed"""
-    asked = os.environ.get("COLUMNS", "")
     shown = stream is not None and stream.isatty()
+    # COLUMNS and LINES together are what GNU readline leaves to the children of any Python that has loaded it, such as
+    # pytest: nobody asked for them
+    asked = "" if "LINES" in os.environ else os.environ.get("COLUMNS", "")
     width = shutil.get_terminal_size().columns if shown or (asked.isdecimal() and int(asked)) else None
     return width if width is not None and width >= NARROWEST else None
 

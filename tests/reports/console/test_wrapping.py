@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
-from backproof.reports.console.wrapping import wrapped
+from backproof.reports.console.wrapping import columns, wrapped
 
 COMMAND = Path(sys.executable).with_name("backproof")
 FORGETFUL = """
@@ -42,6 +42,30 @@ def test_long_lines_go_on_below_between_words_and_under_their_indentation() -> N
     )
     assert wrapped(text, 200) == text
     assert wrapped("a" * 50 + " b", 30) == "a" * 50 + "\n  b"
+
+
+@pytest.mark.parametrize(
+    ("environment", "width"),
+    [
+        ({}, None),
+        ({"COLUMNS": "80"}, 80),
+        ({"COLUMNS": "0"}, None),
+        ({"COLUMNS": "wide"}, None),
+        ({"COLUMNS": "9"}, None),
+        # what GNU readline leaves to the children of a Python that has loaded it
+        ({"COLUMNS": "80", "LINES": "24"}, None),
+    ],
+)
+def test_in_a_pipe_only_who_asks_for_a_width_gets_it(
+    environment: dict[str, str], width: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with (tmp_path / "pipe").open("w", encoding="utf-8") as pipe:
+        assert columns(pipe) == width
+    assert columns(None) == width
 
 
 def test_tables_and_programs_keep_their_lines() -> None:
