@@ -11,6 +11,7 @@ from ...reference.judging import Observation, Verdict, judge
 from ...reference.numbers import PLAIN
 from ...reference.worked_example import AS_PRINTED, PRINTED, SIGNS_RESTORED, as_the_print_shows, label, worked_example
 from ..console import table_of
+from ..views import in_lines, pictures
 
 DECIMALS = 10
 
@@ -21,18 +22,21 @@ def example(adapters: Sequence[Adapter], width: int | None = None) -> tuple[str,
     step = run(meant, PLAIN)
     observations = [adapter.run(meant) for adapter in adapters]
     verdicts = [judge(meant, observation).verdict for observation in observations]
+    drawn = [in_lines(picture, width).removesuffix("\n") for picture in pictures(meant) or ()]
     sections = [
         "Phase 1, forward: x = (0, 1) and the bias column 1, y = 1, sigmoid; three decimals, truncated as in the print",
         _printed_and_meant(run(printed, PLAIN), step, width),
         "Signs restored, on every implementation, in full",
         _forward_table(observations, width),
+        drawn[0],
         f"Phase 2, backward: E = ½ (o − y)²; then one step of the delta rule, learning rate {meant.learning_rate}",
+        drawn[1],
         _backward_table(meant, step, observations, width),
         _before_and_after(meant, step),
         "; ".join(f"{adapter.name} {verdict.value}" for adapter, verdict in zip(adapters, verdicts, strict=True))
         + ": within tolerances derived for each number, in float64.",
     ]
-    return "\n\n".join(sections) + "\n", all(verdict is Verdict.AGREES for verdict in verdicts)
+    return "\n\n".join(filter(None, sections)) + "\n", all(verdict is Verdict.AGREES for verdict in verdicts)
 
 
 def _printed_and_meant(as_printed: Step, restored: Step, width: int | None) -> str:

@@ -21,6 +21,7 @@ from ...reference.cases import XOR_INPUTS, XOR_TARGETS
 from ...reference.numbers import PLAIN
 from ...reference.training import train as train_by_rules
 from ..console import table_of
+from ..views import Picture, pictures
 
 LONGEST_TABLE = 16  # samples that are printed
 
@@ -162,3 +163,12 @@ def truth_table(case: Case, layers: Sequence[Dense], width: int | None = None) -
     more = f"… and {len(rows) - LONGEST_TABLE} more samples\n" if len(rows) > LONGEST_TABLE else ""
     table = table_of(rows[:LONGEST_TABLE], ["inputs", "target", "output"], width)
     return f"{table}{more}loss {step.backward.loss[0][0]:.6g}\n"
+
+
+def drawn_at_its_worst(case: Case, layers: Sequence[Dense]) -> tuple[int, tuple[Picture, Picture] | None]:
+    """The sample whose output is off most, and the net on it; None for a net that is too large to be drawn."""
+    trained = replace(case, layers=tuple(layers), learning_rate=None)
+    outputs = run(trained, PLAIN).forward.outputs
+    off = [sum(abs(o - t) for o, t in zip(*pair, strict=True)) for pair in zip(outputs, case.targets, strict=True)]
+    worst = off.index(max(off))
+    return worst, pictures(trained, worst)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ...reference.doors import door
 
 if TYPE_CHECKING:
+    from .drawing import Picture, as_svg, in_lines, pictures
     from .figures import curves
     from .junit import junit_of, junit_of_network
     from .pages import drawn, html, page, table
