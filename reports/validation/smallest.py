@@ -103,9 +103,11 @@ WIDEST = 68  # columns of the program: with the deepest indentation of a report,
 
 
 def _broken(line: str) -> Iterator[str]:
-    """A line of the program, broken after commas where it is too long: all of those are between brackets."""
+    """A line of the program, broken after commas where it is too long: between brackets, and not within quotes."""
     indent = ""
-    while len(indent + line) > WIDEST and (cut := line.rfind(", ", 0, WIDEST - len(indent))) > line.find("("):
+    while len(indent + line) > WIDEST and (cut := line.rfind(", ", 0, WIDEST - len(indent))) > 0:
+        if line[:cut].count("'") % 2:
+            break
         yield indent + line[: cut + 1]
         indent, line = "    ", line[cut + 2 :]
     yield indent + line
