@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...adapters.adapter import Adapter
 from ...reference.backprop import forward
@@ -70,11 +71,10 @@ def _backward_table(case: Case, step: Step, observations: Sequence[Observation],
                 delta = _digits(step.backward.deltas[k][0][unit]) if i == 0 else ""
                 gradient, new = _digits(step.backward.weight_gradients[k][unit][i]), step.updated[k].weights[unit][i]
                 rows.append([f"{name} {unit + 1} ← {i + 1}", delta, gradient, f"{old:g}", _digits(new)])
-                others += [
-                    f"{o.adapter} has ∂E/∂w {shown} for {rows[-1][0]}."
-                    for o in observations
-                    if o.weight_gradients and (shown := _digits(o.weight_gradients[k][unit][i])) != gradient
-                ]
+                for o in observations:
+                    seen: Any = None if o.weight_gradients is None else o.weight_gradients[k]
+                    if seen is not None and (digits := _digits(seen[unit][i])) != gradient:
+                        others.append(f"{o.adapter} has ∂E/∂w {digits} for {rows[-1][0]}.")
     table = table_of(rows, ["unit ← input", "δ", "∂E/∂w", "old\nweight", "new weight"], width)
     names = ", ".join(o.adapter for o in observations if o.weight_gradients is not None)
     return table + "\n".join(others or [f"{names}: each ∂E/∂w has these {DECIMALS} decimals."])

@@ -44,8 +44,8 @@ def list_adapters(
     formats: dict[str, list[str]] = {}
     for each in named:
         formats.setdefault(", ".join(each.dtypes), []).append(each.name)
-    for dtypes, names in formats.items():
-        say(f"{dtypes}: {', '.join(names)}")
+    for several, names in formats.items():
+        say(f"{several}: {', '.join(names)}")
     for each in named:
         if not each.present:
             say(f"not installed: {each.name}; to bring it: {each.install}")

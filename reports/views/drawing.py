@@ -119,19 +119,19 @@ def as_svg(picture: Picture) -> str:
     lines, labels, units = [], [], []
     for k, layer in enumerate(picture.edges):
         for i, row in enumerate(layer):
-            for j, text in enumerate(row):
+            for j, said in enumerate(row):
                 (x1, y1), (x2, y2) = places[k][j], places[k + 1][i]
                 share = 0.73  # near the unit that it leads to, where edges are apart
                 lines.append(f'<line x1="{x1}" y1="{y1:g}" x2="{x2}" y2="{y2:g}"/>')
-                labels.append(_text(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share + 3, text, "edge"))
-    for column, layer in zip(places, picture.nodes, strict=True):
-        for (x, y), text in zip(column, layer, strict=True):
+                labels.append(_text(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share + 3, said, "edge"))
+    for column, texts in zip(places, picture.nodes, strict=True):
+        for (x, y), text in zip(column, texts, strict=True):
             units += [f'<circle cx="{x}" cy="{y:g}" r="{RADIUS}"/>', _text(x, y + 4, text, "unit")]
     names = [_text(EDGE + ACROSS * k, 18, name, "name") for k, name in enumerate(picture.names)]
-    said = "; ".join(f"{name}: {', '.join(layer)}" for name, layer in zip(picture.names, picture.nodes, strict=True))
+    told = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in zip(picture.names, picture.nodes, strict=True))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" width="{width}" '
-        f'height="{height:g}" role="img" aria-label="{escape(f"{picture.title}. {said}")}">'
+        f'height="{height:g}" role="img" aria-label="{escape(f"{picture.title}. {told}")}">'
     )
     return "\n".join(
         [head, f"<title>{escape(picture.title)}</title>", STYLE, *lines, *labels, *units, *names, "</svg>\n"]

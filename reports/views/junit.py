@@ -70,8 +70,9 @@ def junit_of(report: Report, seconds: float | None = None) -> str:
     suite = ET.SubElement(
         root, "testsuite", name="verify", tests=str(len(verdicts) + lost + whole),
         failures=str(int("wrong" in verdicts or whole)), errors=str(int(lost)),
-        skipped=str(verdicts.count("undecided") + max(0, verdicts.count("wrong") - 1)), **_time(seconds),
+        skipped=str(verdicts.count("undecided") + max(0, verdicts.count("wrong") - 1)),
     )  # fmt: skip
+    _timed(suite, seconds)
     told = False
     for name, verdict in report.probes:
         test = ET.SubElement(suite, "testcase", name=printable_lines(name), classname="backproof.verify")
@@ -91,9 +92,11 @@ def junit_of(report: Report, seconds: float | None = None) -> str:
     return _document(root)
 
 
-def _time(seconds: float | None) -> dict[str, str]:
-    """The attribute of a suite, or of its only test. A probe's own time is not known."""
-    return {} if seconds is None else {"time": f"{seconds:.3f}"}
+def _timed(element: ET.Element, seconds: float | None) -> ET.Element:
+    """A suite, or its only test, with the time that it took. A probe's own is not known."""
+    if seconds is not None:
+        element.set("time", f"{seconds:.3f}")
+    return element
 
 
 def junit_of_network(told: Told, seconds: float | None = None) -> str:
@@ -102,10 +105,10 @@ def junit_of_network(told: Told, seconds: float | None = None) -> str:
     failed, errors = told.verdict == "wrong", told.verdict == "undecided"
     suite = ET.SubElement(
         root, "testsuite", name="verify", tests="1", failures=str(int(failed)), errors=str(int(errors)), skipped="0",
-        **_time(seconds),
     )  # fmt: skip
+    _timed(suite, seconds)
     name = printable_lines(told.name)
-    test = ET.SubElement(suite, "testcase", name=name, classname="backproof.verify", **_time(seconds))
+    test = _timed(ET.SubElement(suite, "testcase", name=name, classname="backproof.verify"), seconds)
     text = printable_lines(told.text)
     if not told.ok:
         kind = "failure" if failed else "error"
