@@ -9,6 +9,7 @@ from backproof.reference.case import Case, Dense, InvalidInput, known_activation
 from backproof.reference.diagnosis import candidates
 from backproof.reference.more_activations import ACTIVATION_NAMES, activation_named
 from backproof.reference.more_losses import LOSS_NAMES, loss_named
+from backproof.reference.update_rules import family_named
 
 
 @pytest.mark.parametrize(
@@ -99,3 +100,21 @@ def test_verify_takes_them() -> None:
     report = bp.verify(gradients, sizes=(2, 3), activations="linear", loss="nn.MSELoss", cases="few")
     assert report.verdict == "agrees"
     assert "squared error" in (report.conventions or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("torch.optim.Adam", "adam"),
+        ("optim.RMSprop()", "rmsprop"),
+        ("Adam(0.9, 0.99)", "adam(0.9, 0.99)"),
+        ("DeltaRule", "delta rule"),
+    ],
+)
+def test_optimizers_have_their_libraries_names(said: str, meant: str) -> None:
+    found = family_named(said)
+    assert found is not None
+    assert found == family_named(meant)
+    assert family_named("qqq") is None
+    assert family_named("keras.optimizers.Adam") is None  # whose ε is another
+    assert family_named("") is None
