@@ -44,6 +44,10 @@ WHAT = {
 
 def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
     """Raises InvalidInput for a module, a Function or options of networks, where no inputs came with them."""
+    if any(of_networks):
+        raise InvalidInput(
+            "keywords, stopped, surrogate and reference say nothing without inputs: backproof.verify(f, inputs, …)."
+        )
     kind, name = kind_of(function), _name(function)
     if isinstance(function, type) and kind:
         refuse_a_class(function)
@@ -51,10 +55,6 @@ def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
         line = {"linen": LINEN, "autograd": f"backproof.verify({name}.apply, inputs)"}.get(kind)
         line = line or f"backproof.verify({'f' if kind == 'custom rule' else 'module'}, inputs)"
         raise InvalidInput(f"{name} is {WHAT[kind]}: verify it at small inputs: {line}.")
-    if any(of_networks):
-        raise InvalidInput(
-            "keywords, stopped, surrogate and reference say nothing without inputs: backproof.verify(f, inputs, …)."
-        )
 
 
 def refuse_in_a_file(target: str, function: Any) -> None:
