@@ -13,6 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+from . import aliases
 from .activations import SOFTMAX, Activation
 from .backprop import RULES, Backward, Forward, Layer, Objective, Rules, backward, delta_rule, forward
 from .losses import DISTRIBUTION, Loss
@@ -79,7 +80,12 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", _plain(self.inputs))
         object.__setattr__(self, "targets", _plain(self.targets))
-        found = loss_named(self.loss)
+        found = loss_named(self.loss, getattr(self.layers[-1], "activation", None) if len(self.layers) else None)
+        if found and aliases.says_mean(self.loss) and self.reduction == "sum":
+            raise InvalidInput(
+                f"loss: {self.loss} is a mean, and reduction is 'sum': expected loss={found.name!r} for the sum, or "
+                "reduction='mean' for the mean over samples."
+            )
         object.__setattr__(self, "loss", found.name if found else self.loss)
         _validate(self)
 
@@ -203,15 +209,15 @@ def known_activation(place: str, given: object) -> Activation:
     """The activation of a name; one's own is itself. Raises InvalidInput for what there is not."""
     found = activation_named(given) if isinstance(given, (str, Activation)) else None
     if found is None:
-        raise _unknown(place, given, (*ACTIVATION_NAMES, *ACTIVATION_FORMS), ACTIVATION_FORMS)
+        raise _unknown(place, given, (*ACTIVATION_NAMES, *ACTIVATION_FORMS), ACTIVATION_FORMS, aliases.ACTIVATIONS)
     return found
 
 
-def known_loss(place: str, given: object) -> Loss:
-    """The loss of a name. Raises InvalidInput for what there is not."""
-    found = loss_named(given) if isinstance(given, str) else None
+def known_loss(place: str, given: object, output: object = None) -> Loss:
+    """The loss of a name. Raises InvalidInput for what there is not. output: the activation that it is of, if known"""
+    found = loss_named(given, output) if isinstance(given, str) else None
     if found is None:
-        raise _unknown(place, given, (*LOSS_NAMES, *LOSS_FORMS), LOSS_FORMS)
+        raise _unknown(place, given, (*LOSS_NAMES, *LOSS_FORMS), LOSS_FORMS, aliases.LOSSES)
     return found
 
 
@@ -221,14 +227,17 @@ def called(activation: str | Activation) -> str | Activation:
     return found.name if found is not None and activation_named(found.name) == found else activation
 
 
-def _unknown(place: str, given: object, known: Sequence[str], forms: Mapping[str, str]) -> InvalidInput:
+def _unknown(
+    place: str, given: object, known: Sequence[str], forms: Mapping[str, str], other: Mapping[str, str]
+) -> InvalidInput:
     """What is wrong with a name that there is not; one of a family wants numbers in its parentheses."""
     for form, example in forms.items():
         if str(given).partition("(")[0].strip() == form.partition("(")[0] and "(" in str(given):
             return InvalidInput(f"{place}: expected {form} with numbers, such as {example}; got {given!r}.")
     from difflib import get_close_matches
 
-    hint = _meant(get_close_matches(str(given), known, n=1))
+    close = get_close_matches(str(given).lower(), [*known, *other], n=1)
+    hint = _meant([other.get(name, name) for name in close])
     return InvalidInput(f"{place}: expected one of {', '.join(known)}; got {given!r}.{hint}")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from .activations import ACTIVATIONS, SOFTMAX, Activation, softplus_slope
+from .aliases import activation_meant
 from .numbers import PRECISIONS, Functions, Number
 
 SIGMOID, SOFTPLUS = ACTIVATIONS["sigmoid"], ACTIVATIONS["softplus"]
@@ -292,8 +293,9 @@ ACTIVATION_FORMS = {family.form: family.example for family in FAMILIES.values()}
 
 
 def activation_named(given: str | Activation) -> Activation | None:
-    """The activation of a name, such as "gelu" or "leaky_relu(0.2)"; an `Activation` is itself. None for anything else.
+    """The activation of a name, such as "gelu", "leaky_relu(0.2)" or, of `aliases`, "nn.ReLU".
 
+    An `Activation` is itself. None for anything else.
     Of one's own, no library's ulps were measured: whatever it says of `steepest`, its formula bounds it.
     Each has one name: "leaky_relu( .2 )" is called "leaky_relu(0.2)", and "leaky_relu(0.01)" is "leaky_relu".
     """
@@ -329,7 +331,9 @@ def spelled(family: str, numbers: tuple[float, ...]) -> str:
 @lru_cache(1024)
 def _named(name: str) -> Activation | None:
     found = parsed(name)
-    return None if found is None else _called(*found)
+    activation = None if found is None else _called(*found)
+    meant = activation_meant(name, ACTIVATION_NAMES) if activation is None else None
+    return activation if meant in (None, name) else _named(meant)
 
 
 @lru_cache(1024)

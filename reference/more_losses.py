@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from .aliases import loss_meant
 from .losses import LOSSES, Loss, elementwise
 from .more_activations import parameter, parsed, spelled
 from .numbers import Functions, Number
@@ -89,15 +90,21 @@ LOSS_NAMES = (*LOSSES, *MORE_LOSSES)  # without parameters
 LOSS_FORMS = {"huber(delta)": "huber(0.5)"}  # names with a parameter, and examples
 
 
-def loss_named(name: str) -> Loss | None:
-    """The loss of a name, such as "hinge" or "huber(0.5)"; None for anything else. Each has one name: see `parsed`."""
-    return _named(name) if isinstance(name, str) else None
+def loss_named(name: str, output: object = None) -> Loss | None:
+    """The loss of a name, such as "hinge", "huber(0.5)" or, of `aliases`, "nn.MSELoss"; None for anything else.
+
+    output: the output layer's activation, where it is known: "cross_entropy" is of softmax's outputs, or of logits
+    Each has one name: see `parsed`.
+    """
+    return _named(name, output if isinstance(output, str) else None) if isinstance(name, str) else None
 
 
 @lru_cache(1024)
-def _named(name: str) -> Loss | None:
+def _named(name: str, output: str | None) -> Loss | None:
     found = parsed(name)
-    return None if found is None else _called(*found)
+    loss = None if found is None else _called(*found)
+    meant = loss_meant(name, LOSS_NAMES, output) if loss is None else None
+    return loss if meant in (None, name) else _named(meant, None)
 
 
 @lru_cache(1024)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from .aliases import squeezed
 from .backprop import update
 from .numbers import Arithmetic, Functions, Matrix, Number
 
@@ -403,7 +404,9 @@ def family_named(name: str) -> tuple[Family, dict[str, float]] | None:
     Constants come in the family's order, or by their names, in any: adam(beta2=0.99, weight_decay=0.01).
     """
     head, opened, inner = name.strip().partition("(")
-    family = FAMILIES.get(_CHAPTERS.get(head.strip().lower(), head.strip().lower()))
+    head = head.strip().lower().removeprefix("torch.").removeprefix("optim.")  # others have other customary constants
+    ours = {squeezed(known): known for known in (*FAMILIES, *_CHAPTERS)}.get("" if "." in head else squeezed(head), "")
+    family = FAMILIES.get(_CHAPTERS.get(ours, ours))
     if family is None or (opened and not inner.endswith(")")):
         return None
     given = _given(family, [part for part in inner.removesuffix(")").split(",") if part.strip()])

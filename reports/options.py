@@ -27,6 +27,8 @@ class Format(StrEnum):
     json = "json"
 
 
+VIEWS = "What is printed: terminal, markdown, html, junit or json."
+
 AdapterNames = Annotated[
     list[str] | None, typer.Option("--adapter", help="Only this one; may be repeated. Default: all that are installed.")
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import show_report
-from .options import AGREES, UNANSWERED, WRONG, Format, Strict, whole_numbers
+from .console import note, show_report
+from .options import AGREES, UNANSWERED, VIEWS, WRONG, Format, Strict, whole_numbers
 
 if TYPE_CHECKING:
     from .any_network import Told
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def verify(
     context: typer.Context,
     target: Annotated[
-        str | None, typer.Argument(metavar="[MODULE:FUNCTION]", help="Such as mynet.backprop:gradients.")
+        str | None,
+        typer.Argument(metavar="[MODULE:FUNCTION]", help="Such as mynet.backprop:gradients or ./mynet.py:gradients."),
     ] = None,
     command: Annotated[
         str | None, typer.Option(help="Instead: a program in any language that speaks protocol 1 (docs/protocol.md).")
@@ -54,15 +56,15 @@ def verify(
     hello: Annotated[bool, typer.Option("--hello", help="Ask the command first what it can do.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes of the command at a time.")] = 1,
     strict: Strict = False,
-    format: Annotated[Format, typer.Option(help="terminal, markdown, junit or json.")] = Format.terminal,
+    format: Annotated[Format, typer.Option(metavar="VIEW", help=VIEWS)] = Format.terminal,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
 ) -> None:
     """Judge somebody's backpropagation, and name its bug. The function runs in a process of its own."""
     from ..reference.case import InvalidInput
+    from .views import prepare, write_pages
 
     if (target is not None) + (command is not None) + (answers is not None) != 1:
         raise InvalidInput("verify: expected one of MODULE:FUNCTION, --command and --answers.")
-    if format is Format.html:
-        raise InvalidInput("--format: verify reports as terminal, markdown, junit or json; html is of compare.")
     _refuse_what_is_not_taken(context, "MODULE:FUNCTION" if target else "--command" if command else "--answers")
     by_layer = re.split(r",(?![^(]*\))", activations or "")  # at commas that are in no parentheses
     names = by_layer if len(by_layer) > 1 else activations
@@ -72,8 +74,23 @@ def verify(
         "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
         "sign": sign, "decay": decay, "optimizer": optimizer,
     }  # fmt: skip
+    if out is not None:
+        prepare(out)
+    started = monotonic()
     report = _verified(target, command, answers, options, {"once": once, "hello": hello, "jobs": jobs})
-    show_report(_verification(report, format), plain=format is not Format.terminal)
+    seconds = monotonic() - started
+    failure = None
+    if out is not None:
+        try:
+            for path in write_pages(
+                out, {file: _verification(report, view, seconds, True) for view, file in FILES.items()}
+            ):
+                note(f"wrote {path}")
+        except InvalidInput as error:  # which is said after the result
+            failure = error
+    show_report(_verification(report, format, seconds), plain=format is not Format.terminal)
+    if failure is not None:
+        raise failure
     if report.ok:
         raise typer.Exit(AGREES)
     raise typer.Exit(WRONG if report.verdict in ("wrong", "suspect") else UNANSWERED)
@@ -113,7 +130,7 @@ NOT_TAKEN = {
 }
 
 
-TAKEN_WITH_ANSWERS = ("answers", "strict", "format")
+TAKEN_WITH_ANSWERS = ("answers", "strict", "format", "out")
 
 
 def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
@@ -127,7 +144,17 @@ def _refuse_what_is_not_taken(context: typer.Context, door: str) -> None:
             raise InvalidInput(f"--{name.replace('_', '-')} says nothing with {door}; leave it out.")
 
 
-def _verification(report: Report | Told, format: Format) -> str:
+# The files that --out writes.
+FILES = {
+    Format.terminal: "verification.txt",
+    Format.markdown: "verification.md",
+    Format.html: "verification.html",
+    Format.junit: "junit.xml",
+    Format.json: "verification.json",
+}
+
+
+def _verification(report: Report | Told, format: Format, seconds: float | None = None, in_file: bool = False) -> str:
     from .console import json_text, markdown_block
     from .documents import Report
     from .views import junit_of, junit_of_network
@@ -136,10 +163,12 @@ def _verification(report: Report | Told, format: Format) -> str:
         case Format.json:
             return json_text(report.to_json()) + "\n"
         case Format.junit:
-            return junit_of(report) if isinstance(report, Report) else junit_of_network(report)
+            return junit_of(report, seconds) if isinstance(report, Report) else junit_of_network(report, seconds)
         case Format.markdown:
-            return markdown_block(str(report)) + "\n"
-    return f"{report}\n"
+            return markdown_block(report.text) + "\n"
+        case Format.html:
+            return report.to_html()
+    return f"{report.text}\n" if in_file else f"{report}\n"
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"verify": verify}

@@ -9,7 +9,7 @@ from ..doors import door
 
 if TYPE_CHECKING:
     from .by_steps import wrong_formulas
-    from .conventions import BIASES, Convention, candidates, probes
+    from .conventions import BIASES, Convention, candidates, output_of, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
     from .dropout import Dropped, dropped_units
     from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, distances, reproduces, right

@@ -161,7 +161,7 @@ def candidates(
     Raises InvalidInput for a name that does not exist.
     """
     if loss is not None:
-        loss = known_loss("loss", loss).name
+        loss = known_loss("loss", loss, output_of(activations)).name
     if reduction is not None:
         one_of("reduction", reduction, REDUCTIONS)
     for names in _activations(len(sizes) - 1, activations):
@@ -175,6 +175,13 @@ def candidates(
                         yield Convention(names, name, reduced, sign)
                     if True in online and (reduced != "mean" or reduction == "mean"):  # of one sample, mean is sum
                         yield Convention(names, name, reduced, sign, online=True)
+
+
+def output_of(activations: Sequence[str | Activation] | str | Activation | None) -> str | Activation | None:
+    """The output layer's activation, by its one name, as far as it is declared."""
+    if isinstance(activations, (str, Activation)):
+        return called(activations)
+    return called(activations[-1]) if isinstance(activations, Sequence) and activations else None
 
 
 def _activations(

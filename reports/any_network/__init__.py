@@ -9,7 +9,8 @@ from ...reference.doors import door
 
 if TYPE_CHECKING:
     from .built import Told, builds_a_network, verify_built
-    from .networks import refuse_without_inputs, subject_of, verify_by_paths, verify_network
+    from .modules import refuse_in_a_file, refuse_without_inputs
+    from .networks import subject_of, verify_by_paths, verify_network
     from .numbers import NumbersReport, WrongNumbers, check_numbers
     from .operation import assert_operation
     from .rule import NotDecided, RuleReport, Subject, WrongRule, check_rule

@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...reference.case import InvalidInput
+from ..documents import Shown
 from .networks import verify_network
 
 TAKEN = ("function", "inputs", "loss", "keywords", "stopped", "surrogate", "reference")
 
 
 @dataclass(frozen=True)
-class Told:
+class Told(Shown):
     """A report as plain data, to cross from one process to another. text: the whole of it."""
 
     verdict: str
     name: str
-    text: str
+    text: str = ""
 
     @property
     def ok(self) -> bool:
@@ -38,9 +39,6 @@ class Told:
         return json.dumps(
             {"verdict": self.verdict, "ok": self.ok, "function": self.name, "report": self.text}, indent=1
         )
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def builds_a_network(function: Callable[..., Any]) -> bool:
@@ -68,4 +66,4 @@ def verify_built(build: Callable[..., Any]) -> Told:
             f"({', '.join(TAKEN)}), got {got}."
         )
     report = verify_network(built.pop("function"), built.pop("inputs"), **built)
-    return Told(report.verdict, report.name, str(report))
+    return Told(report.verdict, report.name, report.text)

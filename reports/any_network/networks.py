@@ -8,6 +8,7 @@ from typing import Any
 
 from ...reference.case import InvalidInput
 from .guarded import kinds
+from .modules import of_parameters
 from .rule import RuleReport, Subject, by_path, check_rule
 
 
@@ -24,8 +25,9 @@ def verify_network(
     """Whether a network's gradient is the chain rule's.
 
     Args:
-        function: a torch.nn.Module, or a function of PyTorch tensors or JAX arrays. A module's parameters, and every
-            input that requires a gradient (in JAX: every real number in them), are differentiated
+        function: a torch.nn.Module, one of Keras (on PyTorch or JAX), Flax's nnx or Equinox, or a function of PyTorch
+            tensors or JAX arrays. A module's parameters, and every input that requires a gradient (in JAX: every real
+            number in them), are differentiated
         inputs: a tensor or array, or a sequence of arguments, of small sizes: a rule does not depend on size, so
             choose sizes that tell axes apart
         loss: from the function's result to what is differentiated; the result itself if None
@@ -50,17 +52,6 @@ def verify_by_paths(
     return by_path(subject_of(function, inputs, loss))
 
 
-def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
-    """Raises InvalidInput for a module, or options of networks, where no inputs came with them."""
-    if any(base.__module__.startswith("torch.nn.modules") for base in type(function).__mro__):
-        name = type(function).__name__
-        raise InvalidInput(f"{name} is a module: verify it at small inputs: backproof.verify(module, inputs).")
-    if any(of_networks):
-        raise InvalidInput(
-            "keywords, stopped, surrogate and reference say nothing without inputs: backproof.verify(f, inputs, …)."
-        )
-
-
 def subject_of(
     function: Callable[..., Any],
     inputs: Any,
@@ -73,6 +64,9 @@ def subject_of(
     if not callable(function):
         raise InvalidInput(f"expected a torch.nn.Module or a function, got {type(function).__name__}.")
     given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    of_module = of_parameters(function)
+    if of_module is not None:
+        function, given = of_module[0], (of_module[1], *given)
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
     if torch is not None and (
         isinstance(function, torch.nn.Module) or any(isinstance(x, torch.Tensor) for x in _flat(given))
@@ -81,7 +75,9 @@ def subject_of(
 
         subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
         wanted = "a floating-point tensor with requires_grad=True, or a module with parameters that have it"
-    elif jax is not None and any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given)):
+    elif jax is not None and (
+        of_module is not None or any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given))
+    ):
         from ...adapters.jax_program.subject import JaxSubject
 
         subject = JaxSubject(function, given, keywords, loss, names_of(surrogate), reference)

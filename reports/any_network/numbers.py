@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...reference.judging import SEVERITY, JudgedCall, JudgedRun, Verdict
+from ..documents import Shown
 from .rule import NotDecided
-from .wording import counted, filled
+from .wording import counted, sentence
 
 SHOWN = 5
 
@@ -33,7 +34,7 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True)
-class NumbersReport:
+class NumbersReport(Shown):
     """What a run's numbers say. name: of the function."""
 
     name: str
@@ -64,8 +65,10 @@ class NumbersReport:
         if not self.ok:
             raise NotDecided(str(self))
 
-    def __str__(self) -> str:
-        return "\n".join([filled(self._headline()), *self._alarms(), *self._power(), *self._remarks()])
+    @property
+    def text(self) -> str:
+        """The whole of it, each sentence a line."""
+        return "\n".join([sentence(self._headline()), *self._alarms(), *self._power(), *self._remarks()])
 
     # ---------------------------------------------------------------- in words
 
@@ -92,10 +95,10 @@ class NumbersReport:
         for r in alarms[:SHOWN]:
             yield ""
             number = "" if not r.number else f", its result {r.number + 1}"
-            yield filled(f"{r.verdict.value}: {r.origin}{number}: {_size(r.shape)} {r.precision}", "  ")
-            yield filled(_evidence(r), "    ")
+            yield sentence(f"{r.verdict.value}: {r.origin}{number}: {_size(r.shape)} {r.precision}", "  ")
+            yield sentence(_evidence(r), "    ")
             if r.like:
-                yield filled(f"they are those of {r.like}", "    ")
+                yield sentence(f"they are those of {r.like}", "    ")
         if len(alarms) > SHOWN:
             yield ""
             yield f"  and {len(alarms) - SHOWN} more"
@@ -107,21 +110,21 @@ class NumbersReport:
         weakest = max(seen, key=lambda r: r.zeroable / r.elements)
         where = f"; most of {weakest.origin}: {_share(weakest.zeroable / weakest.elements)}" if weakest.zeroable else ""
         elements = sum(r.elements for r in seen)
-        yield filled(f"of {elements} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  ")
+        yield sentence(f"of {elements} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  ")
 
     def _remarks(self) -> Iterator[str]:
         undecided = [r for r in self.run.results if r.verdict is Verdict.UNDECIDED]
         for reason in dict.fromkeys(r.reason for r in undecided if self.verdict is not Verdict.UNDECIDED):
             names = [r.origin.name for r in undecided if r.reason == reason]
             which = _listed(list(dict.fromkeys(names)))
-            yield filled(f"not judged, {counted(len(names), 'result')} ({which}): {reason}", "  ")
+            yield sentence(f"not judged, {counted(len(names), 'result')} ({which}): {reason}", "  ")
         formats = Counter(r.like for r in self.run.results if r.like and r.verdict is Verdict.AGREES)
         for like, times in formats.items():
-            yield filled(f"as the framework's settings allow, {counted(times, 'result')} of {like}", "  ")
+            yield sentence(f"as the framework's settings allow, {counted(times, 'result')} of {like}", "  ")
         if self.run.taken:
-            yield filled(f"taken as they came: {_listed(list(dict.fromkeys(self.run.taken)))}", "  ")
+            yield sentence(f"taken as they came: {_listed(list(dict.fromkeys(self.run.taken)))}", "  ")
         for note in self.run.notes:
-            yield filled(note, "  ")
+            yield sentence(note, "  ")
 
 
 def check_numbers(run: Run) -> NumbersReport:

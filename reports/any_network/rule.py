@@ -7,11 +7,9 @@ the numbers that really ran are asked as well whether they add up to the functio
 
 from __future__ import annotations
 
-import linecache
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +23,6 @@ from ...reference.programs import (
     Captured,
     Explanation,
     NoGraph,
-    Origin,
     Outcome,
     Unsupported,
     check,
@@ -38,6 +35,7 @@ from ...reference.programs import (
     run,
 )
 from ..console import lines_of_progress
+from ..documents import Shown
 from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
@@ -108,7 +106,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class RuleReport:
+class RuleReport(Shown):
     """What the rule check found.
 
     Attributes:
@@ -144,7 +142,9 @@ class RuleReport:
         if not self.ok:
             raise NotDecided(str(self))
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """The whole of it, each sentence a line."""
         from .wording import told
 
         return told(self)
@@ -487,13 +487,3 @@ def _notes(subject: Subject, seen: Sequence[Seen], skipped: Mapping[str, Sequenc
     notes += [f"not looked at: {', '.join(points)}: {why}" for why, points in skipped.items()]
     notes += dict.fromkeys(text for s in seen for text in s.captured.conventions)
     return tuple(notes)
-
-
-def source_line(origin: Origin) -> str:
-    """The user's line, or nothing."""
-    return linecache.getline(origin.file, origin.line).strip() if origin.file else ""
-
-
-def place(origin: Origin) -> str:
-    """File and line, short."""
-    return f"{Path(origin.file).name}:{origin.line}" if origin.file else ""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Iterator
-from textwrap import fill
+from pathlib import Path
 
-from ...reference.programs import Agreement, Explanation, Outcome
-from .rule import RuleReport, place, source_line
-
-WIDTH = 100
+from ...reference.programs import Agreement, Explanation, Origin, Outcome
+from .rule import RuleReport
 
 
 def told(report: RuleReport) -> str:
-    """The report as text, its verdict first."""
+    """The report as text, its verdict first, each sentence a line."""
     return "\n".join([*_headline(report), *_differences(report), *_because(report), *_remarks(report)])
 
 
@@ -35,11 +34,11 @@ def _headline(report: RuleReport) -> Iterator[str]:
         first = f"wrong: {report.name}'s {report.what} is not that of what it computes"
     else:
         first = f"undecided: {report.name}: {report.reason}"
-    yield filled(first)
+    yield sentence(first)
     if report.seen:
         generic = sum(not s.point.special for s in report.seen)
         special = len(report.seen) - generic
-        yield filled(
+        yield sentence(
             f"{counted(len(report.names), 'input')}; {counted(generic, 'generic point')}"
             + (f" and {special} special" if special else "")
             + f"; {counted(report.seen[0].lines, 'operation')} forward and backward",
@@ -55,11 +54,13 @@ def _differences(report: RuleReport) -> Iterator[str]:
     for k in wrong.wrong():
         agreement = wrong.agreements[k]
         yield ""
-        yield filled(f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  ")
+        yield sentence(
+            f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  "
+        )
         yield from _witness(agreement)
     right = [report.names[k] for k in range(len(report.names)) if k not in wrong.wrong()]
     if right:
-        yield filled(f"right there: {', '.join(right)}", "  ")
+        yield sentence(f"right there: {', '.join(right)}", "  ")
 
 
 def _witness(agreement: Agreement) -> Iterator[str]:
@@ -77,36 +78,39 @@ def _because(report: RuleReport) -> Iterator[str]:
         yield from _explanation(explanation)
     if not report.explanations and report.seen:
         yield ""
-        yield filled("no single edit of its flow explains it on new numbers", "  ")
+        yield sentence("no single edit of its flow explains it on new numbers", "  ")
 
 
 def _explanation(explanation: Explanation) -> Iterator[str]:
     border = explanation.border
     called = f" ({place(border.origin)})" if border and place(border.origin) else ""
     within = f"in the backward of {border.name}{called}, " if border else ""
-    yield filled(f"because {within}{explanation.text}", "  ")
+    yield sentence(f"because {within}{explanation.text}", "  ")
     if explanation.origin is not None and source_line(explanation.origin):
         yield f"      {place(explanation.origin)}    {source_line(explanation.origin)}"
-    yield filled("proved at another point, on numbers that it was not found with", "  ")
+    yield sentence("proved at another point, on numbers that it was not found with", "  ")
 
 
 def _remarks(report: RuleReport) -> Iterator[str]:
     for note in (*report.kinks, *report.notes):
-        yield filled(f"note: {note}", "  ")
+        yield sentence(f"note: {note}", "  ")
 
 
-def filled(text: str, indent: str = "") -> str:
-    """Wrapped to WIDTH."""
-    return fill(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def sentence(text: str, indent: str = "") -> str:
+    """A line, however long: it is wrapped where it is shown."""
+    return indent + " ".join(text.splitlines())
 
 
 def counted(n: int, what: str) -> str:
     """`1 result`, `2 results`."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def source_line(origin: Origin) -> str:
+    """The user's line, or nothing."""
+    return linecache.getline(origin.file, origin.line).strip() if origin.file else ""
+
+
+def place(origin: Origin) -> str:
+    """File and line, short."""
+    return f"{Path(origin.file).name}:{origin.line}" if origin.file else ""

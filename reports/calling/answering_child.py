@@ -23,7 +23,7 @@ from ...adapters.adapter import Unanswered
 from ...adapters.protocol import case_of, printable
 from ...reference.case import InvalidInput
 from ...reference.programs import Unsupported
-from ..any_network import builds_a_network, verify_built
+from ..any_network import builds_a_network, refuse_in_a_file, verify_built
 from .answers_of_functions import NETWORK, Find, Probe, Reply, answer_of
 from .call import Call, ModifiedInputs, told
 from .reading_answers import Misshapen
@@ -113,6 +113,7 @@ def found(asked: Find) -> Callable[..., Any]:
         raise InvalidInput(f"{target}: looking it up raised {told(error)}") from error
     if not callable(function):
         raise InvalidInput(f"{target}: expected a function, got {printable(type(function).__name__, 60)}.")
+    refuse_in_a_file(target, function)
     return function
 
 

@@ -15,6 +15,7 @@ from ...adapters.protocol import printable
 from ...reference.case import Case
 from ...reference.judging import Observation
 from ...reference.numbers import PRECISIONS
+from .answers_by_name import by_name, has_names, names_in
 
 Array = NDArray[Any]
 
@@ -39,7 +40,16 @@ class Misshapen(Unanswered):
 
 
 def read_answer(call: Manner, case: Case, answer: Any) -> Observation:
-    """All weights, then all biases; or else weights and biases of each layer, if that fits."""
+    """All weights, then all biases; or else weights and biases of each layer, if that fits; or both by their names."""
+    if call.returns != "outputs" and has_names(answer):
+        named = by_name(answer)
+        if named is None:
+            keys = printable(", ".join(names_in(answer)), 120)
+            raise Unanswered(
+                f"it returned a dict with {keys or 'nothing'}, whose names do not say what is whose; {_wanted(call)}, "
+                "such as ([d['W1'], d['W2']], [d['b1'], d['b2']])"
+            )
+        return _read(call, case, named)
     try:
         return _read(call, case, answer)
     except Unanswered:

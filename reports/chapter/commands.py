@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..console import note, progress, show_report
+from ..console import columns, note, progress, show_report
 from ..guard import INTERRUPTED
 from ..options import AGREES, WRONG, AdapterNames, whole_numbers
 
+if TYPE_CHECKING:
+    from ..views import Picture
 
-def example(adapter: AdapterNames = None) -> None:
+
+Drawings = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Also write forward.svg and backward.svg there.")
+]
+
+
+def example(adapter: AdapterNames = None, out: Drawings = None) -> None:
     """The chapter's worked example: printed, as printed, signs restored; then backward and one delta-rule step."""
     from ...adapters.adapter import chosen, known_adapters
     from ...reference.case import InvalidInput
     from ...reference.worked_example import SIGNS_RESTORED, worked_example
+    from ..views import pictures, prepare
     from .example import example as worked
 
     meant = worked_example(SIGNS_RESTORED)
     present = [each for each in chosen(adapter or ()) if each.refusal(meant) is None]
     if not present:
         raise InvalidInput(f"--adapter: {', '.join(adapter or ())} cannot run the chapter's network.")
-    report, agrees = worked(present)
+    if out is not None:
+        prepare(out)
+    report, agrees = worked(present, columns(sys.stdout))
     show_report(report)
+    _draw(out, pictures(worked_example(SIGNS_RESTORED)))
     if not adapter:
         for absent in known_adapters().values():
             if not absent.present:
                 note(f"not installed: {absent.name}; to bring it: {absent.install}")
     raise typer.Exit(AGREES if agrees else WRONG)
+
+
+def _draw(out: Path | None, drawn: tuple[Picture, Picture] | None) -> None:
+    """The net's pictures as files. Raises InvalidInput where they cannot be written."""
+    from ..views import as_svg, write_pages
+
+    if out is None:
+        return
+    if drawn is None:
+        note("the net is too large to be drawn.")
+        return
+    for path in write_pages(out, dict(zip(("forward.svg", "backward.svg"), map(as_svg, drawn), strict=True))):
+        note(f"wrote {path}")
 
 
 class LedgerFormat(StrEnum):
@@ -45,7 +71,9 @@ class LedgerFormat(StrEnum):
 
 def claims(
     adapter: AdapterNames = None,
-    format: Annotated[LedgerFormat, typer.Option(help="What is printed.")] = LedgerFormat.terminal,
+    format: Annotated[
+        LedgerFormat, typer.Option(metavar="VIEW", help="What is printed: terminal, markdown, html or json.")
+    ] = LedgerFormat.terminal,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write claims.md, .html and .json there.")
     ] = None,
@@ -65,7 +93,7 @@ def claims(
     with progress(len(ledger.CHECKS)) as done:
         entries = ledger.ledger(taking_part, done)
     views = {
-        "terminal": ledger.terminal(entries), "markdown": ledger.markdown(entries),
+        "terminal": ledger.terminal(entries, columns(sys.stdout)), "markdown": ledger.markdown(entries),
         "html": ledger.html(entries, names), "json": ledger.as_json(entries),
     }  # fmt: skip
     failure = None
@@ -100,12 +128,13 @@ def train(
     adapter: Annotated[str, typer.Option(help="plain, torch or jax.")] = "plain",
     load: Annotated[Path | None, typer.Option(metavar="JSON", help="Start from these weights.")] = None,
     save: Annotated[Path | None, typer.Option(metavar="JSON", help="Write the weights there.")] = None,
+    out: Drawings = None,
 ) -> None:
     """Train the chapter's net, or a given one, and print what it has learned."""
     from ...adapters.adapter import chosen
     from ...reference.case import Case, InvalidInput, one_of
     from ...reference.update_rules import UPDATE_RULES
-    from ..views import prepare_file, replace_file
+    from ..views import in_lines, prepare, prepare_file, replace_file
     from . import train as training
 
     one_of("--optimizer", optimizer, UPDATE_RULES)
@@ -119,6 +148,8 @@ def train(
     case = Case("train", layers, inputs, targets, loss=loss, learning_rate=rate)
     if save is not None:
         prepare_file("--save", save)
+    if out is not None:
+        prepare(out)
     try:
         with progress(epochs) as done:
             losses, learned = training.learn(
@@ -129,11 +160,16 @@ def train(
         raise typer.Exit(INTERRUPTED) from None
     show_report(
         f"loss {losses[0]:.6g} before, {len(losses)} updates by {optimizer}, {adapter}\n"
-        + training.truth_table(case, learned)
+        + training.truth_table(case, learned, columns(sys.stdout))
     )
+    worst, drawn = training.drawn_at_its_worst(case, learned)
+    shown = [in_lines(picture, columns(sys.stdout)) for picture in drawn or ()]
+    if all(shown) and shown:
+        show_report(f"\non sample {worst + 1}, where it is off most\n\n" + "\n".join(shown))
     if save is not None:
         replace_file("--save", save, training.saved(learned))
         note(f"wrote {save}")
+    _draw(out, drawn)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"example": example, "claims": claims, "train": train}

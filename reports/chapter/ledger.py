@@ -10,6 +10,7 @@ import msgspec
 from tabulate import tabulate
 
 from ...adapters.adapter import Adapter
+from ..console import table_of
 from ..views import curves, drawn, page, table
 from . import claims, claims_of_learning
 from .entry import HOLDS, LIMIT, TOO_STRONG, Entry, Frameworks
@@ -38,22 +39,27 @@ def summary(entries: Sequence[Entry]) -> str:
     return ", ".join(f"{counts[result]} {word}" for result, word in said.items() if counts[result])
 
 
-def terminal(entries: Sequence[Entry]) -> str:
-    """Each claim, what became of it, and its table."""
-    return _text(entries, "simple_outline", "")
+def terminal(entries: Sequence[Entry], width: int | None = None) -> str:
+    """Each claim, what became of it, and its table. width: to which tables are fitted"""
+    return _text(entries, "", lambda rows: table_of(rows[1:], rows[0], width).removesuffix("\n"))
 
 
 def markdown(entries: Sequence[Entry]) -> str:
     """The same as a Markdown page."""
-    return "# The chapter's claims\n\n" + _text(entries, "github", "## ")
+    return "# The chapter's claims\n\n" + _text(entries, "## ", _markdown_table)
 
 
-def _text(entries: Sequence[Entry], table_format: str, heading: str) -> str:
+def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    made: str = tabulate(rows[1:], rows[0], "github", disable_numparse=True)
+    return made
+
+
+def _text(entries: Sequence[Entry], heading: str, table_of_rows: Callable[[Sequence[Sequence[str]]], str]) -> str:
     parts = []
     for entry in entries:
         lines = [f"{heading}{entry.number}. {entry.claim}", "", f"{entry.result}: {entry.because}."]
         if entry.rows:
-            lines += ["", tabulate(entry.rows[1:], entry.rows[0], table_format, disable_numparse=True)]
+            lines += ["", table_of_rows(entry.rows)]
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, summary(entries)]) + "\n"
 

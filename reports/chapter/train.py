@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-from tabulate import tabulate
 
 from ...adapters.adapter import Adapter
 from ...adapters.protocol import printable
@@ -21,6 +20,8 @@ from ...reference.case import Case, Dense, InvalidInput, known_activation, netwo
 from ...reference.cases import XOR_INPUTS, XOR_TARGETS
 from ...reference.numbers import PLAIN
 from ...reference.training import train as train_by_rules
+from ..console import table_of
+from ..views import Picture, pictures
 
 LONGEST_TABLE = 16  # samples that are printed
 
@@ -152,13 +153,22 @@ def learn(
     return tuple(losses), layers
 
 
-def truth_table(case: Case, layers: Sequence[Dense]) -> str:
-    """What the net says for each sample, beside what it should."""
+def truth_table(case: Case, layers: Sequence[Dense], width: int | None = None) -> str:
+    """What the net says for each sample, beside what it should. width: to which the table is fitted"""
     step = run(replace(case, layers=tuple(layers), learning_rate=None), PLAIN)
     rows = [
         [" ".join(f"{x:g}" for x in given), " ".join(f"{t:g}" for t in target), " ".join(f"{o:.4f}" for o in output)]
         for given, target, output in zip(case.inputs, case.targets, step.forward.outputs, strict=True)
     ]
-    more = f"\n… and {len(rows) - LONGEST_TABLE} more samples" if len(rows) > LONGEST_TABLE else ""
-    table = tabulate(rows[:LONGEST_TABLE], ["inputs", "target", "output"], "simple_outline", disable_numparse=True)
-    return f"{table}{more}\nloss {step.backward.loss[0][0]:.6g}\n"
+    more = f"… and {len(rows) - LONGEST_TABLE} more samples\n" if len(rows) > LONGEST_TABLE else ""
+    table = table_of(rows[:LONGEST_TABLE], ["inputs", "target", "output"], width)
+    return f"{table}{more}loss {step.backward.loss[0][0]:.6g}\n"
+
+
+def drawn_at_its_worst(case: Case, layers: Sequence[Dense]) -> tuple[int, tuple[Picture, Picture] | None]:
+    """The sample whose output is off most, and the net on it; None for a net that is too large to be drawn."""
+    trained = replace(case, layers=tuple(layers), learning_rate=None)
+    outputs = run(trained, PLAIN).forward.outputs
+    off = [sum(abs(o - t) for o, t in zip(*pair, strict=True)) for pair in zip(outputs, case.targets, strict=True)]
+    worst = off.index(max(off))
+    return worst, pictures(trained, worst)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..console import EndedBySignal, note, progress, show_report
+from ..console import EndedBySignal, columns, note, progress, show_report
 from ..guard import INTERRUPTED
 from ..options import (
     EXIT_CODES,
+    VIEWS,
     WRONG,
     AdapterNames,
     Format,
@@ -40,7 +42,7 @@ def compare(
     case: Annotated[
         list[str] | None, typer.Option(help="Only cases of this name or pattern, such as 'xor-*'; may be repeated.")
     ] = None,
-    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    format: Annotated[Format, typer.Option(metavar="VIEW", help=VIEWS)] = Format.terminal,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
     strict: Strict = False,
     jobs: Jobs = 0,
@@ -55,7 +57,7 @@ def compare(
     from ...adapters.adapter import chosen, known_adapters
     from ..documents import decoded
     from ..journal import journal_of
-    from ..views import FORMATS, prepare
+    from ..views import prepare
     from .difference import changes
 
     check_spread(jobs, scheduler, journal, resume)
@@ -67,11 +69,11 @@ def compare(
     absent = [] if adapter else [other for other in known_adapters().values() if not other.present]
     with journal_of("compare", present, journal, resume) as kept:
         results, ended = _compared(cases, present, absent, processes_for(jobs), scheduler, kept)
-    render, _ = FORMATS[format.value]
     with _also_written(results, out):
-        show_report(render(results), plain=format is not Format.terminal)
+        _show(results, format)
         if old is not None:
-            said = changes(old, results, "github" if format is Format.markdown else "simple_outline")
+            table_format = "github" if format is Format.markdown else "simple_outline"
+            said = changes(old, results, table_format, columns(sys.stdout))
             _show_changes(said, format)
     if ended is not None:
         note(f"ended early: {len(results.cases)} of {results.planned} cases are in the report.")
@@ -89,6 +91,16 @@ def _show_changes(said: str, format: Format) -> None:
         show_report("\n" + said, plain=format is Format.markdown)
     else:
         note("\n" + said.removesuffix("\n"))
+
+
+def _show(results: Results, format: Format) -> None:
+    """One view on stdout; a terminal's at its width."""
+    from ..views import FORMATS, terminal
+
+    if format is Format.terminal:
+        show_report(terminal(results, columns(sys.stdout)))
+    else:
+        show_report(FORMATS[format.value][0](results), plain=True)
 
 
 @contextmanager
@@ -111,20 +123,19 @@ def _also_written(results: Results, out: Path | None) -> Iterator[None]:
 
 def render_again(
     results: Annotated[Path, typer.Argument(metavar="RESULTS.JSON", help="As `compare --out` writes it.")],
-    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.terminal,
+    format: Annotated[Format, typer.Option(metavar="VIEW", help=VIEWS)] = Format.terminal,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
     strict: Strict = False,
 ) -> None:
     """Render an old run again, without running anything. The exit code is that of its runs."""
     from ..documents import decoded
-    from ..views import FORMATS, prepare
+    from ..views import prepare
 
     document = decoded(results)
     if out is not None:
         prepare(out)
-    render, _ = FORMATS[format.value]
     with _also_written(document, out):
-        show_report(render(document), plain=format is not Format.terminal)
+        _show(document, format)
     raise typer.Exit(exit_code(document, strict))
 
 

@@ -8,7 +8,7 @@ from math import log10
 from tabulate import tabulate
 
 from ...reference.numbers import FLOAT64, PRECISIONS
-from ..console import markdown_text
+from ..console import markdown_text, table_of
 from ..documents import ORDER, ComparisonResult, Results, RunResult, made_safe
 from ..views import number
 
@@ -21,8 +21,11 @@ HEADERS = ("adapter", "dtype", "version", "verdicts changed", "digits won", "dig
 Key = tuple[str, str, str]  # adapter, dtype, case
 
 
-def changes(old: Results, new: Results, table_format: str = "simple_outline") -> str:
-    """A table by adapter and dtype, and the cases behind it, the worst first; one sentence where nothing changed."""
+def changes(old: Results, new: Results, table_format: str = "simple_outline", width: int | None = None) -> str:
+    """A table by adapter and dtype, and the cases behind it, the worst first; one sentence where nothing changed.
+
+    width: of a terminal
+    """
     old, new = made_safe(old), made_safe(new)
     text = markdown_text if table_format == "github" else str
     created = text(old.environment.created)
@@ -52,8 +55,11 @@ def changes(old: Results, new: Results, table_format: str = "simple_outline") ->
     said = [text(line) for *_, line in sorted(lines, key=lambda line: line[:2])]
     more = [f"… and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
     cells = [[str(text(cell)) for cell in row] for row in rows]
-    table = tabulate(cells, HEADERS, table_format, disable_numparse=True)
-    return "\n".join([f"Against {created}:", table, *said[:SHOWN], *more]) + "\n"
+    if table_format == "github":
+        table = tabulate(cells, HEADERS, table_format, disable_numparse=True) + "\n"
+    else:
+        table = table_of(cells, HEADERS, width)
+    return f"Against {created}:\n{table}" + "".join(f"{line}\n" for line in (*said[:SHOWN], *more))
 
 
 def _said(

@@ -18,7 +18,7 @@ from ...adapters.adapter import known_adapters
 from ...reference.programs import FLOATS, Balls, Captured, Numbers, Outcome, Value, compared, literals, pullback, run
 from ...reference.programs.networks import NETWORKS, Network
 from ..any_network import RuleReport, Subject, check_rule
-from ..console import note, show_report, table_of
+from ..console import note, show_report, show_table
 from ..options import AGREES, UNANSWERED, WRONG
 
 Array = NDArray[Any]
@@ -171,7 +171,7 @@ def shown() -> int:
         for row in rows
     ]
     headers = ["network", "framework", "dtype", "its rule", f"as {rows[0].framework}'s", "digits"]
-    show_report(table_of(table, headers), plain=False)
+    show_table(table, headers)
     for row in rows:
         if row.rule is not None and not row.rule.ok:
             show_report(f"{row.rule}\n", plain=False)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
         progress,
         say,
         show_report,
-        table_of,
+        show_table,
     )
-    from .wrapping import fitted
+    from .wrapping import columns, fitted, table_of, wrapped
 else:
     __getattr__ = door(__name__)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .escaping import printable_lines
-from .wrapping import fitted
+from .wrapping import columns, fitted, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
 
@@ -26,11 +26,9 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def table_of(rows: list[list[str]], headers: list[str]) -> str:
-    """A table for a terminal."""
-    from tabulate import tabulate
-
-    return tabulate(rows, headers, "simple_outline", disable_numparse=True) + "\n"
+def show_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
+    """A table as a report on stdout, at the width there."""
+    show_report(table_of(rows, headers, columns(sys.stdout)))
 
 
 class EndedBySignal(SystemExit):

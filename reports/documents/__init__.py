@@ -27,5 +27,6 @@ if TYPE_CHECKING:
         overall,
         worst,
     )
+    from .shown import Shown
 else:
     __getattr__ = door(__name__)

@@ -6,11 +6,13 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ...reference.case import Case
 from ...reference.diagnosis import Diagnosis
 from ...reference.judging import Observation
 from ..console import printable_lines
+from .shown import Shown
 
 
 class WrongGradients(AssertionError):
@@ -34,7 +36,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Shown):
     """What `verify` found.
 
     Attributes:
@@ -46,6 +48,8 @@ class Report:
         digits: decimal digits that the weakest gradient was checked to
         probes: the name and the verdict of every probe that was answered
     """
+
+    lines_at_most: ClassVar[int | None] = None  # in a pipe: a finding is a line
 
     verdict: str
     conventions: str | None
@@ -70,11 +74,17 @@ class Report:
         said = self.conventions or next(iter(self.findings), "")
         return f"{head}: {said}" if said else head
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """The whole of it, each sentence a line."""
         findings = self.findings if self.conventions else self.findings[1:]
         lines = [self.headline, *(f"  {line}" for finding in findings for line in finding.splitlines())]
         lines += [f"    {line}" for detail in self.details for line in detail.splitlines()]
         return printable_lines("\n".join(lines))
+
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The probes."""
+        return self.probes
 
     def raise_for_wrong(self) -> None:
         """Raise WrongGradients, with the report as its text, unless `ok`."""

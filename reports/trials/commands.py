@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import note, say, show_report, table_of
+from ..console import note, say, show_table
 from ..options import (
     EXIT_CODES,
     WRONG,
@@ -35,27 +35,30 @@ def list_adapters(
 
         measured = measure(chosen(adapter or ()), progress=note)
         dtypes = list(dict.fromkeys(m.precision for m in measured))
-        show_report(
-            table_of(
-                accuracy_rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)]
-            )
-        )
+        show_table(accuracy_rows(measured), ["function", "adapter", "version", *(f"largest ulps, {d}" for d in dtypes)])
         for finding in findings(measured):
             say(f"finding: {finding}")
         return
     known = known_adapters()
-    named = known.values() if not adapter else chosen(adapter)
+    named = list(known.values()) if not adapter else chosen(adapter)
     rows = [
         [
             each.name,
             each.summary,
-            ", ".join(each.dtypes),
             each.version or "",
-            "yes" if each.present else f"no: {each.install}",
+            "yes" if each.present else "no",
         ]
         for each in named
     ]
-    show_report(table_of(rows, ["adapter", "what it is", "dtypes", "version", "installed"]))
+    show_table(rows, ["adapter", "what it is", "version", "installed"])
+    formats: dict[str, list[str]] = {}
+    for each in named:
+        formats.setdefault(", ".join(each.dtypes), []).append(each.name)
+    for several, names in formats.items():
+        say(f"{several}: {', '.join(names)}")
+    for each in named:
+        if not each.present:
+            say(f"not installed: {each.name}; to bring it: {each.install}")
     for each in named:
         if each.limits:
             say(f"{each.name}: {each.limits}")
@@ -124,7 +127,7 @@ def selftest(
         from .power import HEADERS, rows
 
         table = rows()
-        show_report(table_of(table, list(HEADERS)))
+        show_table(table, list(HEADERS))
         failed = failed or any(row[-1] == "NO" for row in table)
     raise typer.Exit(WRONG if failed else EXIT_CODES[campaign])
 
@@ -144,11 +147,11 @@ def bench(
         from .bench_rules import HEADERS
         from .bench_rules import rows as of_rules
 
-        show_report(table_of(list(of_rules()), HEADERS))
+        show_table(list(of_rules()), HEADERS)
         return
     if not only_verify:
-        show_report(table_of(list(measurements(large=not small)), ["what", "median", "ratio"]))
-    show_report(table_of(list(rows()), ["what", "processor's time", "ratio"]))
+        show_table(list(measurements(large=not small)), ["what", "median", "ratio"])
+    show_table(list(rows()), ["what", "processor's time", "ratio"])
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"adapters": list_adapters, "selftest": selftest, "bench": bench}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 
 from ...reference.case import InvalidInput
-from ..console import progress, say, show_report, table_of
+from ..console import progress, say, show_table
 from ..journal import Journal
 from .backward_trials import BackwardTrial
 from .drawn import FAMILIES
@@ -57,7 +57,7 @@ def show_rules(tried: Sequence[RuleTrial]) -> None:
         rows = [[cell, str(cells.count(cell)), *(str(counts[cell, o]) for o in OUTCOMES)] for cell in order]
         all_ = Counter(t.outcome for t in tried)
         rows.append(["all", str(len(tried)), *(str(all_[o]) for o in OUTCOMES)])
-        show_report(table_of(rows, [name, "configurations", *OUTCOMES]))
+        show_table(rows, [name, "configurations", *OUTCOMES])
 
 
 def reasons(tried: Iterable[RuleTrial]) -> list[str]:
@@ -123,7 +123,7 @@ def show_edits(tried: Sequence[BackwardTrial]) -> None:
         order = [f for f in FAMILIES if f in cells] if name == "family" else sorted(set(cells))
         rows = [[cell, *_figures([t for c, t in zip(cells, tried, strict=True) if c == cell])] for cell in order]
         rows.append(["all", *_figures(tried)])
-        show_report(table_of(rows, [name, *FIGURES]))
+        show_table(rows, [name, *FIGURES])
     counts = Counter(t.outcome for t in tried)
     visible = [t for t in tried if t.visible]
     if visible:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..console import progress, say, show_report, table_of
+from ..console import progress, say, show_table
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -40,12 +40,10 @@ def faults(names: list[str] | None, executor: Executor | None, journal: Journal 
         [fault, *(" / ".join(str(counts[dtype, k]) for k in OUTCOMES) for dtype in dtypes)]
         for fault, counts in by_fault.items()
     ]
-    show_report(table_of(rows, ["fault", *(f"{dtype}: {' / '.join(OUTCOMES)}" for dtype in dtypes)]))
-    show_report(
-        table_of(
-            [[w, d, *(str(outcomes[w, d, k]) for k in OUTCOMES)] for w, d in kinds],
-            ["planted in", "dtype", *OUTCOMES],
-        )
+    show_table(rows, ["fault", *(f"{dtype}: {' / '.join(OUTCOMES)}" for dtype in dtypes)])
+    show_table(
+        [[w, d, *(str(outcomes[w, d, k]) for k in OUTCOMES)] for w, d in kinds],
+        ["planted in", "dtype", *OUTCOMES],
     )
     # bfloat16's bounds do not see everything: what they cannot see is counted, and no failure
     return any(k == "otherwise" or (k == "undetected" and d != "bfloat16") for _, d, k in outcomes)
@@ -65,7 +63,7 @@ def edits(count: int, first: int, executor: Executor | None, journal: Journal | 
             said = "".join(f"\n        said: {words}" for words in trial.said[:3])
             say(f"{trial.outcome}: {trial.number} {trial.planted}{said}")
     rows, headers = table_of_edits(tried)
-    show_report(table_of(rows, headers))
+    show_table(rows, headers)
     for line in figures_of_edits(tried):
         say(line)
     return any(trial.missed for trial in tried)
@@ -134,7 +132,7 @@ def clean(count: int, first: int, names: list[str] | None, executor: Executor | 
     cells = dict.fromkeys((framework, dtype) for framework, dtype, _ in sorted(verdicts))
     rows = [[f, d, *(str(verdicts[f, d, kind]) for kind in kinds)] for f, d in cells]
     rows.append(["all", "", *(str(sum(n for key, n in verdicts.items() if key[2] == kind)) for kind in kinds)])
-    show_report(table_of(rows, ["framework", "dtype", *kinds]))
+    show_table(rows, ["framework", "dtype", *kinds])
     return selftest.outcome(trials)
 
 

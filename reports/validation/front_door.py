@@ -29,6 +29,7 @@ from ...reference.diagnosis import (
     Diagnosis,
     candidates,
     diagnose,
+    output_of,
     probes,
     reaching_probes,
 )
@@ -172,6 +173,7 @@ def verify(
     _check_of_loss(targets, sign, decay)
     declared_timeout(timeout)
     rate = _rate_of(returns, learning_rate)
+    loss = None if loss is None else known_loss("loss", loss, output_of(activations)).name
     if optimizer is not None:
         return _of_optimizer(
             function,
@@ -456,8 +458,8 @@ def assert_gradients(
     try:
         observation = _given_gradients(tuple(network), weight_gradients, bias_gradients)
         names = tuple(layer.activation for layer in network)
-        convention = Convention(names, loss, reduction)
         case = Case("given", tuple(network), inputs, targets, loss, reduction, dtype=observation.precision)
+        convention = Convention(names, case.loss, reduction)
         judgement = judge(case, observation)
     except (Unanswered, UnusableAnswer) as error:
         raise WrongGradients(f"unanswered: {error}") from None

@@ -4,7 +4,8 @@
     def test_gradients(backproof):
         backproof(my_backprop)
 
-The test fails unless the whole report is ok, as `verify` says it; its text is the report.
+The test fails unless the whole report is ok, as `verify` says it; its text is the report: one bug is one failure, in
+however many probes it shows. With --backproof-each every probe is a subtest besides.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from ..documents import Report
 
 MARKER = "backproof"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One bug is one failure; who wants to see every probe asks for it."""
+    parser.addoption(
+        "--backproof-each", action="store_true", help="with the fixture `backproof`: each probe as a subtest as well"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,8 +57,21 @@ def backproof(request: pytest.FixtureRequest) -> Callable[..., Report | RuleRepo
             report: Report | RuleReport = verify(function, inputs, **{**declared, **options})
         except (InvalidInput, Unsupported) as error:
             pytest.fail(str(error), pytrace=False)
+        if request.config.getoption("--backproof-each"):
+            _each(request, report)
         if not report.ok:
             pytest.fail(str(report), pytrace=False)
         return report
 
     return check
+
+
+def _each(request: pytest.FixtureRequest, report: Report | RuleReport) -> None:
+    """A subtest for each probe, which fails where it is wrong."""
+    if not request.config.pluginmanager.hasplugin("subtests"):
+        pytest.fail("--backproof-each: needs pytest 9 or newer, or pytest-subtests", pytrace=False)
+    subtests = request.getfixturevalue("subtests")
+    for name, verdict in report.rows():
+        with subtests.test(name):
+            if verdict == "wrong":
+                pytest.fail(report.text.partition("\n")[0], pytrace=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -82,17 +82,36 @@ def _program(case: Case, convention: Convention, place: Place, index: tuple[int,
     assert numbers is not None
     number = numbers[place][index[0]][index[1]]
     own = dict.fromkeys(str(name) for name in names if not isinstance(name, str))
-    return [
+    program = [
         *(f"# {name}: your own activation, as it was declared" for name in own),
-        f"weights, biases = {weights!r}, {biases!r}",
-        f"inputs, targets = {np.array(case.inputs).tolist()!r}, {np.array(case.targets).tolist()!r}",
+        f"weights = {weights!r}",
+        f"biases = {biases!r}",
+        f"inputs = {np.array(case.inputs).tolist()!r}",
+        f"targets = {np.array(case.targets).tolist()!r}",
         "import backproof as bp",
-        f"layers = tuple(map(bp.Dense, weights, biases, {names!r}))",
+        f"activations = {names!r}",
+        "layers = tuple(map(bp.Dense, weights, biases, activations))",
         f"case = bp.Case('smallest', layers, inputs, targets, {', '.join(options)})",
         *rules,
         f"step = bp.run(case, bp.PLAIN{', rules' if rules else ''})",
-        f"print(step.{_path(place, index)})  # {number!r}; yours is {yours!r}",
+        f"print(step.{_path(place, index)})",
+        f"# {number!r}; yours is {yours!r}",
     ]
+    return [short for line in program for short in _broken(line)]
+
+
+WIDEST = 68  # columns of the program: with the deepest indentation of a report, a terminal's 80
+
+
+def _broken(line: str) -> Iterator[str]:
+    """A line of the program, broken after commas where it is too long: between brackets, and not within quotes."""
+    indent = ""
+    while len(indent + line) > WIDEST and (cut := line.rfind(", ", 0, WIDEST - len(indent))) > 0:
+        if line[:cut].count("'") % 2:
+            break
+        yield indent + line[: cut + 1]
+        indent, line = "    ", line[cut + 2 :]
+    yield indent + line
 
 
 def _path(place: Place, index: tuple[int, int]) -> str:

@@ -24,8 +24,8 @@ from ...reference.case import Case, InvalidInput, known_loss, network_sizes, one
 from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, probes
 from ...reference.judging import SEVERITY, Observation, UnusableAnswer, Verdict, alike, judge, within
 from ...reference.losses import DISTRIBUTION
-from ...reference.more_activations import ACTIVATION_NAMES, activation_named
-from ...reference.more_losses import LOSS_NAMES, loss_named
+from ...reference.more_activations import ACTIVATION_FORMS, ACTIVATION_NAMES, activation_named
+from ...reference.more_losses import LOSS_FORMS, LOSS_NAMES, loss_named
 from ...reference.numbers import PRECISIONS
 from ..calling import declared_batch, declared_learning_rate, declared_timeout, overflows_far_out
 from ..console import note, progress
@@ -188,9 +188,9 @@ def _stated(
                 f"dtype: {printable(known.name, LONGEST_NAME)} says that it computes in {computes}; got {dtype!r}."
             )
         if activations is None:
-            names = [*_both("activations", known.activations, activation_named, ACTIVATION_NAMES)]
+            names = [*_both("activations", known.activations, activation_named, (*ACTIVATION_NAMES, *ACTIVATION_FORMS))]
         if loss is None:
-            losses = _both("losses", known.losses, loss_named, LOSS_NAMES)
+            losses = _both("losses", known.losses, loss_named, (*LOSS_NAMES, *LOSS_FORMS))
     found = [
         convention
         for name, of_loss in product(names, losses)
@@ -210,7 +210,8 @@ def _stated(
 
 def _both(kind: str, theirs: Iterable[str], named: Callable[[str], object], ours: Iterable[str]) -> list[str]:
     """The names that a process says and that we know, each once, in its order. Raises Unanswered where that is none."""
-    found = [name for name in dict.fromkeys(theirs) if named(name) is not None]
+    own = {name.partition("(")[0] for name in ours}  # requests have our names: an alias would not be understood there
+    found = [name for name in dict.fromkeys(theirs) if name.partition("(")[0].strip() in own and named(name)]
     if not found:
         said = ", ".join(printable(name, LONGEST_NAME) for name in theirs)
         raise Unanswered(f"to the handshake: {kind}: expected one of {', '.join(ours)}; got {printable(said)}")

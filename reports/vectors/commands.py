@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..console import note, say, show_report
+from ..console import columns, note, say, show_report
 
 vectors_app = typer.Typer(help="The published test vectors: rebuild, prove or print them.", no_args_is_help=True)
 VectorFolder = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Default: those of this package.")]
@@ -42,4 +43,4 @@ def show(number: Annotated[int, typer.Argument(help="Of the test.")]) -> None:
     """Print one test for a person."""
     from .reading import show as shown
 
-    show_report(shown(number))
+    show_report(shown(number, columns(sys.stdout)))

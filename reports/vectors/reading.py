@@ -27,6 +27,7 @@ from ...reference.case import Case, InvalidInput, run
 from ...reference.diagnosis import Convention
 from ...reference.judging import Observation, Place, computed
 from ...reference.numbers import PRECISIONS, REPRODUCIBLE, WORST, BoundedArithmetic, CertifiedArithmetic
+from ..console import table_of
 from ..documents import Report, Subject
 from ..validation import Asked, judged
 
@@ -291,13 +292,11 @@ def outside(expected: Expected, fault: FaultNumbers) -> Iterator[bool]:
                         yield not numbers.lo[i][j] - tolerance <= x <= numbers.hi[i][j] + tolerance
 
 
-def show(number: int) -> str:
-    """One test for a person."""
+def show(number: int, width: int | None = None) -> str:
+    """One test for a person. width: to which its table is fitted"""
     known = numbered()
     if number not in known:
         raise InvalidInput(f"test {number}: there are tests 1 to {max(known)}.")
-    from tabulate import tabulate
-
     test = known[number]
     asked = test.request
     lines = [f"test {number}: {test.comment}", *(f"  {flag}: {FLAGS[flag]}" for flag in test.flags), ""]
@@ -311,7 +310,7 @@ def show(number: int) -> str:
         for i, row in enumerate(n.lo)
         for j in range(len(row))
     ]
-    lines.append(tabulate(rows, ["number", "exact", "tolerance"], "simple", disable_numparse=True))
+    lines.append(table_of(rows, ["number", "exact", "tolerance"], width).removesuffix("\n"))
     names = [name for fault in test.faults for name in fault.names]
     lines += ["", f"tells {len(names)} faults from right: {', '.join(names)}"]
     return "\n".join(lines) + "\n"

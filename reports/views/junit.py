@@ -56,44 +56,59 @@ def _document(root: ET.Element) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def junit_of(report: Report) -> str:
+def junit_of(report: Report, seconds: float | None = None) -> str:
     """A verification as JUnit XML: a test per probe that was answered; one error where nothing can be said.
 
-    One failure more where the report is not ok though no probe is wrong by itself, such as of state between calls.
+    One bug is one failure: the first wrong probe's, whose text is the report; the others are skipped, and say so. It is
+    a test of its own where the report is not ok though no probe is wrong by itself, such as of state between calls.
     """
-    text = str(report)
+    text = report.text
     root = ET.Element("testsuites", name="backproof")
     verdicts = [verdict for _, verdict in report.probes]
     lost = report.verdict in ("unanswered", "unrecognised")
     whole = not report.ok and report.verdict in ("wrong", "suspect") and "wrong" not in verdicts
     suite = ET.SubElement(
         root, "testsuite", name="verify", tests=str(len(verdicts) + lost + whole),
-        failures=str(verdicts.count("wrong") + whole),
-        errors=str(int(lost)), skipped=str(verdicts.count("undecided")),
+        failures=str(int("wrong" in verdicts or whole)), errors=str(int(lost)),
+        skipped=str(verdicts.count("undecided") + max(0, verdicts.count("wrong") - 1)),
     )  # fmt: skip
+    _timed(suite, seconds)
+    told = False
     for name, verdict in report.probes:
-        test = ET.SubElement(suite, "testcase", name=printable_lines(name), classname="backproof.verify", time="0")
-        if verdict == "wrong":
+        test = ET.SubElement(suite, "testcase", name=printable_lines(name), classname="backproof.verify")
+        if verdict == "wrong" and told:
+            ET.SubElement(test, "skipped", message="wrong as well: the report is told once")
+        elif verdict == "wrong":
+            told = True
             ET.SubElement(test, "failure", type="wrong", message=text.partition("\n")[0]).text = text
         elif verdict == "undecided":
             ET.SubElement(test, "skipped", message="the bounds are too wide to decide any number")
     if lost:
-        test = ET.SubElement(suite, "testcase", name="answers", classname="backproof.verify", time="0")
+        test = ET.SubElement(suite, "testcase", name="answers", classname="backproof.verify")
         ET.SubElement(test, "error", type=report.verdict, message=text)
     if whole:
-        test = ET.SubElement(suite, "testcase", name="all answers", classname="backproof.verify", time="0")
+        test = ET.SubElement(suite, "testcase", name="all answers", classname="backproof.verify")
         ET.SubElement(test, "failure", type=report.verdict, message=text.partition("\n")[0]).text = text
     return _document(root)
 
 
-def junit_of_network(told: Told) -> str:
+def _timed(element: ET.Element, seconds: float | None) -> ET.Element:
+    """A suite, or its only test, with the time that it took. A probe's own is not known."""
+    if seconds is not None:
+        element.set("time", f"{seconds:.3f}")
+    return element
+
+
+def junit_of_network(told: Told, seconds: float | None = None) -> str:
     """The rule check of a network as JUnit XML: one test; an error where nothing can be said."""
     root = ET.Element("testsuites", name="backproof")
     failed, errors = told.verdict == "wrong", told.verdict == "undecided"
     suite = ET.SubElement(
-        root, "testsuite", name="verify", tests="1", failures=str(int(failed)), errors=str(int(errors)), skipped="0"
-    )
-    test = ET.SubElement(suite, "testcase", name=printable_lines(told.name), classname="backproof.verify", time="0")
+        root, "testsuite", name="verify", tests="1", failures=str(int(failed)), errors=str(int(errors)), skipped="0",
+    )  # fmt: skip
+    _timed(suite, seconds)
+    name = printable_lines(told.name)
+    test = _timed(ET.SubElement(suite, "testcase", name=name, classname="backproof.verify"), seconds)
     text = printable_lines(told.text)
     if not told.ok:
         kind = "failure" if failed else "error"

@@ -16,21 +16,33 @@ from tabulate import tabulate
 
 from ...adapters.protocol import printable
 from ...reference.case import InvalidInput
-from ..console import markdown_block, markdown_code, markdown_text
+from ..console import markdown_block, markdown_code, markdown_text, table_of
 from ..documents import Results, encoded, made_safe
 from .junit import junit
 from .pages import html
-from .tables import MATRIX_HEADERS, POWER_HEADERS, failures, matrix_rows, power_rows, provenance, summary, unanswered
+from .tables import (
+    FIRST_COLUMNS,
+    MATRIX_HEADERS,
+    MORE_COLUMNS,
+    POWER_HEADERS,
+    failures,
+    matrix_part,
+    matrix_rows,
+    power_rows,
+    provenance,
+    summary,
+    unanswered,
+)
 
 
-def terminal(results: Results) -> str:
-    """Text for a terminal or a log."""
-    return _page(made_safe(results), "report.txt", "simple_outline", str, str)
+def terminal(results: Results, width: int | None = None) -> str:
+    """Text for a terminal or a log. width: to which tables are fitted"""
+    return _page(made_safe(results), "report.txt", str, str, width)
 
 
 def markdown(results: Results) -> str:
     """A Markdown page, such as a pull request's comment takes; nothing in it is obeyed that came from elsewhere."""
-    return _page(made_safe(results), "report.md", "github", markdown_text, markdown_code)
+    return _page(made_safe(results), "report.md", markdown_text, markdown_code)
 
 
 # Format by name: how to render it, and the file that --out writes.
@@ -44,25 +56,36 @@ FORMATS: dict[str, tuple[Callable[[Results], str], str]] = {
 
 
 def _page(
-    results: Results, template: str, table_format: str, text: Callable[[object], str], code: Callable[[str], str]
+    results: Results,
+    template: str,
+    text: Callable[[object], str],
+    code: Callable[[str], str],
+    width: int | None = None,
 ) -> str:
     """A template with its parts, each of them made safe by `text`, whatever the template prints."""
     environment = Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True, finalize=text
     )
     source = files(__package__).joinpath("templates", f"{template}.jinja").read_text(encoding="utf-8")
-    headers = MATRIX_HEADERS if table_format != "github" else [header.replace("\n", " ") for header in MATRIX_HEADERS]
-    align = ["left"] * 4 + ["right"] * 6 + ["left"]
 
-    def table(rows: list[list[str]], headers: Sequence[str], colalign: Sequence[str] | None = None) -> Markup:
+    def table(rows: list[list[str]], headers: Sequence[str], align: Sequence[str] | None = None) -> Markup:
+        """Of the Markdown page."""
         cells = [[str(text(cell)) for cell in row] for row in rows]
-        made = tabulate(cells, headers, table_format, colalign=colalign if rows else None, disable_numparse=True)
+        flat = [header.replace("\n", " ") for header in headers]
+        made = tabulate(cells, flat, "github", colalign=align if rows else None, disable_numparse=True)
         return Markup(made)  # noqa: S704 — its cells are escaped
+
+    def part(columns: Sequence[str]) -> Markup:
+        """Of the matrix, in a terminal."""
+        rows, headers, align = matrix_part(results, columns)
+        return Markup(table_of(rows, headers, width, align).removesuffix("\n"))  # noqa: S704 — plain text
 
     return environment.from_string(source).render(
         results=results,
         summary=summary(results),
-        matrix=table(matrix_rows(results), headers, align),
+        first=part(FIRST_COLUMNS),
+        more=part(MORE_COLUMNS),
+        matrix=table(matrix_rows(results), MATRIX_HEADERS, ["left"] * 4 + ["right"] * 6 + ["left"]),
         power=table(power_rows(results), POWER_HEADERS),
         failures=failures(results),
         unanswered=unanswered(results),

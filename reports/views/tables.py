@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
@@ -24,6 +24,34 @@ MATRIX_HEADERS = (
     "digits seen:\nmedian, least",
     "verdict",
 )
+
+
+# In a terminal the verdict has to be seen at 80 columns: the rest is told below, in a table of its own.
+FIRST_COLUMNS = ("adapter", "dtype", "numbers\ncompared", "undecided", "largest error\n/ tolerance", "verdict")
+MORE_COLUMNS = (
+    "adapter",
+    "dtype",
+    "version",
+    "computes in",
+    "cases",
+    "largest\nerror (ulp)",
+    "digits seen:\nmedian, least",
+)
+SHORTER = {
+    "largest error\n/ tolerance": "error /\ntolerance",
+    "computes in": "computes\nin",
+    "largest\nerror (ulp)": "largest\nulps",
+    "digits seen:\nmedian, least": "digits:\nmedian,\nleast",
+}
+ON_THE_LEFT = ("adapter", "version", "dtype", "computes in", "verdict")
+
+
+def matrix_part(results: Results, columns: Sequence[str]) -> tuple[list[list[str]], list[str], list[str]]:
+    """Some of the matrix's columns: rows, headers for a terminal, and their sides."""
+    places = [MATRIX_HEADERS.index(column) for column in columns]
+    rows = [[row[k] for k in places] for row in matrix_rows(results)]
+    sides = ["left" if column in ON_THE_LEFT else "right" for column in columns]
+    return rows, [SHORTER.get(column, column) for column in columns], sides
 
 
 def matrix_rows(results: Results) -> list[list[str]]:

@@ -50,7 +50,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"targets": ((1.0, 0.0), (1.0, 0.0))}, "targets: expected 2 × 1 (batch × outputs: there are 2 samples and 1 output units), got 2 × 2."),
     (layers(activation="elu(much)"), "layers[1].activation: expected elu(alpha) with numbers, such as elu(0.1); got 'elu(much)'."),
     ({"loss": "huber(0)"}, "loss: expected huber(delta) with numbers, such as huber(0.5); got 'huber(0)'."),
-    ({"loss": "mse"}, "loss: expected one of half_squared_error, squared_error, binary_cross_entropy, "),
+    ({"loss": "foo"}, "loss: expected one of half_squared_error, squared_error, binary_cross_entropy, "),
     ({"loss": "softmax_cross_entropy"}, "layers[1].activation: loss softmax_cross_entropy expects softmax on the output layer, got sigmoid."),
     ({"loss": "binary_cross_entropy", "targets": ((0.0,), (1.5,))}, "targets[1]: loss binary_cross_entropy expects numbers from 0 to 1, got [1.5]."),
     ({"loss": "softmax_cross_entropy", **layers(activation="softmax"), "targets": ((0.5,), (1.0,))}, "targets[0]: loss softmax_cross_entropy expects rows of numbers from 0 to 1 that add up to exactly 1, got [0.5]."),

@@ -255,7 +255,7 @@ def test_a_parameter_without_a_gradient_is_said_to_be_out_of_the_loss_s_reach() 
     ("options", "message"),
     [
         ({"returns": "grads"}, "returns: expected one of gradients, updated, outputs; got 'grads'."),
-        ({"loss": "mse"}, "loss: expected one of half_squared_error, "),
+        ({"loss": "foo"}, "loss: expected one of half_squared_error, "),
         ({"activations": ["sigmoid"]}, "activations: expected 2, one per layer; got 1."),
         ({"activations": "sigmod"}, "activations[0]: expected one of "),
         ({"sizes": [2]}, "sizes: expected two or more positive whole numbers"),

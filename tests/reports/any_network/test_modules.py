@@ -1,0 +1,96 @@
+"""Modules and functions with rules of their own, handed over as people have them: they work, or the one line is told."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import backproof as bp
+import pytest
+from backproof.reference.case import InvalidInput
+
+torch = pytest.importorskip("torch")
+
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return 2 * g
+
+
+@pytest.mark.parametrize(
+    ("handed", "line"),
+    [
+        (lambda: torch.nn.Linear(2, 1), r"Linear is a module: .*backproof.verify\(module, inputs\)"),
+        (lambda: torch.nn.Linear, r"Linear is a class: .*backproof.verify\(Linear\(…\), inputs\)"),
+        (lambda: Twice, r"Twice is an autograd.Function: .*backproof.verify\(Twice.apply, inputs\)"),
+        (lambda: Twice.apply, r"Twice is an autograd.Function: .*backproof.verify\(Twice.apply, inputs\)"),
+    ],
+)
+def test_without_inputs_the_one_line_is_told(handed: Callable[[], Any], line: str) -> None:
+    with pytest.raises(InvalidInput, match=line):
+        bp.verify(handed())
+
+
+@pytest.mark.parametrize("handed", [Twice, torch.nn.Linear])
+def test_a_class_with_inputs_is_refused_in_words(handed: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"backproof.verify\("):
+        bp.verify(handed, torch.ones(2, requires_grad=True))
+
+
+def test_the_lines_work() -> None:
+    x = torch.tensor([[0.5, -1.0]], dtype=torch.float64, requires_grad=True)
+    assert bp.verify(Twice.apply, x).ok
+    assert bp.verify(torch.nn.Linear(2, 1).double(), x).ok
+
+
+def test_jax_s_custom_rules_are_told_the_line() -> None:
+    jax = pytest.importorskip("jax")
+    squared = jax.custom_vjp(lambda x: x * x)
+    squared.defvjp(lambda x: (x * x, x), lambda x, g: (2 * g * x,))
+    with pytest.raises(InvalidInput, match=r"verify it at small inputs: backproof.verify\(f, inputs\)"):
+        bp.verify(squared)
+    assert bp.verify(squared, [jax.numpy.arange(3.0)]).ok
+
+
+def test_an_equinox_module_s_parameters_are_looked_at() -> None:
+    jax, equinox = pytest.importorskip("jax"), pytest.importorskip("equinox")
+    report = bp.verify(equinox.nn.MLP(3, 2, 4, 1, key=jax.random.key(0)), [jax.numpy.arange(3.0) / 7])
+    assert report.ok
+    assert len(report.names) == 5  # two layers of weights and biases, and the input
+
+
+FILE = """
+import neighbour
+import torch
+net = torch.nn.Linear(3, 2)
+Net = torch.nn.Linear
+def build():
+    return net, torch.ones(2, 3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "code", "said"),
+    [
+        ("net.py:build", 0, "agrees: Linear's gradient is the chain rule's"),
+        ("net.py:net", 2, "is a module: let a function return it with small inputs, `def build(): return net, inputs`"),
+        ("net.py", 2, "expected a function of the file as well, such as net.py:gradients"),
+        ("nowhere.py:f", 2, "there is no file"),
+        ("net:build", 2, "expected a file's name with .py, such as net.py:build"),
+    ],
+)
+def test_a_file_is_named_by_its_path(
+    named: str, code: int, said: str, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "neighbour.py").write_text("", encoding="utf-8")
+    (tmp_path / "net.py").write_text(FILE, encoding="utf-8")
+    finished = command("verify", f"{tmp_path}/{named}")
+    assert finished.returncode == code, finished.stderr
+    assert said in " ".join((finished.stdout + finished.stderr).split())
