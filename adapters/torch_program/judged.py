@@ -118,14 +118,14 @@ class JudgingRecorder(Recorder):
 
         A compiler may have fused any calls, and stored what stands between them in any of the formats that occur.
         """
-        asked = [k for k, value in enumerate(values) if value is not None and tensors[k] is not None]
+        asked = {k: v for k, v in enumerate(values) if v is not None and tensors[k] is not None}
         inputs = [k for k in self.ran if self.program.nodes[k].operation.name == "input"]
         formats = [PRECISIONS[FORMATS[d]] for d in self.formats] or [precision(tensors[k]) for k in asked]
         narrowest = min(formats, key=lambda p: p.digits, default=None)
         if narrowest is None:
             return
         found = judged_whole(
-            [values[k] for k in asked],
+            list(asked.values()),
             {k: self.ran[k] for k in inputs},
             [array(tensors[k]) for k in asked],
             [precision(tensors[k]) for k in asked],

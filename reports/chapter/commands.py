@@ -40,10 +40,9 @@ def example(adapter: AdapterNames = None, out: Drawings = None) -> None:
     report, agrees = worked(present, columns(sys.stdout))
     show_report(report)
     _draw(out, pictures(worked_example(SIGNS_RESTORED)))
-    if not adapter:
-        for absent in known_adapters().values():
-            if not absent.present:
-                note(f"not installed: {absent.name}; to bring it: {absent.install}")
+    absent = [each.name for each in known_adapters().values() if not each.present and not adapter]
+    if absent:
+        note(f"not installed: {', '.join(absent)}; `backproof adapters` says how to bring each")
     raise typer.Exit(AGREES if agrees else WRONG)
 
 

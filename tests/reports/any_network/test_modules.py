@@ -11,7 +11,7 @@ import backproof as bp
 import pytest
 from backproof.reference.case import InvalidInput
 
-torch = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
 
 
 class Twice(torch.autograd.Function):

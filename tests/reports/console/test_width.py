@@ -98,7 +98,7 @@ def test_every_command_fits(
 
 
 def test_a_report_of_a_network_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
+    torch: Any = pytest.importorskip("torch")
 
     class TheSquareOfEachDeviationFromTheMean(torch.autograd.Function):
         @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import backproof as bp
@@ -13,14 +14,15 @@ from backproof.reports.calling.answers_by_name import by_name
 def answers(kind: str) -> Any:
     def named(*given: Any) -> Any:
         (w1, w2), (b1, b2) = right(*given)
-        return {
+        ways: dict[str, Callable[[], Any]] = {
             "lists": lambda: {"biases": [b1, b2], "weights": [w1, w2]},
             "backwards": lambda: {"dW2": w2, "db2": b2, "dW1": w1, "db1": b1},
             "state": lambda: {"2.weight": w2, "2.bias": b2, "0.weight": w1, "0.bias": b1},
             "nested": lambda: {"Dense_0": {"kernel": w1, "bias": b1}, "Dense_1": {"kernel": w2, "bias": b2}},
             "layers": lambda: [{"w": w1, "b": b1}, {"w": w2, "b": b2}],
             "untold": lambda: {"hidden": w1, "out": w2},
-        }[kind]()
+        }
+        return ways[kind]()
 
     return named
 

@@ -22,8 +22,14 @@ def of_sizes(*sizes: int) -> Case:
     return Case("net", network(sizes, "tanh", 3), [[0.5] * sizes[0]], [[0.25] * sizes[-1]])
 
 
+def both(case: Case) -> tuple[Picture, Picture]:
+    drawn = pictures(case)
+    assert drawn is not None
+    return drawn
+
+
 def test_the_chapter_s_net_is_drawn_forward_and_backward() -> None:
-    forward, backward = pictures(CHAPTER) or ()
+    forward, backward = both(CHAPTER)
     assert in_lines(forward) == (
         "forward: activations:\n\n"
         "  input     hidden     output\n"
@@ -64,14 +70,14 @@ def test_all_lines_meet(sizes: tuple[int, ...]) -> None:
 def test_what_is_too_large_is_not_drawn() -> None:
     assert pictures(of_sizes(9, 1)) is None
     assert pictures(of_sizes(1, 1, 1, 1, 1, 1, 1)) is None
-    forward, _ = pictures(of_sizes(2, 4, 3, 2)) or ()
+    forward, _ = both(of_sizes(2, 4, 3, 2))
     assert in_lines(forward, 30) == ""
 
 
 def test_the_svg_has_every_number_once_and_obeys_nobody() -> None:
-    forward, _ = pictures(CHAPTER) or ()
+    forward, _ = both(CHAPTER)
     root = ET.fromstring(as_svg(forward))  # noqa: S314 — our own
-    texts = [x.text for x in root.iter("{http://www.w3.org/2000/svg}text")]
+    texts = [x.text or "" for x in root.iter("{http://www.w3.org/2000/svg}text")]
     assert sorted(texts) == sorted(
         [*forward.names, *sum(forward.nodes, ()), *(e for layer in forward.edges for row in layer for e in row)]
     )
