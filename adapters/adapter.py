@@ -38,6 +38,11 @@ class Trajectory:
     layers: tuple[Dense, ...]
 
 
+def every_case(case: Case) -> None:
+    """Nothing speaks against it: what `cannot` is, unless an adapter says otherwise."""
+    del case
+
+
 @dataclass(frozen=True)
 class Adapter:
     """One way to run a case.
@@ -69,7 +74,7 @@ class Adapter:
     dtypes: tuple[str, ...] = ("float64", "float32")
     shows: tuple[str, ...] = QUANTITIES
     limits: str = ""
-    cannot: Callable[[Case], str | None] = lambda case: None
+    cannot: Callable[[Case], str | None] = every_case
     evaluate: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
     plant: Callable[[Case, Rules], Observation] | None = None
     train: Callable[[Case, str, int], Trajectory] | None = None

@@ -24,7 +24,7 @@ from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, weight_gradients
 from .refining import refined
 from .scope import done, edited, together
-from .several_samples import Cases, cases_of, completed, consistent
+from .several_samples import Cases, cases_of, completed, consistent, determined
 from .single_samples import (
     BLURRED,
     NEAR,
@@ -92,7 +92,7 @@ def _first(seen: Evidence, convention: Convention, roundings: float) -> Explanat
 
 def _proved(whole: Edits, seen: Evidence, convention: Convention, cases: Cases) -> Explanation | None:
     """The explanation that these edits are, if the reference with them reproduces every number."""
-    if not consistent(whole, cases, convention):
+    if not (consistent(whole, cases, convention) and determined(whole, cases, convention)):
         return None
     prediction = by_rules(edited(whole), convention)
     if not reproduces(prediction, seen):

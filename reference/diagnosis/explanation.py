@@ -180,6 +180,31 @@ def distances(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
     return farthest
 
 
+def as_near(prediction: Prediction, evidence: Evidence) -> bool:
+    """Whether it is about as near to what was observed as it is to itself, done in the very format.
+
+    Bounds of formats of few digits hold much that was not done; where there are more digits, they are the proof.
+    """
+    for case, observation in evidence:
+        storage = PROFILES[observation.precision].storage
+        exact = prediction(case, ARRAYS) if storage.digits <= FEW_DIGITS else None
+        if exact is None:
+            continue
+        with np.errstate(all="ignore"):
+            rounded = prediction(case, ArrayArithmetic(storage.name)) or {}
+        for place, array in observed(observation):
+            own = _off(np.asarray(rounded[place]), exact[place])
+            if _off(as_matrix(place, array), exact[place]) > AS_FAR * (own + storage.unit_roundoff):
+                return False
+    return True
+
+
+FEW_DIGITS = 11  # as float16 has
+# How many times as far off an implementation's roundings may be as the reference's in the same format: it decides what
+# is said of wrong numbers, not which are.
+AS_FAR = 16.0
+
+
 def remembered(prediction: Prediction) -> Prediction:
     """The same, computed once for every case and arithmetic."""
     known: dict[tuple[int, int], tuple[Case, Mapping[Place, Matrix] | None]] = {}

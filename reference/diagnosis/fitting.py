@@ -50,7 +50,7 @@ def factor_of(views: Sequence[View], right: Sequence[Matrix | None], seen: Seque
 def scaled_step(step: str, k: int, factor: float, what: str) -> Edit:
     """The right rule times a constant."""
     words = f"multiplies {what} by {as_fraction(factor)}"
-    return Edit(step, k, words, lambda s: times(s.right(), factor, s), scales=True)
+    return Edit(step, k, words, lambda s: times(s.right(), factor, s), scales=True, fitted=True)
 
 
 def as_fraction(factor: float) -> str:
@@ -73,7 +73,8 @@ def edit_of(entry: Entry, k: int, constant: Any) -> Edit:
         words = entry.words.format(at=f"number {constant.at + 1}", c=shown(constant.factor))
     else:
         words = entry.words.format(c=shown(constant)) if entry.fit or entry.starts else entry.words
-    return Edit(entry.step, k, words, partial(formula_of, entry, constant), (), entry.mistake, False, entry)
+    fitted = bool(constant.factor if isinstance(constant, Placed) else constant)
+    return Edit(entry.step, k, words, partial(formula_of, entry, constant), (), entry.mistake, False, entry, fitted)
 
 
 def fits(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -> Any:

@@ -67,6 +67,7 @@ class Edit:
     names: of catalogued faults that it is;  mistake: how one comes to write it, if known
     entry: of the vocabulary, that it is, with a constant
     scales: whether it is the right rule times a constant, which of single samples may be one of their number
+    fitted: whether a constant of it was read off what it explains
     """
 
     step: str
@@ -77,6 +78,7 @@ class Edit:
     mistake: str = ""
     scales: bool = False
     entry: Entry | None = None
+    fitted: bool = False
 
 
 # What a step computes, of which quantity.

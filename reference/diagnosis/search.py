@@ -23,12 +23,14 @@ from .conventions import Convention
 from .downcasts import DOWNCASTS, OF_FORMATS
 from .explanation import (
     ARRAYS,
+    AS_FAR,
     ROUNDINGS,
     Diagnosis,
     Evidence,
     Explanation,
     Prediction,
     apart,
+    as_near,
     by_rules,
     distances,
     remembered,
@@ -58,6 +60,8 @@ def diagnose(
         fitting = [
             e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence, formats)
         ]
+        if not formats:  # which are told by other evidence
+            fitting = [e for e in fitting if e.prediction and as_near(e.prediction, evidence)]
         if coarse:
             fitting = [e for e in fitting if _changes_something(e, evidence, convention)]
         if fitting:
@@ -216,10 +220,7 @@ def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundof
     )
 
 
-# Neither decides about right or wrong: how many times as far off an implementation's roundings may be as the
-# reference's in the same format, and what counts as equally near.
-AS_FAR = 16.0
-NEARLY_AS_NEAR = 3.0
+NEARLY_AS_NEAR = 3.0  # what counts as equally near; it does not decide about right or wrong
 
 
 def _steps_agree(evidence: Evidence, convention: Convention | None, fault: Fault, layer: int | None) -> bool:

@@ -22,7 +22,7 @@ from .explanation import ARRAYS, Evidence
 from .fitting import EVERY, TELLING, delta_by, edit_of, factor_of, fits, formula_of, forward_by, scaled_step, tried
 from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, over_samples, weight_gradients
-from .scope import Formula, after
+from .scope import RESULTS, Edit, Formula, after
 from .single_samples import SHORT, SMALLEST, Array, View, alike, view_of
 from .slope_search import Deltas, Edits, Sought, in_gradients
 from .vocabulary import Entry, snapped, solved
@@ -67,6 +67,28 @@ def wrong_in(view: View) -> list[Gradient]:
 def consistent(edits: Edits, cases: Cases, convention: Convention) -> bool:
     """Whether these edits give what these cases show, but for roundings."""
     return not any(wrong_in(view) for view in given(cases, edits, convention))
+
+
+def determined(edits: Edits, cases: Cases, convention: Convention) -> bool:
+    """Whether each constant shows in more numbers than the one that it may be read off, so that another is a proof."""
+    if not any(edit.fitted for edit in edits):
+        return True
+    views = list(given(cases, edits, convention))
+    return all(sum(_showing(edit, view) for view in views) > 1 for edit in edits if edit.fitted)
+
+
+def _showing(edit: Edit, view: View) -> int:
+    """In how many numbers of a step an edit's constant shows; rows, where they follow from as many of δ.
+
+    A limit shows in those that it leaves as they are, too: none is larger. ∂E/∂a shows where there is a δ.
+    """
+    made, right = view.scope.values[RESULTS[edit.step], edit.layer], tried(view.scope, edit.step, edit.layer)
+    shows = np.asarray(made) != 0
+    if np.shape(made) == np.shape(right) and not (edit.entry and edit.entry.limit):
+        shows &= np.asarray(made) != right
+    if RESULTS[edit.step] == "errors":
+        shows &= np.asarray(view.scope.values["deltas", edit.layer]) != 0
+    return int(np.count_nonzero(shows.any(axis=1) if edit.scales and edit.step == "weight_gradient" else shows))
 
 
 def completed(edits: Edits, cases: Cases, convention: Convention) -> Iterator[Edits]:
@@ -235,7 +257,7 @@ def _may_be_edited(first: Sequence[View], k: int, convention: Convention, taken:
     sought = in_gradients(first, k, ("weight_gradient", k) not in taken, ("bias_gradient", k) not in taken)
     if sought is None or np.count_nonzero(np.nan_to_num(sought.wanted)) < TELLING:
         return True
-    return next(_edited(first, k, convention, sought), None) is not None
+    return next(_edited(first, k, convention, replace(sought, least=1)), None) is not None
 
 
 def _edited(views: Sequence[View], k: int, convention: Convention, sought: Sought) -> Iterator[tuple[Edits, Deltas]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
 from typing import Any
@@ -33,7 +33,7 @@ class Sought:
 
     wanted, near: all views' numbers in a row, and how near each has to be
     of: rows of what is compared, from rows of the δ of all views;  seen: δ itself in each view, where it is known
-    unit: how near numbers are, relatively
+    unit: how near numbers are, relatively;  least: of δ, numbers that show a factor: one is a multiple of any other
     """
 
     wanted: Array
@@ -41,6 +41,7 @@ class Sought:
     of: Callable[[Array], Array]
     unit: float
     seen: Sequence[Array] | None = None
+    least: int = 2
 
     def factors(self, deltas: Array) -> list[tuple[int, float]]:
         """The rows of δ that come to what was seen, up to a constant factor, with that: 1 where they are the same."""
@@ -56,6 +57,7 @@ class Sought:
                 return [(int(row), 1.0) for row in np.flatnonzero(same)]
             ratios = made @ wanted / np.maximum((made * made).sum(axis=1), SMALLEST)
             scaled: Flags = np.all(np.abs(ratios[:, None] * made - wanted) <= self.near, axis=1) & (ratios != 0)
+            scaled &= np.count_nonzero(deltas, axis=1) >= self.least
             found = []
             for row in np.flatnonzero(same | scaled):
                 factor = 1.0 if same[row] else snapped(float(ratios[row]), self.unit * SHORT)
@@ -206,7 +208,7 @@ def _slope_edit(slope: Entry | None, k: int, step: str, constant: Any, factor: f
     own = slope.words.format(c=shown(constant)) if slope.fit else slope.words
     words = f"{own}, and multiplies δ by {as_fraction(factor)}"
     inner = partial(formula_of, slope, constant)
-    return (Edit(step, k, words, lambda s: times(inner(s), factor, s), (), slope.mistake),)
+    return (Edit(step, k, words, lambda s: times(inner(s), factor, s), (), slope.mistake, fitted=True),)
 
 
 # ------------------------------------------------------------------------------------------- powers
@@ -224,7 +226,8 @@ def powers(views: Sequence[View], k: int, step: str, errors: Sequence[Array], so
         made *= np.concatenate([e.ravel() for e in errors])
     for at, factor in sought.factors(made)[:1]:
         entry = product_of_powers(step, exponents[at], factor, activation)
-        yield (1 + FACTOR * (factor != 1), 1, 0), (edit_of(entry, k, 0.0),), errors
+        edit = replace(edit_of(entry, k, 0.0), fitted=factor != 1)
+        yield (1 + FACTOR * (factor != 1), 1, 0), (edit,), errors
 
 
 @cache

@@ -1,0 +1,90 @@
+"""What is said of wrong numbers is what they determine: no constant of one number, nothing that wide bounds let in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("flint")
+pytest.importorskip("ml_dtypes")
+
+from backproof.reference.backprop import RULES, Rules
+from backproof.reference.case import Case, run
+from backproof.reference.diagnosis.conventions import Convention, probes
+from backproof.reference.diagnosis.explanation import ARRAYS, Evidence, as_near, by_rules, reproduces, right
+from backproof.reference.diagnosis.search import diagnose
+from backproof.reference.judging.observation import Observation
+from backproof.reference.numbers.arithmetic import Arithmetic, Matrix
+from backproof.reference.numbers.arrays import numpy_dtype
+
+RELU = Convention(("tanh", "relu"), "half_squared_error")
+SIGMOIDS = Convention(("sigmoid", "sigmoid"), "half_squared_error")
+
+
+def with_outputs(alive: int) -> list[Case]:
+    """Probes of single samples: the one output is above zero in so many of them, and below in the others."""
+    cases = []
+    for number, case in enumerate(RELU.applied(c) for c in probes((3, 4, 1), (1,) * 6, "separate", "float64", 0)):
+        output = replace(case.layers[1], biases=[8.0 if number < alive else -8.0])
+        cases.append(replace(case, layers=(case.layers[0], output)))
+    return cases
+
+
+def seen(cases: list[Case], rules: Rules, dtype: str, convention: Convention) -> Evidence:
+    """What the reference with these rules shows, rounded to the format."""
+    evidence = []
+    for case in cases:
+        found = run(case, ARRAYS, convention.rules(rules)).backward
+        weights = tuple(np.array(w).astype(numpy_dtype(dtype)) for w in found.weight_gradients)
+        biases = tuple(np.array(b).reshape(-1).astype(numpy_dtype(dtype)) for b in found.bias_gradients)
+        given = Observation("a", "", "cpu", dtype, weight_gradients=weights, bias_gradients=biases)
+        evidence.append((replace(case, dtype=dtype), given))
+    return evidence
+
+
+def unheard_of(objective: Any, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
+    """∂E/∂o by what no list has, so that one number of it is a multiple of any other."""
+    return ar.elementwise(lambda o, t, fn: fn.exp(-o * o / 64) * (t + 3), outputs, targets)
+
+
+def scaled(objective: Any, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
+    """∂E/∂o times 0.7321."""
+    return ar.elementwise(lambda e, fn: 0.7321 * e, RULES.output_error(objective, outputs, targets, ar))
+
+
+def test_a_constant_that_one_number_shows_is_not_told() -> None:
+    """One δ that is not zero is a multiple of any other, and its gradients are many numbers."""
+    for wrong in (unheard_of, scaled):
+        evidence = seen(with_outputs(1), replace(RULES, output_error=wrong), "float64", RELU)
+        assert diagnose(evidence, RELU).explanations == ()
+
+
+def test_a_constant_that_several_numbers_show_is_told() -> None:
+    evidence = seen(with_outputs(4), replace(RULES, output_error=scaled), "float64", RELU)
+    assert "0.7321" in diagnose(evidence, RELU).explanations[0].words
+    evidence = seen(with_outputs(4), replace(RULES, output_error=unheard_of), "float64", RELU)
+    assert diagnose(evidence, RELU).explanations == ()
+
+
+def times(factor: float) -> Rules:
+    """Weight gradients times a factor."""
+
+    def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
+        return ar.elementwise(lambda g, fn: factor * g, RULES.weight_gradient(delta, inputs, ar))
+
+    return replace(RULES, weight_gradient=weight_gradient)
+
+
+def test_in_few_digits_what_is_told_is_as_near_as_its_own_roundings() -> None:
+    cases = [SIGMOIDS.applied(case) for case in probes((3, 4, 2), (4, 1, 2, 1), "separate", "bfloat16", 0)]
+    evidence = seen(cases, times(2.0), "bfloat16", SIGMOIDS)
+    assert as_near(by_rules(lambda _: times(2.0), SIGMOIDS), evidence)
+    assert not as_near(by_rules(lambda _: times(3.0), SIGMOIDS), evidence)
+    assert not as_near(right(SIGMOIDS), evidence)
+    for explanation in diagnose(evidence, SIGMOIDS).explanations:
+        assert explanation.prediction is not None
+        assert reproduces(explanation.prediction, evidence)
+        assert as_near(explanation.prediction, evidence)
