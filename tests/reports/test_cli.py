@@ -238,7 +238,8 @@ def test_a_third_party_is_listed_with_its_limits_and_what_it_leaves_out_is_said(
     )
     monkeypatch.syspath_prepend(str(path))
     listed = command("adapters", "--adapter", "picky").stdout
-    assert re.search(r"│ picky\s+│ planted by a test\s+│ float64, float32\s+│\s+│ yes", listed)
+    assert re.search(r"│ picky\s+│ planted by a test\s+│\s+│ yes", listed)
+    assert "float64, float32: picky\n" in listed
     assert "picky: no biases\n" in listed
 
     some = ("compare", "--adapter", "picky", "--dtype", "float64", "--jobs", "1", "--case")

@@ -89,6 +89,7 @@ def test_every_command_fits(
 
     def shown(width: int) -> str:
         monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.delenv("LINES", raising=False)
         finished = command(*(argument.replace("FOLDER", ".") for argument in arguments))
         return finished.stdout + finished.stderr
 
@@ -116,6 +117,7 @@ def test_a_report_of_a_network_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(map(len, report.text.splitlines())) > 100
     for width in WIDTHS:
         monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.delenv("LINES", raising=False)
         check(str(report), report.text, width)
 
 

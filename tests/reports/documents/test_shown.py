@@ -80,6 +80,7 @@ def test_what_is_printed_fits_the_width_that_is_asked_for(monkeypatch: pytest.Mo
     monkeypatch.delenv("COLUMNS", raising=False)
     assert "\n" not in str(long).strip()
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("LINES", raising=False)
     assert max(map(len, str(long).splitlines())) <= 80
 
 
