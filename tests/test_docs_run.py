@@ -94,6 +94,7 @@ def runs(page: str) -> bool:
     return any(language == "python" or text.startswith("$ backproof") for language, text in blocks(page))
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("page", [page for page in PAGES if runs(page)])
 def test_a_page_s_programs_run_and_print_what_it_shows(page: str, tmp_path: Path, quick: bool) -> None:
     if absent := missing(page):

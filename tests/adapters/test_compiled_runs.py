@@ -81,6 +81,7 @@ class TestTorch:
         assert all("as large as the numbers themselves" in r.reason for r in undecided)
 
 
+@pytest.mark.usefixtures("slow")
 def test_in_jax_too(monkeypatch: pytest.MonkeyPatch) -> None:
     jax = pytest.importorskip("jax")
     import backproof.jax as checks

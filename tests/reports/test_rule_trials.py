@@ -255,6 +255,7 @@ def test_jax_s_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
     assert [name for name, said in checked.items() if said != "agrees"] == []
 
 
+@pytest.mark.usefixtures("slow")
 def test_mistakes_in_custom_vjps_are_refused_where_they_are(quick: bool) -> None:
     pytest.importorskip("jax")
     tried = [backward_trials.try_one(FIRST + number, "jax") for number in range(3 if quick else 60)]

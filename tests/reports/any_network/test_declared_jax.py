@@ -67,6 +67,7 @@ SURROGATES: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", SURROGATES)
 def test_a_surrogate_is_wrong_unless_it_is_declared_and_told_if_it_is(name: str) -> None:
     function, surrogate = SURROGATES[name]

@@ -76,6 +76,7 @@ def build():
 """
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("named", "code", "said"),
     [

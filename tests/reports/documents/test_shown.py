@@ -99,6 +99,7 @@ def test_one_bug_is_one_failure_in_junit_and_every_view_is_written(tmp_path: Pat
     assert "hidden-delta-without-derivative" in (tmp_path / "out/verification.html").read_text()
 
 
+@pytest.mark.usefixtures("slow")
 def test_one_bug_is_one_failure_in_pytest_and_each_probe_is_an_item_where_that_is_wanted(tmp_path: Path) -> None:
     (tmp_path / "forgetful.py").write_text(FORGETFUL, encoding="utf-8")
     test = "from forgetful import gradients\n\ndef test_it(backproof):\n    backproof(gradients, cases='few')\n"
