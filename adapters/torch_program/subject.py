@@ -137,7 +137,11 @@ class TorchSubject:
             if drawn:
                 recorder.notes.append("compiled code draws other random numbers; what was judged is the eager run")
             else:
-                self._compiled(captured, recorder)
+                try:
+                    self._compiled(captured, recorder)
+                except Exception as error:  # a compiler may raise anything
+                    said = " ".join([f"{type(error).__name__}:", *str(error).split("\n")[:2]])
+                    recorder.notes.append(f"compiled code did not run ({said}); what was judged is the eager run")
         return recorder.run
 
     def _compiled(self, captured: Captured, recorder: JudgingRecorder) -> None:

@@ -70,6 +70,15 @@ class TestTorch:
         assert not of_the_compiled(report)
         assert "compiled code draws other random numbers" in str(report)
 
+    def test_a_compiler_that_fails_is_said(self) -> None:
+        def backend(graph: Any, inputs: Any) -> Any:
+            raise OSError("no C++ compiler")
+
+        report = self.report(self.torch.compile(self.network(), backend=backend))
+        assert not of_the_compiled(report)
+        assert "compiled code did not run (" in str(report)
+        assert "no C++ compiler" in str(report)
+
     def test_where_nothing_could_be_seen_it_is_undecided(self) -> None:
         torch = self.torch
         network = torch.compile(self.network().bfloat16(), backend="aot_eager")
