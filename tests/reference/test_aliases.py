@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import backproof as bp
 import pytest
+
+pytest.importorskip("numpy")
+pytest.importorskip("flint")
+
+import backproof as bp
 from backproof.reference import aliases
 from backproof.reference.case import Case, Dense, InvalidInput, known_activation, known_loss
 from backproof.reference.diagnosis import candidates
