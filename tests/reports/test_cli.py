@@ -285,7 +285,20 @@ def test_ctrl_c_ends_quickly_and_quietly_and_writes_nothing(tmp_path: Path, jobs
     out, started = tmp_path / "reports", tmp_path / "started"
     path = installed(tmp_path, "sleeping", "sleeps")
     process = subprocess.Popen(
-        [COMMAND, "compare", "--adapter", "sleeping", "--case", "depth-*", "--jobs", jobs, "--out", str(out)],
+        [
+            COMMAND,
+            "compare",
+            "--adapter",
+            "sleeping",
+            "--case",
+            "depth-*",
+            "--dtype",
+            "float64",
+            "--jobs",
+            jobs,
+            "--out",
+            str(out),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -47,7 +47,7 @@ def test_wherever_the_report_goes_there_is_no_traceback(script: str, tmp_path: P
 
 @pytest.mark.usefixtures("slow")
 def test_a_folder_that_is_full_gets_no_half_report_and_the_result_is_printed(tmp_path: Path) -> None:
-    mount = f"mkdir tiny && mount -t tmpfs -o size=64k tmpfs tiny && {COMPARE} --out tiny; code=$?; ls tiny; umount tiny; exit $code"
+    mount = f"mkdir tiny && mount -t tmpfs -o size=16k tmpfs tiny && {COMPARE} --out tiny; code=$?; ls tiny; umount tiny; exit $code"
     finished = in_shell(f"unshare --mount --map-root-user bash -c '{mount}'", tmp_path)
     if "unshare" in finished.stderr or "mount" in finished.stderr:
         pytest.skip("no file system may be mounted here")
