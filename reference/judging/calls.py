@@ -153,7 +153,8 @@ def judged_whole(
     for k, (result, array, precision) in enumerate(zip(results, observed, precisions, strict=True)):
         value, deviation = spreads[k]
         ours = np.abs(value) * U64 + LAMBDA * deviation * (U64 / computed_in.storage.unit_roundoff)
-        likely = np.stack([ours, LAMBDA * deviation, np.zeros(value.shape), deviation], axis=-1)
+        # One rounding early in the program moves many elements alike: their errors are not independent of each other.
+        likely = np.stack([ours, LAMBDA * deviation, LAMBDA * deviation, np.zeros(value.shape)], axis=-1)
         expected = numbers.stored(bounded(value, likely), precision)
         worst = np.nan_to_num(bounds[k]["errors"][..., WORST], nan=FARTHEST, posinf=FARTHEST)
         expected["errors"][..., WORST] = np.maximum(worst, expected["errors"][..., WORST])
