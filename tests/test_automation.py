@@ -16,9 +16,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-SETUP: dict[str, Any] = runpy.run_path(str(ROOT / "setup.py"))
 ADDRESS = "https://example.org/us/backproof"
 RELATIVE = re.compile(r"\]\((?!\w+:|#)")
+
+
+@pytest.fixture
+def setup_py() -> dict[str, Any]:
+    """What setup.py defines; environments of Python 3.12 and later come without setuptools."""
+    pytest.importorskip("setuptools")
+    return runpy.run_path(str(ROOT / "setup.py"))
 
 
 def judged(folder: Path, lines: str) -> subprocess.CompletedProcess[str]:
@@ -62,19 +68,19 @@ def test_the_action_and_the_hook_run_what_there_is() -> None:
     assert "entry: backproof verify\n" in (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
 
 
-def test_on_an_index_page_no_link_is_relative() -> None:
+def test_on_an_index_page_no_link_is_relative(setup_py: dict[str, Any]) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(RELATIVE.findall(readme)) > 20
     for address in ("", ADDRESS):
-        assert RELATIVE.findall(SETUP["described"](readme, address)) == []
-    linked = re.findall(rf"\({ADDRESS}/(?:blob|raw)/main/([^)#]+)", SETUP["described"](readme, ADDRESS))
+        assert RELATIVE.findall(setup_py["described"](readme, address)) == []
+    linked = re.findall(rf"\({ADDRESS}/(?:blob|raw)/main/([^)#]+)", setup_py["described"](readme, ADDRESS))
     assert [name for name in linked if not (ROOT / name).exists()] == []
     assert len(linked) > 20
 
 
-def test_the_project_has_urls_where_its_address_is_known() -> None:
-    assert SETUP["urls"]("") == {}
-    assert set(SETUP["urls"](ADDRESS)) == {"Homepage", "Documentation", "Changelog", "Issues"}
+def test_the_project_has_urls_where_its_address_is_known(setup_py: dict[str, Any]) -> None:
+    assert setup_py["urls"]("") == {}
+    assert set(setup_py["urls"](ADDRESS)) == {"Homepage", "Documentation", "Changelog", "Issues"}
 
 
 def test_the_version_is_one() -> None:
