@@ -84,7 +84,7 @@ def _showing(edit: Edit, view: View) -> int:
     """
     made, right = view.scope.values[RESULTS[edit.step], edit.layer], tried(view.scope, edit.step, edit.layer)
     shows = np.asarray(made) != 0
-    if np.shape(made) == np.shape(right) and not (edit.entry and edit.entry.limit):
+    if right is not None and np.shape(made) == np.shape(right) and not (edit.entry and edit.entry.limit):
         shows &= np.asarray(made) != right
     if RESULTS[edit.step] == "errors":
         shows &= np.asarray(view.scope.values["deltas", edit.layer]) != 0
