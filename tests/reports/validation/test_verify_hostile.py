@@ -64,6 +64,8 @@ HOSTILE: list[tuple[str, Callable[..., Any], str, str]] = [
 ]  # fmt: skip
 
 
+# The time may be up inside a callback of the garbage collector (Hypothesis has one): Python says so, and asks again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("function", "verdict", "words"), [h[1:] for h in HOSTILE], ids=[h[0] for h in HOSTILE])
 def test_hostile_functions_get_a_message_of_their_own(
     function: Callable[..., Any],
@@ -74,7 +76,8 @@ def test_hostile_functions_get_a_message_of_their_own(
 ) -> None:
     sampled(int(verdict != "unanswered"), 2)  # where much is asked, or tried in vain
     calls[0] = 0
-    report = verify(function, activations="sigmoid", loss="half_squared_error", reduction="sum", timeout=0.2)
+    limit = 0.2 if function is hangs else 60.0  # no other verdict hangs on how busy the machine is
+    report = verify(function, activations="sigmoid", loss="half_squared_error", reduction="sum", timeout=limit)
     assert report.verdict == verdict, str(report)
     assert words in str(report)
     assert capsys.readouterr().out == ""
