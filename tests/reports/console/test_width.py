@@ -22,35 +22,22 @@ from backproof.reports.comparison.matrix import compare
 from backproof.reports.console.wrapping import table_of, wrapped
 from backproof.reports.documents.results import Results
 from backproof.reports.views.render import terminal
+from forgetful import FORGETFUL
 from planted import CASES, doubled, planted, raises
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 WIDTHS = [80, 100]
-FUNCTIONS = """
-def forgetful(weights, biases, inputs, targets):
-    import numpy as np
-    a = [inputs]
-    for w, b in zip(weights, biases):
-        a.append(1 / (1 + np.exp(-(a[-1] @ w.T + b))))
-    delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
-    dw, db = [], []
-    for k in reversed(range(len(weights))):
-        dw.insert(0, delta.T @ a[k])
-        db.insert(0, delta.sum(axis=0))
-        delta = delta @ weights[k]
-    return dw, db
-"""
 QUICK = [
     ["example", "--adapter", "plain", "--adapter", "numpy"],
     ["train", "--epochs", "3"],
     ["adapters"],
     ["vectors", "show", "3"],
     ["compare", "--adapter", "plain", "--case", "xor-separate", "--dtype", "float64"],
-    ["verify", "FOLDER/net.py:forgetful", "--sizes", "2,3,1", "--cases", "few"],
+    ["verify", "FOLDER/net.py:gradients", "--sizes", "2,3,1", "--cases", "few"],
     # what is said of bad usage and bad input
     ["verify"],
     ["verify", "FOLDER/net.py"],
-    ["verify", "net:forgetful", "--command", "./net"],
+    ["verify", "net:gradients", "--command", "./net"],
     ["verify", "--answers", "f", "--loss", "half_squared_error"],
     ["compare", "--adapter", "qqq"],
     ["compare", "--case", "qqq"],
@@ -84,7 +71,7 @@ def words(text: str) -> set[str]:
 def test_every_command_fits(
     arguments: list[str], command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "net.py").write_text(FUNCTIONS, encoding="utf-8")
+    (tmp_path / "net.py").write_text(FORGETFUL, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
     def shown(width: int) -> str:

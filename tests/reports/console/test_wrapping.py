@@ -13,23 +13,9 @@ pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
 from backproof.reports.console.wrapping import columns, wrapped
+from forgetful import FORGETFUL
 
 COMMAND = Path(sys.executable).with_name("backproof")
-FORGETFUL = """
-import numpy as np
-
-def gradients(weights, biases, inputs, targets):
-    a = [inputs]
-    for w, b in zip(weights, biases):
-        a.append(1 / (1 + np.exp(-(a[-1] @ w.T + b))))
-    delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
-    dw, db = [], []
-    for k in reversed(range(len(weights))):
-        dw.insert(0, delta.T @ a[k])
-        db.insert(0, delta.sum(axis=0))
-        delta = delta @ weights[k]
-    return dw, db
-"""
 
 
 def test_long_lines_go_on_below_between_words_and_under_their_indentation() -> None:

@@ -12,22 +12,8 @@ from xml.etree import ElementTree as ET
 import backproof as bp
 import pytest
 from backproof.reports.documents import Report
+from forgetful import FORGETFUL
 
-FORGETFUL = """
-import numpy as np
-
-def gradients(weights, biases, inputs, targets):
-    a = [inputs]
-    for w, b in zip(weights, biases):
-        a.append(1 / (1 + np.exp(-(a[-1] @ w.T + b))))
-    delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
-    dw, db = [], []
-    for k in reversed(range(len(weights))):
-        dw.insert(0, delta.T @ a[k])
-        db.insert(0, delta.sum(axis=0))
-        delta = delta @ weights[k]
-    return dw, db
-"""
 EVIL = "<script>alert(1)</script> & \x1b[31m <b>"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
