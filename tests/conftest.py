@@ -50,17 +50,18 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what `sampled` leaves to --slow. A case that is named on the command line is the only one, and runs."""
-    if config.getoption("--slow"):
-        return
+    """Leaves out what `sampled` leaves out. A case that is named on the command line is the only one, and runs."""
+    slow = config.getoption("--slow")
     cases = Counter(item.nodeid.partition("[")[0] for item in items)
     numbers: Counter[str] = Counter()
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
     for item in items:
         test = item.nodeid.partition("[")[0]
-        marker = item.get_closest_marker("sampled")
-        every, first = (*marker.args, 0)[:2] if marker and cases[test] > 1 else (1, 0)
+        every, first = 1, 0
+        if cases[test] > 1 and (marker := item.get_closest_marker("sampled")):
+            every, first = (*marker.args, 0)[:2]
+            every = marker.kwargs.get("slow", 1) if slow else every
         (left if (numbers[test] - first) % every else kept).append(item)
         numbers[test] += 1
     items[:] = kept
@@ -89,7 +90,10 @@ SLOW = "slow: tox runs it, and so does pytest --slow"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "sampled(n, first=0): of its cases, quick runs take this one and every n-th")
+    config.addinivalue_line(
+        "markers",
+        "sampled(n, first=0, slow=1): of its cases, quick runs take this one and every n-th, slow ones every slow-th",
+    )
     # A shell's background jobs ignore Ctrl-C, and so would the processes whose answer to it is tested.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if find_spec("hypothesis"):

@@ -59,6 +59,7 @@ def test_a_file_says_what_went_wrong_and_where_that_is_written(name: str) -> Non
     assert bug.order in {1, 2}
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", names())
 def test_the_right_twin_is_what_autograd_says_and_the_wrong_one_is_not(name: str) -> None:
     found = installed(name)
@@ -77,6 +78,7 @@ def test_the_right_twin_is_what_autograd_says_and_the_wrong_one_is_not(name: str
         assert any(not np.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(wrong[1], right[1], strict=True))
 
 
+@pytest.mark.sampled(4, 3)
 @pytest.mark.parametrize("name", QUICK)
 def test_a_wrong_gradient_is_refused_and_named_and_its_twin_is_not(name: str) -> None:
     found = installed(name)

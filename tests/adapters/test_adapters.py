@@ -25,7 +25,7 @@ from standard import CASES
 ALL = known_adapters()
 
 
-@pytest.mark.sampled(231)
+@pytest.mark.sampled(231, slow=3)  # `backproof compare`, in tox -e report, runs every case on every adapter
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_every_adapter_agrees_on_every_case_from_identical_bits(adapter_name: str, name: str, dtype: str) -> None:
     case = CASES[name, dtype]

@@ -42,6 +42,7 @@ class TestTorch:
         x = self.torch.tensor(numbers(7, 16), dtype=self.torch.float32)
         return checks.check_numbers(network, x, loss=lambda y: (y**2).mean())
 
+    @pytest.mark.usefixtures("slow")
     def test_a_right_compiler_agrees(self) -> None:
         report = self.report(self.torch.compile(self.network(), backend="aot_eager"))
         assert report.verdict is Verdict.AGREES, str(report)
@@ -79,6 +80,7 @@ class TestTorch:
         assert "compiled code did not run (" in " ".join(str(report).split())
         assert "no C++ compiler" in " ".join(str(report).split())
 
+    @pytest.mark.usefixtures("slow")
     def test_where_nothing_could_be_seen_it_is_undecided(self) -> None:
         torch = self.torch
         network = torch.compile(self.network().bfloat16(), backend="aot_eager")

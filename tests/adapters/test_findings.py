@@ -80,7 +80,7 @@ def test_jax_s_float64_log1p_is_off_by_a_hundred_ulps() -> None:
     assert [c.place.quantity for c in judge(case, known_adapters()["jax"].run(case)).wrong] == ["loss"]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.usefixtures("slow")
 @as_recorded("jax")
 @pytest.mark.parametrize(("classes", "verdict"), [(200, Verdict.AGREES), (300, Verdict.WRONG)])
 def test_jax_s_float16_softmax_gradient_loses_a_term_beyond_256_classes(classes: int, verdict: Verdict) -> None:

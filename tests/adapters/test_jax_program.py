@@ -393,6 +393,7 @@ def outcomes(function: Callable[..., Any], *inputs: Any) -> list[Outcome]:
     return [a.outcome for a in check(capture(function, inputs))]
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("name", CASES)
 def test_the_program_is_what_jax_computed_and_its_gradient_the_chain_rules(name: str, quick: bool) -> None:
     if quick and name not in QUICK:
@@ -505,6 +506,7 @@ def test_a_wrong_custom_vjp_is_found_at_its_border(far: float) -> None:
     assert {b.name for b in captured.borders} == {"plain"}
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_forward_pass_of_the_rule_that_gives_other_values_is_found() -> None:
     captured = capture(lambda x: layer_norm(wrong_forward=1e-12)(x, 1), (n(4),))
     (border,) = captured.borders
@@ -513,6 +515,7 @@ def test_a_forward_pass_of_the_rule_that_gives_other_values_is_found() -> None:
     ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("factor", [1.0, 1.000001])
 def test_a_custom_jvp_is_judged_too(factor: float) -> None:
     swish: Any = jax.custom_jvp(lambda x: x / (1 + jnp.exp(-x)))
@@ -540,6 +543,7 @@ def test_the_same_operand_twice_is_two_operands_at_the_border() -> None:
 # ------------------------------------------------------------------------------------------------ known of JAX
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("predicate", [1, 2**32 - 1])
 def test_select_by_a_number_out_of_range_has_no_gradient(predicate: int) -> None:
     """jax-ml/jax #10993: the value is one of the cases, and nothing goes back to it. In 0.12 it does."""
@@ -555,6 +559,7 @@ def test_select_by_a_number_out_of_range_has_no_gradient(predicate: int) -> None
     assert right or predicate != 1
 
 
+@pytest.mark.usefixtures("slow")
 def test_at_a_kink_any_gradient_that_may_be_taken_is_right() -> None:
     """jax-ml/jax #13600, #37821: at a tie `max` gives half to each."""
     x = np.array([0.0, 1.0])

@@ -70,6 +70,7 @@ class Kernel(TorchDispatchMode):
         return self.fault(result)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
 def test_right_networks_agree_in_every_format(dtype: Any) -> None:
     for network, x in (
@@ -117,6 +118,7 @@ FAULTS: dict[str, tuple[str, int, Callable[[Any], Any]]] = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_kernel_s_fault_is_seen_where_it_is(fault: str) -> None:
     name, number, how = FAULTS[fault]
@@ -158,7 +160,7 @@ def test_what_nothing_can_be_asked_of_is_said() -> None:
 OPTIMIZERS = ["SGD", "AdamW", "Adam", "RMSprop", "Adagrad", "NAdam", "Adadelta", "Adamax", "RAdam", "ASGD", "Rprop"]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("together", [False, True], ids=["one by one", "foreach"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_training_step_with_its_optimizer_s_is_judged(optimizer: str, together: bool) -> None:
@@ -230,7 +232,7 @@ def test_max_pooling_over_nothing_but_padding_sends_its_gradient_elsewhere() -> 
         assert "max_pool2d_with_indices_backward" in str(report)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64", "float16"])
 def test_jax_equation_by_equation(dtype: str) -> None:
     jax = pytest.importorskip("jax")

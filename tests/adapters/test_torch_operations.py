@@ -308,6 +308,7 @@ MODULES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", [*SMOOTH, *CORNERED])
 def test_the_captured_backward_is_the_chain_rule(name: str, sampled: Callable[[int, int], None]) -> None:
     sampled([*SMOOTH, *CORNERED].index(name), 4)
@@ -324,6 +325,7 @@ def test_so_is_the_backward_of_the_backward(name: str, sampled: Callable[[int, i
     assert outcomes(gradient_of(function), *inputs()) <= SAME
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_with_their_parameters(name: str, training: bool, sampled: Callable[[int, int], None]) -> None:
@@ -396,6 +398,7 @@ RIGHT: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", SAVED)
 def test_a_kernel_is_written_from_the_operands_it_was_given(name: str) -> None:
     """What was saved belongs to them: the right tensor makes a right gradient, another one a wrong gradient."""
@@ -551,6 +554,7 @@ def test_casts_are_what_rounds_and_not_the_rule() -> None:
     } <= SAME
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "options",
     [

@@ -57,7 +57,7 @@ def test_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
 
 
 def test_planted_mistakes_are_refused_where_they_are(quick: bool) -> None:
-    tried = [backward_trials.try_one(FIRST + number) for number in range(6 if quick else 150)]
+    tried = [backward_trials.try_one(FIRST + number) for number in range(2 if quick else 150)]
     visible = [trial for trial in tried if trial.visible]
     assert len(visible) > len(tried) / 3
     assert [trial for trial in visible if not trial.refused or trial.outcome == "misplaced"] == []
@@ -158,6 +158,7 @@ def test_a_finding_that_is_declared_is_no_alarm(
     assert ("1/6 is rounded" in capsys.readouterr().out) == (outcome == "finding")
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_is_known_of_pytorch_is_declared_where_it_is_drawn() -> None:
     drawn = [draw(number) for number in range(FIRST - FIRST % len(FAMILIES), FIRST + 1400, len(FAMILIES))]
     known = {each.dtype for each in drawn if "Hardsigmoid" in each.words.split(", ") or "CELU 0.7" in each.words}
@@ -256,7 +257,7 @@ def test_jax_s_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
 
 
 @pytest.mark.usefixtures("slow")
-def test_mistakes_in_custom_vjps_are_refused_where_they_are(quick: bool) -> None:
+def test_mistakes_in_custom_vjps_of_jax_are_refused_where_they_are(quick: bool) -> None:
     pytest.importorskip("jax")
     tried = [backward_trials.try_one(FIRST + number, "jax") for number in range(3 if quick else 60)]
     visible = [trial for trial in tried if trial.visible]
@@ -279,7 +280,8 @@ def test_a_custom_vjp_runs_its_edited_backward() -> None:
     assert wrong.__name__ == written.name == "Affine"
 
 
-def test_mistakes_in_custom_vjps_are_of_many_kinds() -> None:
+@pytest.mark.usefixtures("slow")
+def test_mistakes_in_custom_vjps_of_jax_are_of_many_kinds() -> None:
     pytest.importorskip("jax")
     from backproof.reports.trials.backward_code_jax import WRITTEN as OF_JAX
 

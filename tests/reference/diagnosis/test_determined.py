@@ -55,6 +55,7 @@ def scaled(objective: Any, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> 
     return ar.elementwise(lambda e, fn: 0.7321 * e, RULES.output_error(objective, outputs, targets, ar))
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_constant_that_one_number_shows_is_not_told() -> None:
     """One δ that is not zero is a multiple of any other, and its gradients are many numbers."""
     for wrong in (unheard_of, scaled):

@@ -33,7 +33,7 @@ def test_there_are_at_least_sixty_and_each_says_what_it_does_and_how_one_comes_t
     assert sum(fault.seen is not None for fault in FAULTS) >= 20
 
 
-@pytest.mark.sampled(52, 26)
+@pytest.mark.sampled(89, 40)
 @pytest.mark.parametrize("fault", FAULTS, ids=attrgetter("name"))
 def test_every_fault_is_seen_and_named_in_some_network(fault: Fault) -> None:
     """In the first network where it changes a number; where others do the same there, it is among them."""

@@ -248,6 +248,7 @@ def test_a_module_of_torch(torch: Any, dtype: str) -> None:
         bp.check_field(lambda p: p, model)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_function_of_jax() -> None:
     jax = pytest.importorskip("jax")
     jnp = jax.numpy

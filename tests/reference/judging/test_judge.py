@@ -38,7 +38,7 @@ def nudged(observation: Observation, quantity: str, layer: int | None, index: An
     return replace(observation, **changed)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_one_element_outside_its_tolerance_is_wrong_and_located(quantity: str, dtype: str) -> None:
@@ -71,7 +71,7 @@ def test_one_element_outside_its_tolerance_is_wrong_and_located(quantity: str, d
     assert place not in [comparison.place for comparison in judge(case, moved(0.4)).wrong]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_a_number_that_is_not_finite_is_wrong(quantity: str, bad: float) -> None:

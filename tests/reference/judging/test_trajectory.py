@@ -69,7 +69,7 @@ def walked(
     return evidence
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_s_own_steps_are_inside_its_bounds(name: str, dtype: str) -> None:

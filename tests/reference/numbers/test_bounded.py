@@ -158,6 +158,7 @@ def test_at_a_kink_the_whole_subdifferential_is_admissible() -> None:
     assert (step.value + step.error).tolist() == [[1, 1, 1, 0]]
 
 
+@pytest.mark.usefixtures("slow")
 @settings(max_examples=300)
 @given(
     st.sampled_from(["sigmoid", "tanh", "softplus", "relu", "leaky_relu", "identity"]),

@@ -138,6 +138,7 @@ def test_an_honest_order_that_overflows_is_not_wrong(way: Way, dtype: str) -> No
     assert judgement.verdict in (Verdict.AGREES, Verdict.UNDECIDED), judgement
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_beside_it_right_is_right_and_a_fault_is_wrong(way: Way, dtype: str) -> None:

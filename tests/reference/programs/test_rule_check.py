@@ -132,6 +132,7 @@ def test_a_right_backward_is_equal_to_30_digits() -> None:
         assert agreement.digits > 30
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_refused_and_named(name: str) -> None:
     import re

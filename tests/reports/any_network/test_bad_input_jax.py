@@ -78,6 +78,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 }
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_looked_at_is_refused_in_a_line(name: str, door: str) -> None:
@@ -103,6 +104,7 @@ UNDECIDED: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("mode", ["rev", "fwd"])
 @pytest.mark.parametrize("name", UNDECIDED)
 def test_what_has_no_answer_is_undecided_and_says_why(name: str, mode: str) -> None:
@@ -111,6 +113,7 @@ def test_what_has_no_answer_is_undecided_and_says_why(name: str, mode: str) -> N
         check_grads(function, (drawn(3),), 1, mode)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_gradient_that_is_no_number_where_the_right_one_is_is_wrong() -> None:
     report = bp.verify(ruled(lambda g: (g * jnp.nan,)), drawn(3))
     assert report.verdict == "wrong"
@@ -158,17 +161,20 @@ def test_branches_and_rounds_are_said() -> None:
     assert "a loop went round 3 times" in str(bp.verify(rounds, (drawn(3), np.int32(3))))
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_changes_from_call_to_call_is_told() -> None:
     generator = np.random.default_rng(0)
     with pytest.raises(NotDecided, match=r"other\s+numbers\s+each\s+time"):
         check_grads(lambda x: x * float(generator.uniform(1, 2)), (drawn(3),), 1)
 
 
+@pytest.mark.usefixtures("slow")
 def test_words_functions_and_plain_numbers_among_the_arguments() -> None:
     check_grads(lambda x, word, f, n: f(x) * n if word == "sum" else x, (drawn(3), "sum", jnp.sin, 2), 2)
     check_grads(lambda x: (x * 2, "a"), (1.5,), 2)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn"])
 def test_narrow_formats(dtype: str) -> None:
     check_grads(lambda x: x.astype(np.float32) * 2, (jnp.asarray(drawn(3)).astype(dtype),), 1, "rev")

@@ -94,6 +94,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_looked_at_is_refused_in_a_line(name: str, door: str) -> None:
@@ -193,6 +194,7 @@ def test_numbers_and_parameters_without_axes() -> None:
         assert door(Scaled(), torch.tensor(3.0, requires_grad=True))
 
 
+@pytest.mark.usefixtures("slow")
 def test_nested_inputs_and_outputs_and_modules_through_every_door() -> None:
     def function(tree: Any, scale: float) -> Any:
         return {"sum": tree["a"][0] * tree["b"], "rest": [tree["b"].sin() * scale, None]}
@@ -202,6 +204,7 @@ def test_nested_inputs_and_outputs_and_modules_through_every_door() -> None:
         assert door(torch.nn.Linear(3, 2), torch.ones(2, 3))
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_module_that_the_gradients_gradient_is_taken_of_is_left_as_it_was() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     before = {name: x.clone() for name, x in module.state_dict().items()}

@@ -78,6 +78,7 @@ def test_a_surrogate_is_wrong_unless_it_is_declared_and_told_if_it_is(name: str)
     assert "but for what is declared a surrogate" in " ".join(str(report).split())
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_mistake_around_a_surrogate_is_found() -> None:
     for function in (lambda x: tripled(rounded(x)), lambda x: rounded(tripled(x))):
         report = bp.verify(function, drawn(4, 3), surrogate=rounded)

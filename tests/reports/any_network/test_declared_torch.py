@@ -66,6 +66,7 @@ SURROGATES: dict[str, tuple[Callable[[Any], Any], Any]] = {
 }
 
 
+@pytest.mark.sampled(14, 3)
 @pytest.mark.parametrize("shape", [(4, 3), (1, 1)], ids=str)
 @pytest.mark.parametrize("name", SURROGATES)
 def test_a_surrogate_is_wrong_unless_it_is_declared_and_told_if_it_is(name: str, shape: tuple[int, int]) -> None:
@@ -122,6 +123,7 @@ STOPPED: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", STOPPED)
 def test_views_of_what_is_stopped_are_stopped(name: str) -> None:
     report = bp.verify(STOPPED[name], drawn(4, 3))
@@ -150,6 +152,7 @@ def test_an_embeddings_padding_is_pytorchs_convention() -> None:
     assert "padding" not in str(bp.verify(module, torch.tensor([1, 2, 2])))
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}], ids=str)
 @pytest.mark.filterwarnings("ignore")  # PyTorch's own, where oneDNN is switched off
 def test_recurrent_layers_of_onednn(options: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ class OnlyInBfloat16(torch.autograd.Function):
         return g * x.cos() * OnlyInBfloat16.factor * (x.cos() if OnlyInBfloat16.power == 2 else 1.0)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("power", "factor"), [(2, 1.0), (1, 2.0)])
 def test_a_mistake_in_one_format_alone_is_wrong(power: int, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OnlyInBfloat16, "power", power)

@@ -88,6 +88,7 @@ def test_every_operation_has_its_kernel_here() -> None:
     assert set(KERNELS) == set(LAYERS)
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_right_kernel_passes(name: str, dtype: Any) -> None:
@@ -105,6 +106,7 @@ def spoilt(x: Any) -> Any:
     return flat.reshape(x.shape)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", KERNELS)
 def test_one_wrong_number_in_any_result_is_found(name: str) -> None:
     right = ran(name, torch.float32)

@@ -80,6 +80,7 @@ def test_a_backward_that_can_be_followed_is_compared_exactly() -> None:
     assert gradcheck(sine(1.0), drawn(3), reference=torch.sin)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("name", BY_NUMBERS)
 def test_else_its_numbers_are_and_it_is_said_to_how_many_digits(name: str, dtype: Any) -> None:
@@ -106,6 +107,7 @@ def test_a_reference_of_other_values_is_none() -> None:
         bp.verify(torch.nn.Linear(3, 2), torch.ones(2, 3), reference=torch.sin)
 
 
+@pytest.mark.usefixtures("slow")
 def test_in_jax() -> None:
     jax = pytest.importorskip("jax")
 

@@ -66,6 +66,7 @@ class SineByNumpy(torch.autograd.Function):
         return g * torch.cos(ctx.saved_tensors[0]) * SineByNumpy.factor
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_a_right_function_passes_in_any_format(dtype: Any) -> None:
     def function(x: Any, w: Any) -> Any:
@@ -159,6 +160,7 @@ def test_what_leaves_the_graph_is_answered_by_the_path_test_and_said_so() -> Non
     assert report.verdict == "wrong"
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_gradient_that_the_code_stops_has_to_be_declared() -> None:
     def straight_through(x: Any) -> Any:
         return x * 2 + (torch.round(x) - x).detach()

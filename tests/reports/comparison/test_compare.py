@@ -199,6 +199,7 @@ def test_the_report_says_what_the_checks_could_see() -> None:
     assert "| float32" in markdown(compare(cases, [NUMPY])).split("## What the checks could see")[1]
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_wrong_run_is_diagnosed_with_a_witness() -> None:
     results = compare(CASES, [planted("doubled", doubled)])
     wrong = [run for run in results.runs if run.verdict == "wrong"]

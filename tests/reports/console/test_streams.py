@@ -32,7 +32,7 @@ SCRIPTS = {
 }
 
 
-@pytest.mark.sampled(10, 9)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_wherever_the_report_goes_there_is_no_traceback(script: str, tmp_path: Path) -> None:
     code, words = SCRIPTS[script]

@@ -67,6 +67,7 @@ def words(text: str) -> set[str]:
     return {word.rstrip(",:") for word in found} - {""}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
 def test_every_command_fits(
     arguments: list[str], command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -116,6 +117,7 @@ def results() -> Results:
     return compare(CASES, adapters, [known["jax"]])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_comparison_fits(width: int, results: Results) -> None:
     wide = terminal(results)

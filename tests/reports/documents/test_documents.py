@@ -155,6 +155,7 @@ LIES: dict[str, tuple[Change, str]] = {
 CODES = {"agrees": 0, "undecided": 0, "suspect": 0, "wrong": 1, "unanswered": 3}
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", LIES)
 def test_headline_and_exit_code_come_from_the_numbers(name: str, tmp_path: Path) -> None:
     change, verdict = LIES[name]

@@ -42,6 +42,7 @@ def test_names_say_what_is_whose(kind: str) -> None:
     assert report.verdict == "agrees", str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_names_that_do_not_say_it_are_refused() -> None:
     report = bp.verify(answers("untold"), cases="few")
     assert report.verdict == "unanswered"

@@ -85,6 +85,7 @@ def test_so_it_is_in_float32() -> None:
     assert verify(linear(function, ones), dtype="float32").verdict == "wrong"
 
 
+@pytest.mark.usefixtures("slow")
 def test_declared_activations_and_loss_leave_nothing_open() -> None:
     options: dict[str, Any] = {"activations": ["identity", "identity"], "loss": "half_squared_error"}
     report = verify(linear(*clip(-4, 4)), cases="standard", **options)

@@ -85,7 +85,7 @@ UNANSWERED = {
 }
 
 
-@pytest.mark.sampled(27)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", UNANSWERED)
 def test_what_a_function_does_to_its_own_process_is_said_in_a_line(name: str, folder: Path) -> None:
     if name == "conjugate":
@@ -134,7 +134,7 @@ def test_a_forged_answer_is_none() -> None:
     assert verified("forges_an_answer").verdict == "unanswered"
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("name", "verdict"), [("leaves_children", "agrees"), ("leaves_children_and_hangs", "unanswered")]
 )

@@ -59,7 +59,7 @@ UNDECLARED = [
 ]
 
 
-@pytest.mark.sampled(12, 6)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(("activations", "loss", "name"), UNDECLARED)
 def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
     activations: tuple[str, ...], loss: str, name: str

@@ -92,7 +92,7 @@ TORCH: dict[str, Callable[[Any], Callable[[Any, float], Any]]] = {
 }
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(5, 2)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", TORCH)
 def test_torch_s_optimizers_agree_as_declared_and_not_with_other_constants(name: str, dtype: str) -> None:
@@ -104,7 +104,7 @@ def test_torch_s_optimizers_agree_as_declared_and_not_with_other_constants(name:
     assert dict(report.probes)["step 7"] == "agrees"
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", TORCH)
 def test_what_is_not_declared_is_found_out_to_the_last_constant(name: str) -> None:
     torch = pytest.importorskip("torch")
@@ -134,7 +134,7 @@ def test_conventions_are_found_out_beside_the_optimizer() -> None:
     )
 
 
-@pytest.mark.sampled(12)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.skipif(find_spec("optax") is None, reason="optax is not installed")
 @pytest.mark.parametrize(
     ("name", "make"),

@@ -212,6 +212,7 @@ def test_updates_outputs_formats_and_kinds_of_array() -> None:
     assert verify(lists).ok
 
 
+@pytest.mark.usefixtures("slow")
 def test_torch_tensors_in_and_out() -> None:
     torch = pytest.importorskip("torch")
 

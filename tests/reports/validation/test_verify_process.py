@@ -60,6 +60,7 @@ def test_an_honest_process_agrees(command: Command) -> None:
     assert finished.stderr == ""
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_bug_in_a_process_is_named_with_a_witness(command: Command) -> None:
     finished = command("verify", "--command", f"{HONEST} --bug", "--sizes", "2,3,1")
     assert finished.returncode == 1
@@ -251,7 +252,7 @@ def test_a_verification_in_the_other_formats(command: Command) -> None:
     assert command("verify", "--command", HONEST, "--format", "markdown").stdout.startswith("```\nagrees")
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("number", "jobs"),
     [(signal.SIGINT, 1), (signal.SIGINT, 3), (signal.SIGTERM, 1), (signal.SIGTERM, 3), (signal.SIGHUP, 1), (signal.SIGKILL, 3)],

@@ -138,7 +138,7 @@ def test_every_fault_of_the_catalogue_has_a_witness_that_prints_what_it_says(
     assert ("step.updated" in lines[-2]) == of_update
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_witness_is_judged_in_the_format_of_the_implementation(dtype: str) -> None:
     """In float64, its roundings alone would be wrong, and the first number shown one of them."""

@@ -112,6 +112,7 @@ def test_they_are_proved_in_balls_by_code_that_did_not_make_them() -> None:
     assert check(FOLDER) == []
 
 
+@pytest.mark.usefixtures("slow")
 def test_they_come_with_the_package_and_are_small() -> None:
     assert numbered() == by_number()
     assert sum(path.stat().st_size for path in FOLDER.glob("*.json")) < 5 * 2**20
@@ -318,7 +319,7 @@ def test_where_they_cannot_be_written_one_line_says_so(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS], ids=errno.errorcode.get)
 @pytest.mark.parametrize("written_before", [0, 2])
 def test_on_a_full_disk_nothing_is_half_written(

@@ -69,6 +69,7 @@ def test_the_page_says_everything_and_loads_nothing() -> None:
     assert "url(http" not in page
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "html"])  # whose page is above
 def test_hostile_names_are_harmless_in_every_view(name: str) -> None:
     render, _ = FORMATS[name]
@@ -222,6 +223,7 @@ def axe_core() -> str | None:
         return None
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
@@ -270,6 +272,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 POLICY = "Content Security Policy"
 
 
+@pytest.mark.usefixtures("slow")
 @needs_chromium
 def test_the_policy_lets_the_pages_own_script_work(tmp_path: Path) -> None:
     finished = shown(with_scripts(whole_page(), READER), tmp_path)
