@@ -14,15 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import LAMBDA
+from ..numbers import LAMBDA, alike
 
 Array = NDArray[np.float64]
 
 SIGN_VECTORS = 2
-# Numbers that share a 256th of an ulp, up to sign and a power of two, are rounded alike. A crowd of numbers within a
-# fraction f of half an ulp, whose roundings may all have one sign and 1 − f/2 units of size, is 128f such groups: what
-# is still allowed of them, λ/√(128f) = 0.94/√f, is always more.
-ALIKE = 2.0**-8
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def aggregates(
     exponent = -np.frexp(largest)[1]  # so that squares of tiny or huge numbers stay in range
     wide = (np.asarray(array[kept], np.float64) for array in (errors, exact, systematic, random))
     e, x, s, r = (np.ldexp(array, exponent) for array in wide)
-    group = _groups(x, unit_roundoff) if axis is None else _lines(exact, axis, unit_roundoff)[kept]
+    group = alike(x, unit_roundoff) if axis is None else _lines(exact, axis, unit_roundoff)[kept]
     rng = np.random.default_rng(seed)
     found = []
     with np.errstate(over="ignore"):  # of bounds that say nothing
@@ -79,18 +75,11 @@ def aggregates(
     return tuple(found)
 
 
-def _groups(exact: Array, unit_roundoff: float) -> NDArray[np.intp]:
-    """Elements that are equal up to sign, a power of two and a small part of an ulp get the same number."""
-    mantissas, _ = np.frexp(np.abs(exact))  # from ½ to 1, where an ulp is u
-    _, group = np.unique(np.rint(mantissas / (unit_roundoff * ALIKE)), return_inverse=True)
-    return group.reshape(-1)
-
-
 def _lines(exact: Array, axis: int, unit_roundoff: float) -> NDArray[np.intp]:
     """The number of the column (axis 0) or row (axis 1) that each element is in; equal lines get the same."""
     lengths = np.nan_to_num(np.abs(exact), posinf=0.0).sum(axis=1 - axis)
     line = np.take(exact, int(np.argmax(lengths)), axis=axis)
-    return np.broadcast_to(np.expand_dims(_groups(line, unit_roundoff), axis), exact.shape)
+    return np.broadcast_to(np.expand_dims(alike(line, unit_roundoff), axis), exact.shape)
 
 
 def _scale(scales: Array, group: NDArray[np.intp]) -> float:

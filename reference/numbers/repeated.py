@@ -21,6 +21,11 @@ from .error_model import LAMBDA, RANDOM, SYSTEMATIC, WORST
 
 Array = NDArray[np.float64]
 
+# Numbers that share a 256th of an ulp, up to sign and a power of two, are rounded alike. A crowd of numbers within a
+# fraction f of half an ulp, whose roundings may all have one sign and 1 − f/2 units of size, is 128f such groups: what
+# is still allowed of them, λ/√(128f) = 0.94/√f, is always more.
+ALIKE = 2.0**-8
+
 
 def offset(size: Array, other: Array, result: Array, unit_roundoff: float) -> tuple[Array, Array]:
     """How far numbers of these sizes are from multiples of the smaller ulp of the two, and how many ulps they are.
@@ -98,3 +103,10 @@ def shared(errors: Array, values: Array, results: Array) -> Array:
 def _mantissas(values: Array) -> Array:
     """A sign and a power of two change an error as they change the number, and nothing else."""
     return np.frexp(np.abs(values))[0]
+
+
+def alike(values: Array, unit_roundoff: float) -> NDArray[np.intp]:
+    """The number of each element's group: those equal up to sign, a power of two and a small part of an ulp."""
+    mantissas, _ = np.frexp(np.abs(values))  # from ½ to 1, where an ulp is u
+    _, group = np.unique(np.rint(mantissas / (unit_roundoff * ALIKE)), return_inverse=True)
+    return group.reshape(-1)

@@ -13,7 +13,7 @@ Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. (2002), 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, Precision, Profile
+from ..numbers import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, Precision, Profile, alike
 from .program import Positions, Shape
 
 Array = NDArray[Any]
@@ -176,17 +176,31 @@ class Bounds:
     # ---------------------------------------------------------------- sums
 
     def total(self, array: Array, axes: tuple[int, ...]) -> Array:
-        array = shared(array)
         size = np.abs(array["value"]) + array["errors"][..., WORST]
         terms = max(1, math.prod(array.shape[axis] for axis in axes))
         with np.errstate(all="ignore"):
             value = np.asarray(array["value"].sum(axis=axes))
             errors = array["errors"].sum(axis=axes) * (1 + terms * 2 * U64)
+            errors[..., RANDOM] = self._together(
+                array["errors"][..., RANDOM], array["value"], lambda each: np.asarray(each.sum(axis=axes))
+            ) * (1 + terms * 2 * U64)
             model = self.added_up if self.profile.reduce == self.profile.accumulate else self.model
             between = min(self.profile.stored_between, terms - 1) * self.model.rounding
             errors = errors + np.asarray(size.sum(axis=axes))[..., None] * _each(model.reductions(terms) + between)
             errors += self._storing(value, errors)
         return settled(value, errors)
+
+    def _together(self, random: Array, values: Array, added: Callable[[Array], Array]) -> Array:
+        """The random part of sums of numbers with these random parts, whose errors are independent of each other.
+
+        added: the sums of such an array's elements. Of k numbers that are rounded alike, at most, it is known that
+        (r₁ + … + rₖ)² ≤ k (r₁² + … + rₖ²).
+        """
+        there = random > 0
+        if not there.any():
+            return added(random)
+        together = int(np.bincount(alike(values[there], self.profile.storage.unit_roundoff)).max())
+        return np.asarray(np.minimum(added(random), np.sqrt(together * added(random**2))))
 
     def _storing(self, value: Array, errors: Array) -> Array:
         """Two roundings of a sum that was added up in a wider format: its own, and that of what is added to it."""
@@ -221,23 +235,43 @@ class Bounds:
     # ---------------------------------------------------------------- movements
 
     def taken(self, array: Array, positions: Positions) -> Array:
-        flat = np.concatenate([shared(array).reshape(-1), np.zeros(1, BOUNDED)])  # the last one is read for nowhere
+        if not _each_once(positions, array.size):
+            array = shared(array)
+        flat = np.concatenate([array.reshape(-1), np.zeros(1, BOUNDED)])  # the last one is read for nowhere
         return np.asarray(flat[positions])
 
     def added_at(self, array: Array, positions: Positions, size: int) -> Array:
-        array, places = shared(array).reshape(-1), positions.reshape(-1)
+        array, places = array.reshape(-1), positions.reshape(-1)
         result = np.zeros(size + 1, BOUNDED)
         np.add.at(result["value"], places, array["value"])
         np.add.at(result["errors"], places, array["errors"])
+        result["errors"][:, RANDOM] = self._together(
+            array["errors"][:, RANDOM], array["value"], lambda each: _added_at(each, places, size + 1)
+        )
         terms = np.bincount(places + 1, minlength=size + 1)[1:]
         if terms.size and terms.max() > 1:
-            sizes = np.zeros(size + 1)
-            np.add.at(sizes, places, np.abs(array["value"]) + array["errors"][:, WORST])
+            sizes = _added_at(np.abs(array["value"]) + array["errors"][:, WORST], places, size + 1)
             for n in np.unique(terms[terms > 1]).tolist():
                 at = np.flatnonzero(terms == n)
                 with np.errstate(invalid="ignore"):  # no element of a sum too long for the format
                     result["errors"][at] += sizes[at][:, None] * _each(self.in_memory.reductions(n))
         return settled(result["value"][:size], result["errors"][:size])
+
+    def joined(self, parts: Sequence[Array]) -> Array:
+        several = [shared(part) for part in parts] if len(parts) > 1 else parts  # of one array, each may be a part
+        return np.concatenate(several)
+
+
+def _added_at(numbers: Array, places: Positions, size: int) -> Array:
+    result = np.zeros(size)
+    np.add.at(result, places, numbers)
+    return result
+
+
+def _each_once(positions: Positions, size: int) -> bool:
+    """Whether a movement takes no element twice: then errors that were independent of each other still are."""
+    taken = positions[positions >= 0]
+    return taken.size <= size and int(np.bincount(taken, minlength=1).max()) <= 1
 
 
 def bounded(value: Array, errors: Array) -> Array:

@@ -37,7 +37,7 @@ RESHAPE = Operation(
 )
 JOIN = Operation(
     "join",
-    value=lambda numbers, *parts: np.concatenate([part.reshape(-1) for part in parts]),
+    value=lambda numbers, *parts: numbers.joined([part.reshape(-1) for part in parts]),
     shape=lambda *shapes: (sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes),),
     pullback=lambda g, out, *parts: _split(g, parts),
 )

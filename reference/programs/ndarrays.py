@@ -47,6 +47,8 @@ class Numbers(Protocol):
 
     def added_at(self, array: Array, positions: Positions, size: int) -> Array: ...
 
+    def joined(self, parts: Sequence[Array]) -> Array: ...
+
 
 class Floats:
     """float64, in NumPy."""
@@ -80,6 +82,9 @@ class Floats:
         result = np.zeros(size + 1)  # the last one takes what goes nowhere
         np.add.at(result, positions.reshape(-1), array.reshape(-1))
         return result[:size]
+
+    def joined(self, parts: Sequence[Array]) -> Array:
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,9 @@ class Balls:
         for position, element in zip(positions.reshape(-1).tolist(), array.reshape(-1), strict=True):
             result[position] = result[position] + element
         return _array(result[:size], (size,))
+
+    def joined(self, parts: Sequence[Array]) -> Array:
+        return np.concatenate(parts)
 
 
 FLOATS = Floats()

@@ -10,10 +10,12 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.numbers import PRECISIONS, PROFILES, RANDOM, SYSTEMATIC, TRUTH, WORST
-from backproof.reference.programs import Balls, Bounds, NoBounds, Program, Value, computing_lines, run
+from backproof.reference.judging import Verdict, judged_call
+from backproof.reference.numbers import CHANNELS, PRECISIONS, PROFILES, RANDOM, SYSTEMATIC, TRUTH, WORST
+from backproof.reference.programs import Balls, Bounds, NoBounds, Program, Value, bounded, computing_lines, run
 from backproof.reference.programs import elementwise as e
-from backproof.reference.programs.movement import broadcast, rearranged, scattered
+from backproof.reference.programs.layers import LAYERS
+from backproof.reference.programs.movement import broadcast, joined, permuted, rearranged, scattered
 from backproof.reference.programs.sums import matmul, mean, total
 
 RNG = np.random.default_rng(5)
@@ -87,6 +89,9 @@ class Rounding:
         np.add.at(result, positions.reshape(-1), array.reshape(-1))
         return result[:size]
 
+    def joined(self, parts: Any) -> Any:
+        return np.concatenate(parts)
+
 
 def of(name: str) -> tuple[Value, dict[int, Any]]:
     program = Program()
@@ -136,6 +141,48 @@ def test_a_shared_error_is_not_random_any_more() -> None:
     assert (alone["errors"][..., RANDOM] > 0).all()
     assert (repeated["errors"][..., RANDOM] == 0).all()
     assert (repeated["errors"][..., SYSTEMATIC] > 0).all()
+
+
+def test_moved_errors_are_as_independent_as_they_were_unless_one_is_taken_twice() -> None:
+    program = Program()
+    x = program.input((2, 3))
+    product, turned = x * 0.1, np.arange(6).reshape(2, 3).T
+    given = {x.index: np.arange(1.0, 7.0).reshape(2, 3)}
+    lines = [product, rearranged(product, turned), joined([product, product])]
+    alone, moved, twice = run(lines, given, Bounds(SINGLE))
+    assert (alone["errors"][..., RANDOM] > 0).all()
+    assert (moved["errors"] == alone["errors"].swapaxes(0, 1)).all()
+    assert (twice["errors"][..., RANDOM] == 0).all()
+
+
+@pytest.mark.parametrize("way", ["total", "added_at"])
+@pytest.mark.parametrize(("values", "expected"), [("apart", 10.0), ("pairs", 2**0.5 * 10.0), ("equal", 100.0)])
+def test_independent_errors_of_a_sum_s_terms_add_up_as_squares_and_equal_ones_do_not(
+    way: str, values: str, expected: float
+) -> None:
+    terms = 1 + RNG.random(100)
+    terms = {"apart": terms, "pairs": np.repeat(terms[:50], 2) * np.tile([1.0, -0.5], 50), "equal": np.ones(100)}[
+        values
+    ]
+    errors = np.zeros((100, len(CHANNELS)))
+    errors[:, [WORST, RANDOM]] = 1.0  # beside them, the addition's own are nothing
+    numbers, array = Bounds(SINGLE), bounded(terms, errors)
+    found = numbers.total(array, (0,)) if way == "total" else numbers.added_at(array, np.zeros(100, np.int64), 1)[0]
+    assert found["errors"][RANDOM] == pytest.approx(expected, rel=1e-3)
+    assert found["errors"][WORST] == pytest.approx(100, rel=1e-3)
+
+
+def test_a_convolution_that_is_off_by_thirty_roundings_is_seen_in_all_of_its_numbers_together() -> None:
+    given = {"x": RNG.standard_normal((2, 3, 9, 9)), "weight": RNG.standard_normal((4, 3, 3, 3))}
+    given = {name: array.astype(np.float32).astype(np.float64) for name, array in given.items()}
+    program = Program()
+    inputs = {name: program.input(array.shape) for name, array in given.items()}
+    result = permuted(LAYERS["convolution"](inputs, given), (0, 2, 3, 1))
+    known = {inputs[name].index: array for name, array in given.items()}
+    (honest,) = run([result], known, Rounding())
+    for factor, verdict in ((1.0, Verdict.AGREES), (1 + 30 * 2.0**-24, Verdict.SUSPECT)):
+        (call,) = judged_call([result], known, [honest * factor], [SINGLE.storage], SINGLE)
+        assert call.verdict is verdict
 
 
 def test_stored_in_a_narrower_format_it_is_rounded_once_more_and_may_overflow() -> None:
