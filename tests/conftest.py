@@ -100,7 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from hypothesis import settings
 
         # no deadline: it would be a claim about speed, which a busy machine refutes; and the same examples everywhere
-        examples = 300 if config.getoption("--slow") else 10
+        examples = 100 if config.getoption("--slow") else 10
         settings.register_profile("backproof", deadline=None, max_examples=examples, derandomize=True)
         settings.load_profile("backproof")
     absent = [package for package in REQUIRED if find_spec(package) is None]
