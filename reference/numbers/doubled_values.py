@@ -1,0 +1,371 @@
+"""A matrix of numbers in two doubles each, with a radius around them, and the functions on it. See `doubled.py`.
+
+Sums and products of two doubles are split into a double and its rounding error, which is a double too (Knuth, The Art
+of Computer Programming 2, §4.2.2, thm. B; Dekker, A floating-point technique for extending the available precision,
+Numerische Mathematik 18, 1971). Of such pairs, +, ×, ÷ and √ are those of Joldes, Muller & Popescu, Tight and rigorous
+error bounds for basic building blocks of double-word arithmetic, ACM Transactions on Mathematical Software 44(2), 2017
+(algorithms 10 and 17: 7u² and 15u² + 56u³ of the result; the sum's error is bounded by what it rounds away), and of
+Lefèvre, Louvet, Muller, Picot & Rideau, Accurate calculation of Euclidean norms using double-word arithmetic, ibid.
+49(1), 2023 (√: 25/8 u²). IEEE 754's +, −, ×, ÷ and √ are all that they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from flint import arb, arb_mat, ctx
+from numpy.typing import NDArray
+
+from .arithmetic import Curve
+from .certified import enclosure
+from .error_model import OUTWARD, U64
+
+Array = NDArray[np.float64]
+Pair = tuple[Array, Array]  # two doubles whose sum is meant, the second below half an ulp of the first
+
+OWN = 2.0**-100  # of the result: more than ×, ÷ and √ of pairs are off
+TINY, LOST = 2.0**-900, 2.0**-1000  # below the first, steps of a computation may underflow; they lose less than LOST
+NOTHING, NOWHERE = np.zeros((1, 1)), np.zeros((1, 1), np.bool_)
+
+
+def two_sum(a: Any, b: Any) -> Pair:
+    """The sum, rounded, and its rounding error. Exact whatever their sizes."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+def fast_two_sum(a: Any, b: Any) -> Pair:
+    """The same where |a| ≥ |b|, or a = 0."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def two_product(a: Any, b: Any) -> Pair:
+    """The product, rounded, and its rounding error. Exact but for underflow; NaN beyond 2⁹⁹⁵."""
+    product = a * b
+    (a1, a2), (b1, b2) = _halves(a), _halves(b)
+    return product, a2 * b2 - (((product - a1 * b1) - a2 * b1) - a1 * b2)
+
+
+def _halves(a: Any) -> Pair:
+    """A double as a sum of two of 26 bits (Veltkamp)."""
+    scaled = (2.0**27 + 1) * a
+    high = scaled - (scaled - a)
+    return high, a - high
+
+
+def times(x: Pair, y: Pair) -> Pair:
+    """Up to 7u² of the result (Joldes et al., algorithm 10)."""
+    product, error = two_product(x[0], y[0])
+    return fast_two_sum(product, error + (x[0] * y[1] + x[1] * y[0]))
+
+
+def plus(x: Pair, y: Pair) -> tuple[Array, Array, Array]:
+    """The sum as a pair, and how far it may be off: by the rounding of the two sums of small parts."""
+    total, error = two_sum(x[0], y[0])
+    small = x[1] + y[1]
+    rest = error + small
+    return *two_sum(total, rest), U64 * (np.abs(small) + np.abs(rest))
+
+
+@dataclass(frozen=True, eq=False)
+class Doubled:
+    """The exact numbers are within `radius` of high + low; where that is NaN or infinite, nothing is known of them.
+
+    Each is rows × columns; low and radius may be 1 × 1. |low| ≤ u |high|.
+    """
+
+    high: Array
+    low: Array
+    radius: Array
+
+    @property
+    def pair(self) -> Pair:
+        return self.high, self.low
+
+    @cached_property
+    def size(self) -> Array:
+        return np.abs(self.high)
+
+    @cached_property
+    def tiny(self) -> NDArray[np.bool_]:
+        """Where what is computed of these may underflow."""
+        return NOWHERE if self.size.min() >= TINY else (self.size < TINY) & (self.size > 0)
+
+    @cached_property
+    def smallest(self) -> float:
+        """The size of the smallest number that is not zero."""
+        return float(self.size.min()) or float(self.size[self.size > 0].min(initial=np.inf))
+
+    def rows(self, part: slice) -> Doubled:
+        """Some of the rows."""
+
+        def cut(array: Array) -> Array:
+            return array[part] if len(array) == len(self.high) else array
+
+        return Doubled(self.high[part], cut(self.low), cut(self.radius))
+
+    def __add__(self, other: Operand) -> Doubled:
+        y = doubled(other)
+        high, low, own = plus(self.pair, y.pair)
+        return settled((high, low), self.radius + y.radius + own, self.tiny | y.tiny)
+
+    def __sub__(self, other: Operand) -> Doubled:
+        return self + -doubled(other)
+
+    def __mul__(self, other: Operand) -> Doubled:
+        if not isinstance(other, Doubled) and _whole_power_of_two(other):
+            return Doubled(self.high * other, self.low * other, self.radius * abs(other))
+        y = doubled(other)
+        pair = times(self.pair, y.pair)
+        size = np.abs(pair[0])
+        travelled = self.size * y.radius + self.radius * (y.size + y.radius)
+        underflows = NOWHERE if size.min() >= TINY else (size < TINY) & (self.size > 0) & (y.size > 0)
+        return settled(pair, travelled + OWN * (size + travelled), underflows)
+
+    def __truediv__(self, other: Operand) -> Doubled:
+        """By Joldes et al., algorithm 17."""
+        y = doubled(other)
+        quotient = self.high / y.high
+        product, error = two_product(quotient, y.high)
+        back, back_low = fast_two_sum(product, error + quotient * y.low)
+        rest = ((self.high - back) + (self.low - back_low)) / y.high
+        smallest = y.size * (1 - 4 * U64) - y.radius
+        size = np.abs(quotient)
+        travelled = (self.radius + size * y.radius) / smallest
+        radius = np.where(smallest > 0, travelled + OWN * (size + travelled), np.inf)
+        underflows = self.tiny | y.tiny | ((size < TINY) & (self.size > 0))
+        return settled(fast_two_sum(quotient, rest), radius, underflows, LOST / np.minimum(smallest, 1))
+
+    def __rtruediv__(self, other: float) -> Doubled:
+        return doubled(other) / self
+
+    def __pow__(self, exponent: int) -> Doubled:
+        """A product of so many factors."""
+        if not isinstance(exponent, int) or exponent < 1:
+            return NotImplemented
+        return self if exponent == 1 else self ** (exponent - 1) * self
+
+    def __neg__(self) -> Doubled:
+        return Doubled(-self.high, -self.low, self.radius)
+
+    def __abs__(self) -> Doubled:
+        return Doubled(self.size, np.copysign(1.0, self.high) * self.low, self.radius)
+
+    def __radd__(self, other: float) -> Doubled:
+        return self + other
+
+    def __rsub__(self, other: float) -> Doubled:
+        return -self + other
+
+    def __rmul__(self, other: float) -> Doubled:
+        return self * other
+
+
+Operand = Doubled | float
+
+
+def doubled(x: Operand) -> Doubled:
+    """A number that is exactly a double, as one of these."""
+    return x if isinstance(x, Doubled) else exact(np.full((1, 1), float(x)))
+
+
+def exact(numbers: Array) -> Doubled:
+    """Numbers that are exactly doubles."""
+    return Doubled(numbers, NOTHING, NOTHING)
+
+
+def settled(pair: Pair, radius: Array, underflows: NDArray[np.bool_], lost: Any = LOST) -> Doubled:
+    """A result with a radius that covers the few roundings with which it was computed, and underflow on the way."""
+    radius = radius * OUTWARD
+    if underflows.any():
+        radius = radius + np.where(underflows, lost, 0.0)
+    return Doubled(*pair, radius)
+
+
+def _whole_power_of_two(x: float) -> bool:
+    return abs(x) >= 1 and bool(abs(np.frexp(x)[0]) == 0.5)
+
+
+# ------------------------------------------------------------------------------------ elementary functions
+
+STEPS_OF_LOG2 = 128  # arguments of exp are brought to within half of log 2 / 128, which is below 2^−8.5
+NEAR_ZERO = 2.0**-9  # as far as the series of expm1 and log1p are used directly
+SERIES, EXP, LOG = 2.0**-68, 2.0**-75, 2.0**-74  # how far they are off: see there
+OF_EXPM1 = (1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)
+OF_LOG1P = (1 / 3, -1 / 4, 1 / 5, -1 / 6, 1 / 7, -1 / 8)
+LARGEST_EXPONENT, SMALLEST_EXPONENT = 709.0, -690.0
+
+
+def _pairs(numbers: Sequence[arb]) -> Pair:
+    high = [float(number) for number in numbers]
+    low = [float(number - near) for number, near in zip(numbers, high, strict=True)]
+    return np.array(high), np.array(low)
+
+
+with ctx.workprec(256):
+    POWERS = _pairs([(arb.const_log2() * k / STEPS_OF_LOG2).exp() for k in range(STEPS_OF_LOG2)])
+    LOG2_HIGH = float(np.ldexp(np.rint(np.ldexp(float(arb.const_log2()), 35)), -35)) / STEPS_OF_LOG2  # of 35 bits
+    LOG2_LOW = float(arb.const_log2() / STEPS_OF_LOG2 - LOG2_HIGH)
+    PI = Doubled(*(part.reshape(1, 1) for part in _pairs([arb.pi()])), np.full((1, 1), 4 * OWN))
+
+
+def series(x: Pair, half: float, coefficients: Sequence[float]) -> Pair:
+    """x + half·x² + x³ (c₀ + c₁x + …), half = ±½, up to 2⁻⁶⁸ |x|.
+
+    |x| ≤ 2^−8.5 and c₀ = 1/6, or |x| ≤ 2⁻⁹ and c₀ = 1/3. Only x³ is left to double precision: with its few roundings,
+    and that of x to its first double, it is off by less than 12u c₀ x² |x| < 2⁻⁶⁸·⁹ |x|. What the two series lack beyond
+    their last coefficient is below 2⁻⁷⁴ |x|.
+    """
+    high, low = x
+    square, error = two_product(high, high)
+    tail = np.full_like(high, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        tail *= high
+        tail += coefficient
+    tail *= high * square
+    tail += half * error + 2 * half * high * low + low
+    total, rest = fast_two_sum(high, half * square)
+    return fast_two_sum(total, rest + tail)
+
+
+def exponential(high: Array, low: Array) -> Pair:
+    """eˣ = 2ᵐ 2^(j/128) eʳ of a pair from −690 to 709, up to 2⁻⁷⁵ of it.
+
+    Source: Tang, Table-driven implementation of the exponential function in IEEE floating-point arithmetic, ACM
+    Transactions on Mathematical Software 15 (1989). x − k log 2 / 128 is exact but for three roundings of numbers up to
+    2⁻²⁶ and the end of log 2: r is off by 2⁻⁷⁷. eʳ is off by 2⁻⁶⁸ |r| more; what the pairs add is of the size of u².
+    """
+    k = np.rint(high * (1 / LOG2_HIGH))
+    reduced, error = two_sum(high, -k * LOG2_HIGH)  # a product of 18 bits and 35: exact
+    r = two_sum(reduced, error + (low - k * LOG2_LOW))
+    steps = k.astype(np.int64)
+    of_table = steps & (STEPS_OF_LOG2 - 1)
+    power = POWERS[0][of_table], POWERS[1][of_table]
+    value, rest, _ = plus(power, times(power, series(r, 0.5, OF_EXPM1)))
+    exponents = steps // STEPS_OF_LOG2
+    return np.ldexp(value, exponents), np.ldexp(rest, exponents)
+
+
+class DoubledFunctions:
+    """Elementary functions of `Doubled`. None relies on the accuracy of a library's."""
+
+    def constant(self, value: float) -> Doubled:
+        return doubled(value)
+
+    def pi(self) -> Doubled:
+        return PI
+
+    def exp(self, x: Doubled) -> Doubled:
+        """While x moves by r ≤ 1, eˣ moves by at most eˣ r(1 + r). Out of range, nothing is known, or almost 0."""
+        high, low = exponential(np.clip(x.high, SMALLEST_EXPONENT, LARGEST_EXPONENT), x.low)
+        radius = high * (EXP + np.where(x.radius <= 1, x.radius * (1 + x.radius), np.nan))
+        below, above = x.high < SMALLEST_EXPONENT, ~(x.high <= LARGEST_EXPONENT)
+        if below.any() or above.any():
+            high, low = np.where(below, 0.0, high), np.where(below, 0.0, low)
+            almost = np.where(x.high + x.radius < SMALLEST_EXPONENT + 1, ALMOST_NOTHING, np.nan)
+            radius = np.where(below, almost, np.where(above, np.nan, radius))
+        return settled((high, low), radius, NOWHERE)
+
+    def expm1(self, x: Doubled) -> Doubled:
+        """Near zero by its series, else eˣ − 1, which is as good as 2⁻⁷⁵ / 2⁻⁹ there."""
+        return _near_zero(x, self.exp(x) - 1, 0.5, OF_EXPM1)
+
+    def log(self, x: Doubled) -> Doubled:
+        """y + log(x e⁻ʸ), for any y near log x, where the logarithm is t − t²/2; near 1 by the series of log(1 + d).
+
+        Up to 2⁻⁷⁴: e⁻ʸ is the most uncertain of it, and t³ is below 2⁻¹²⁰.
+        """
+        y = np.log(x.high)
+        e = exponential(np.clip(-y, SMALLEST_EXPONENT, LARGEST_EXPONENT), NOTHING)
+        t, rest, _ = plus(times(x.pair, e), ONE_LESS)
+        high, low, _ = plus((y, NOTHING), (t, rest - t * t / 2))
+        smallest = x.size * (1 - 4 * U64) - x.radius
+        known = (x.high > TINY) & (smallest > 0) & (np.abs(t) < 2.0**-40)
+        whole = settled((high, low), np.where(known, x.radius / smallest + LOG, np.nan), NOWHERE)
+        return _near_zero(x - 1, whole, -0.5, OF_LOG1P)
+
+    def log1p(self, x: Doubled) -> Doubled:
+        return _near_zero(x, self.log(x + 1), -0.5, OF_LOG1P)
+
+    def tanh(self, x: Doubled) -> Doubled:
+        """−m / (m + 2), m = exp(−2|x|) − 1, with the sign of x."""
+        m = self.expm1(abs(x) * -2)
+        of_size = -m / (m + 2)
+        sign = np.copysign(1.0, x.high)
+        return Doubled(sign * of_size.high, sign * of_size.low, of_size.radius)
+
+    def erf(self, x: Doubled) -> Doubled:
+        """In balls, one element after the other."""
+        shape = x.high.shape
+        parts = [np.broadcast_to(part, shape).ravel().tolist() for part in (x.high, x.low, x.radius)]
+        with ctx.workprec(128):
+            balls = [(arb(high) + arb(low) + arb(0, radius)).erf() for high, low, radius in zip(*parts, strict=True)]
+            found = enclosure(arb_mat(*shape, balls))
+        return Doubled(found.high, found.low, found.radius)
+
+    def sqrt(self, x: Doubled) -> Doubled:
+        """√x = y + (x − y²)/2y (Lefèvre et al.). |√a − √b| is at most |a − b|/√a, and √|a − b|."""
+        root = np.sqrt(x.high)
+        square, error = two_product(root, root)
+        rest = np.where(root > 0, (((x.high - square) - error) + x.low) / (2 * root), 0.0)
+        radius = np.fmin(x.radius / root, np.sqrt(x.radius)) * (1 + 4 * U64) + OWN * root
+        return settled(fast_two_sum(root, rest), radius, x.tiny, LOST**0.5)
+
+    def absolute(self, x: Doubled) -> Doubled:
+        return abs(x)
+
+    def maximum(self, x: Operand, y: Operand) -> Doubled:
+        """The larger pair; its radius where it surely is the larger, else the wider one."""
+        first, second = doubled(x), doubled(y)
+        apart = (first.high - second.high) + (first.low - second.low)
+        together = first.radius + second.radius + 4 * U64 * (first.size + second.size)
+        of_first = apart > 0
+        wider = np.maximum(first.radius, second.radius) + OWN * (first.size + second.size)
+        radius = np.where(np.abs(apart) > together, np.where(of_first, first.radius, second.radius), wider)
+        high, low = (np.where(of_first, a, b) for a, b in zip(first.pair, second.pair, strict=True))
+        return Doubled(high, low, radius)
+
+    def minimum(self, x: Operand, y: Operand) -> Doubled:
+        return -self.maximum(-doubled(x), -doubled(y))
+
+    def step(self, x: Doubled) -> Doubled:
+        """All of [0, 1] at a kink, as in the bounds."""
+        sure = x.size * (1 - 4 * U64) > x.radius
+        return Doubled(np.where(sure, (x.high > 0) * 1.0, 0.5), NOTHING, np.where(sure, 0.0, 0.5))
+
+    def activated(self, activation: Curve, z: Doubled) -> Doubled:
+        value: Doubled = activation.value(z, self)
+        return value
+
+    def either(self, first: Doubled, second: Doubled) -> Doubled:
+        return first
+
+    def by_way_of(self, result: Doubled, step: Doubled) -> Doubled:
+        return result
+
+    def undivided(self, quotient: Doubled, divisor: float) -> Doubled:
+        return quotient
+
+
+ONE_LESS: Pair = (np.full((1, 1), -1.0), NOTHING)
+ALMOST_NOTHING = 2.0**-990  # more than e⁻⁶⁸⁹
+
+
+def _near_zero(d: Doubled, whole: Doubled, half: float, coefficients: Sequence[float]) -> Doubled:
+    """The series of d where that is small and known, `whole` elsewhere. The slope there is at most 1.01."""
+    near = np.broadcast_to((d.size < NEAR_ZERO) & (d.radius < NEAR_ZERO), whole.high.shape)
+    if not near.any():
+        return whole
+    high, low, own = (np.broadcast_to(part, near.shape)[near] for part in (d.high, d.low, d.radius))
+    pair = series((high, low), half, coefficients)
+    of_series = settled(pair, 1.01 * own + SERIES * np.abs(high), (np.abs(high) < TINY) & (high != 0))
+    result = [np.broadcast_to(part, near.shape).copy() for part in (whole.high, whole.low, whole.radius)]
+    for part, instead in zip(result, (*pair, of_series.radius), strict=True):
+        part[near] = instead
+    return Doubled(*result)
