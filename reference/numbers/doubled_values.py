@@ -94,13 +94,18 @@ class Doubled:
 
     @cached_property
     def tiny(self) -> NDArray[np.bool_]:
-        """Where what is computed of these may underflow."""
-        return NOWHERE if self.size.min() >= TINY else (self.size < TINY) & (self.size > 0)
+        """Where what is computed of these, or of their radii, may underflow: not of what is surely zero."""
+        return NOWHERE if self.size.min() >= TINY else (self.size < TINY) & self.something
+
+    @property
+    def something(self) -> NDArray[np.bool_]:
+        """Where it is not surely zero."""
+        return (self.size > 0) | (self.radius > 0)
 
     @cached_property
     def smallest(self) -> float:
-        """The size of the smallest number that is not zero."""
-        return float(self.size.min()) or float(self.size[self.size > 0].min(initial=np.inf))
+        """The smallest number that is not zero, of sizes and radii."""
+        return min(float(x.min()) or float(x[x > 0].min(initial=np.inf)) for x in (self.size, self.radius))
 
     def rows(self, part: slice) -> Doubled:
         """Some of the rows."""
@@ -125,7 +130,7 @@ class Doubled:
         pair = times(self.pair, y.pair)
         size = np.abs(pair[0])
         travelled = self.size * y.radius + self.radius * (y.size + y.radius)
-        underflows = NOWHERE if size.min() >= TINY else (size < TINY) & (self.size > 0) & (y.size > 0)
+        underflows = NOWHERE if size.min() >= TINY else (size < TINY) & self.something & y.something
         return settled(pair, travelled + OWN * (size + travelled), underflows)
 
     def __truediv__(self, other: Operand) -> Doubled:
@@ -139,7 +144,7 @@ class Doubled:
         size = np.abs(quotient)
         travelled = (self.radius + size * y.radius) / smallest
         radius = np.where(smallest > 0, travelled + OWN * (size + travelled), np.inf)
-        underflows = self.tiny | y.tiny | ((size < TINY) & (self.size > 0))
+        underflows = self.tiny | y.tiny | ((size < TINY) & self.something)
         return settled(fast_two_sum(quotient, rest), radius, underflows, LOST / np.minimum(smallest, 1))
 
     def __rtruediv__(self, other: float) -> Doubled:
@@ -181,8 +186,11 @@ def exact(numbers: Array) -> Doubled:
 
 
 def settled(pair: Pair, radius: Array, underflows: NDArray[np.bool_], lost: Any = LOST) -> Doubled:
-    """A result with a radius that covers the few roundings with which it was computed, and underflow on the way."""
-    radius = radius * OUTWARD
+    """A result with a radius that covers the few roundings with which it was computed, and underflow on the way.
+
+    Where its small part overflowed on the way, nothing is known.
+    """
+    radius = radius * OUTWARD + 0 * pair[1]
     if underflows.any():
         radius = radius + np.where(underflows, lost, 0.0)
     return Doubled(*pair, radius)
