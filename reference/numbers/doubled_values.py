@@ -65,6 +65,14 @@ def times(x: Pair, y: Pair) -> Pair:
     return fast_two_sum(product, error + (x[0] * y[1] + x[1] * y[0]))
 
 
+def over(x: Pair, y: Pair) -> Pair:
+    """Up to 15u² + 56u³ of the quotient (Joldes et al., algorithm 17)."""
+    quotient = x[0] / y[0]
+    product, error = two_product(quotient, y[0])
+    back, rest = fast_two_sum(product, error + quotient * y[1])
+    return fast_two_sum(quotient, ((x[0] - back) + (x[1] - rest)) / y[0])
+
+
 def plus(x: Pair, y: Pair) -> tuple[Array, Array, Array]:
     """The sum as a pair, and how far it may be off: by the rounding of the two sums of small parts."""
     total, error = two_sum(x[0], y[0])
@@ -131,21 +139,17 @@ class Doubled:
         size = np.abs(pair[0])
         travelled = self.size * y.radius + self.radius * (y.size + y.radius)
         underflows = NOWHERE if size.min() >= TINY else (size < TINY) & self.something & y.something
-        return settled(pair, travelled + OWN * (size + travelled), underflows)
+        return settled(pair, travelled + OWN * size, underflows)
 
     def __truediv__(self, other: Operand) -> Doubled:
-        """By Joldes et al., algorithm 17."""
         y = doubled(other)
-        quotient = self.high / y.high
-        product, error = two_product(quotient, y.high)
-        back, back_low = fast_two_sum(product, error + quotient * y.low)
-        rest = ((self.high - back) + (self.low - back_low)) / y.high
+        quotient = over(self.pair, y.pair)
         smallest = y.size * (1 - 4 * U64) - y.radius
-        size = np.abs(quotient)
+        size = np.abs(quotient[0])
         travelled = (self.radius + size * y.radius) / smallest
-        radius = np.where(smallest > 0, travelled + OWN * (size + travelled), np.inf)
+        radius = np.where(smallest > 0, travelled + OWN * size, np.inf)
         underflows = self.tiny | y.tiny | ((size < TINY) & self.something)
-        return settled(fast_two_sum(quotient, rest), radius, underflows, LOST / np.minimum(smallest, 1))
+        return settled(quotient, radius, underflows, LOST / np.minimum(smallest, 1))
 
     def __rtruediv__(self, other: float) -> Doubled:
         return doubled(other) / self
@@ -204,7 +208,7 @@ def _whole_power_of_two(x: float) -> bool:
 
 STEPS_OF_LOG2 = 128  # arguments of exp are brought to within half of log 2 / 128, which is below 2^−8.5
 NEAR_ZERO = 2.0**-9  # as far as the series of expm1 and log1p are used directly
-SERIES, EXP, LOG = 2.0**-68, 2.0**-75, 2.0**-74  # how far they are off: see there
+SERIES, EXP, LOG, TANH = 2.0**-68, 2.0**-75, 2.0**-74, 2.0**-64  # how far they are off: see there
 OF_EXPM1 = (1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)
 OF_LOG1P = (1 / 3, -1 / 4, 1 / 5, -1 / 6, 1 / 7, -1 / 8)
 LARGEST_EXPONENT, SMALLEST_EXPONENT = 709.0, -690.0
@@ -282,7 +286,7 @@ class DoubledFunctions:
 
     def expm1(self, x: Doubled) -> Doubled:
         """Near zero by its series, else eˣ − 1, which is as good as 2⁻⁷⁵ / 2⁻⁹ there."""
-        return _near_zero(x, self.exp(x) - 1, 0.5, OF_EXPM1)
+        return _series_or(x, self.exp(x) - 1, 0.5, OF_EXPM1)
 
     def log(self, x: Doubled) -> Doubled:
         """y + log(x e⁻ʸ), for any y near log x, where the logarithm is t − t²/2; near 1 by the series of log(1 + d).
@@ -296,17 +300,25 @@ class DoubledFunctions:
         smallest = x.size * (1 - 4 * U64) - x.radius
         known = (x.high > TINY) & (smallest > 0) & (np.abs(t) < 2.0**-40)
         whole = settled((high, low), np.where(known, x.radius / smallest + LOG, np.nan), NOWHERE)
-        return _near_zero(x - 1, whole, -0.5, OF_LOG1P)
+        return _series_or(x - 1, whole, -0.5, OF_LOG1P)
 
     def log1p(self, x: Doubled) -> Doubled:
-        return _near_zero(x, self.log(x + 1), -0.5, OF_LOG1P)
+        return _series_or(x, self.log(x + 1), -0.5, OF_LOG1P)
 
     def tanh(self, x: Doubled) -> Doubled:
-        """−m / (m + 2), m = exp(−2|x|) − 1, with the sign of x."""
-        m = self.expm1(abs(x) * -2)
-        of_size = -m / (m + 2)
-        sign = np.copysign(1.0, x.high)
-        return Doubled(sign * of_size.high, sign * of_size.low, of_size.radius)
+        """−m / (m + 2), m = exp(−2|x|) − 1, with the sign of x. Its slope is at most 1, and 4 exp(−2|x|).
+
+        Up to 2⁻⁶⁴: from 2|x| = 2⁻⁹ on m is off by less than 2⁻⁶⁶ of itself, by its series below that by 2⁻⁶⁸, and the
+        quotient by twice as much. For |x| > 345 it is 1, almost.
+        """
+        high, low = x.size * -2, np.copysign(2.0, x.high) * -x.low
+        power = exponential(np.maximum(high, SMALLEST_EXPONENT), low)
+        m, rest, _ = plus(power, ONE_LESS)
+        m, rest = near_zero((high, low), (m, rest), 0.5, OF_EXPM1, high > -NEAR_ZERO)
+        value, rest = over((m, rest), plus((m, rest), TWO)[:2])
+        sign = np.copysign(1.0, -x.high)
+        slope = np.minimum(4 * power[0] * (1 + 4 * x.radius), 1)  # within r ≤ ½ of x it is e²ʳ ≤ 1 + 4r times as large
+        return settled((sign * value, sign * rest), slope * x.radius + TANH * np.abs(value), x.tiny)
 
     def erf(self, x: Doubled) -> Doubled:
         """In balls, one element after the other."""
@@ -361,19 +373,26 @@ class DoubledFunctions:
         return quotient
 
 
-ONE_LESS: Pair = (np.full((1, 1), -1.0), NOTHING)
+ONE_LESS, TWO = ((np.full((1, 1), number), NOTHING) for number in (-1.0, 2.0))
 ALMOST_NOTHING = 2.0**-990  # more than e⁻⁶⁸⁹
 
 
-def _near_zero(d: Doubled, whole: Doubled, half: float, coefficients: Sequence[float]) -> Doubled:
-    """The series of d where that is small and known, `whole` elsewhere. The slope there is at most 1.01."""
-    near = np.broadcast_to((d.size < NEAR_ZERO) & (d.radius < NEAR_ZERO), whole.high.shape)
+def near_zero(
+    d: Pair, whole: Pair, half: float, coefficients: Sequence[float], near: NDArray[np.bool_]
+) -> Pair:
+    """The series of d where it is near zero, `whole` elsewhere."""
     if not near.any():
         return whole
-    high, low, own = (np.broadcast_to(part, near.shape)[near] for part in (d.high, d.low, d.radius))
-    pair = series((high, low), half, coefficients)
-    of_series = settled(pair, 1.01 * own + SERIES * np.abs(high), (np.abs(high) < TINY) & (high != 0))
-    result = [np.broadcast_to(part, near.shape).copy() for part in (whole.high, whole.low, whole.radius)]
-    for part, instead in zip(result, (*pair, of_series.radius), strict=True):
-        part[near] = instead
-    return Doubled(*result)
+    high, low = (part.copy() for part in whole)
+    high[near], low[near] = series(
+        (d[0][near], np.broadcast_to(d[1], near.shape)[near]), half, coefficients
+    )
+    return high, low
+
+
+def _series_or(d: Doubled, whole: Doubled, half: float, coefficients: Sequence[float]) -> Doubled:
+    """The series of d where that is small and known, `whole` elsewhere. The slope there is at most 1.01."""
+    near = np.broadcast_to((d.size < NEAR_ZERO) & (d.radius < NEAR_ZERO), whole.high.shape)
+    high, low = near_zero(d.pair, whole.pair, half, coefficients, near)
+    radius = np.where(near, 1.01 * d.radius + SERIES * d.size, whole.radius)
+    return settled((high, low), radius, near & d.tiny)
