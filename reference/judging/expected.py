@@ -133,8 +133,8 @@ def _enclosures(
     """
     radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
     if kernels is NUMPY and _multiplications(case) > FASTER_IN_BALLS:
-        enclosed = enclosures_in_pairs(compute, radii)
-        if _multiplications(case) > LARGEST_IN_BALLS or all((enclosed[p].radius <= radii[p]).all() for p in radii):
+        enclosed, certain = enclosures_in_pairs(compute, radii)
+        if certain or _multiplications(case) > LARGEST_IN_BALLS:
             return enclosed
     return enclosures(compute, radii)
 

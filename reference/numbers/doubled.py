@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from .arithmetic import Arithmetic, Curve, Formula, Rows
 from .certified import Enclosure, Key
-from .doubled_values import NOTHING, NOWHERE, TINY, Doubled, DoubledFunctions, Pair, doubled, exact, settled, two_sum
+from .doubled_values import NOTHING, NOWHERE, TINY, Doubled, DoubledFunctions, doubled, exact, settled, two_sum
 from .error_model import U64, gamma
 from .precision import FLOAT64, Precision
 from .upper_bounds import products_above
@@ -39,9 +39,16 @@ UNDERFLOW = 2.0**-100  # of a product that is not tiny: more than underflow in i
 
 
 class DoubledArithmetic:
-    """Matrices of `Doubled`. Where a radius is too wide, or nothing is known, balls can do more (`certified.py`)."""
+    """Matrices of `Doubled`. Where a radius is too wide, or nothing is known, balls can do more (`certified.py`).
+
+    quick: whether radii of products may come from sums along rows and columns, which is enough where their numbers are
+        of much the same size; else they take one more product
+    """
 
     functions = DoubledFunctions()
+
+    def __init__(self, quick: bool = False) -> None:
+        self.quick = quick
 
     def lift(self, rows: Rows) -> Doubled:
         return exact(np.array(rows, np.float64, ndmin=2))
@@ -62,24 +69,17 @@ class DoubledArithmetic:
         return transposed
 
     def matmul(self, left: Doubled, right: Doubled) -> Doubled:
-        """x₁·y₁ exactly, the rest rounded: see this module's docstring.
-
-        What is meant by x is x₁ + x₂ up to its radius r and the rounding of x₂; y itself is `right.high` up to u|y| and
-        its radius s. So the rest is off by Σ |x|(s + 2γ|y₂|) + (r + γ|x₂|)(|y| + s), γ with a few roundings more.
-        """
+        """x₁·y₁ exactly, the rest rounded: see this module's docstring."""
         terms = left.high.shape[1]
         bits = (FLOAT64.digits - (terms - 1).bit_length()) // 2
         with np.errstate(all="ignore"):
-            x1, x2 = _split(left, bits, axis=1)
-            y1, y2 = _split(right, bits, axis=0)
+            x1, x2, x_end = _split(left, bits, axis=1)
+            y1, y2, y_end = _split(right, bits, axis=0)
             rest = x1 @ y2
             if x2.any():
                 rest += x2 @ right.high
-            own = gamma(terms + 8, U64)
-            of_right = right.radius + 2 * own * np.abs(y2) + UNDERFLOW * right.size
-            of_left = left.radius + own * np.abs(x2)
-            parts = [left.size, of_left * RADIUS_SCALE], [of_right * RADIUS_SCALE, right.size + right.radius]
-            radius = products_above(*parts, NOTHING) / RADIUS_SCALE
+            without_zeros = self.quick and left.size.min() > 0 < right.size.min()
+            radius = _by_sizes(left, right, x_end, y_end) if without_zeros else _by_products(left, right, x2, y2)
             return settled(two_sum(x1 @ y1, rest), radius, _underflows(left, right))
 
     def weighted_sums(self, inputs: Doubled, weights: Doubled, biases: Doubled | None) -> Doubled:
@@ -139,10 +139,14 @@ class DoubledArithmetic:
 
 def enclosures_in_pairs(
     compute: Callable[[Arithmetic], Mapping[Key, Any]], radii: Mapping[Key, Array]
-) -> dict[Key, Enclosure]:
-    """What `certified.enclosures` gives, in pairs of doubles: as narrow as they come, at the places of `radii`."""
-    matrices = compute(DoubledArithmetic())
-    return {place: _enclosure(matrices[place]) for place in radii}
+) -> tuple[dict[Key, Enclosure], bool]:
+    """What `certified.enclosures` gives, in pairs of doubles, and whether every radius is small enough."""
+    for quick in (True, False):
+        matrices = compute(DoubledArithmetic(quick))
+        enclosed = {place: _enclosure(matrices[place]) for place in radii}
+        if all((enclosed[place].radius <= radius).all() for place, radius in radii.items()):
+            return enclosed, True
+    return enclosed, False
 
 
 def _enclosure(matrix: Doubled) -> Enclosure:
@@ -150,12 +154,38 @@ def _enclosure(matrix: Doubled) -> Enclosure:
     return Enclosure(matrix.high, low, radius)
 
 
-def _split(x: Doubled, bits: int, axis: int) -> Pair:
-    """Leading bits, counted from the largest number along the axis, and the rest, rounded."""
+def _split(x: Doubled, bits: int, axis: int) -> tuple[Array, Array, Array]:
+    """Leading bits, counted from the largest number along the axis, the rest, rounded, and how large that may be."""
     _, exponents = np.frexp(x.size.max(axis=axis, keepdims=True))
     shift = np.ldexp(1.5, exponents + (FLOAT64.digits - 1 - bits))  # whose ulp is the last of the leading bits
-    leading = (x.high + shift) - shift
-    return leading, (x.high - leading) + x.low
+    leading = x.high + shift
+    leading -= shift
+    rest = x.high - leading
+    if x.low.shape == x.high.shape:
+        rest += x.low
+    return leading, rest, np.ldexp(1.0, exponents - bits)
+
+
+# What is meant by x is x₁ + x₂ up to its radius r and the rounding of x₂; y itself is its high part up to u|y| and its
+# radius s. So, γ with a few roundings more, the rest is off by Σ |x|(s + 2γ|y₂|) + (r + γ|x₂|)(|y| + s).
+
+
+def _by_products(left: Doubled, right: Doubled, x2: Array, y2: Array) -> Array:
+    """That sum, as one product in float32."""
+    own = gamma(left.high.shape[1] + 8, U64)
+    of_right = right.radius + 2 * own * np.abs(y2) + UNDERFLOW * right.size
+    of_left = left.radius + own * np.abs(x2)
+    sides = [left.size, of_left * RADIUS_SCALE], [of_right * RADIUS_SCALE, right.size + right.radius]
+    return products_above(*sides, NOTHING) / RADIUS_SCALE
+
+
+def _by_sizes(left: Doubled, right: Doubled, x_end: Array, y_end: Array) -> Array:
+    """At most that: the largest small factor of each row or column, times the sum of the other ones."""
+    own = gamma(left.high.shape[1] + 8, U64)
+    of_right = right.radius.max(axis=0) + 2 * own * y_end + UNDERFLOW * right.size.max(axis=0)
+    of_left = left.radius.max(axis=1, keepdims=True) + own * x_end
+    sums = left.size.sum(axis=1, keepdims=True), right.size.sum(axis=0) + len(right.high) * right.radius.max(axis=0)
+    return (sums[0] * of_right + of_left * sums[1]) * (1 + 2 * own)
 
 
 def _underflows(left: Doubled, right: Doubled) -> NDArray[np.bool_]:
