@@ -97,7 +97,8 @@ class DoubledArithmetic:
         with np.errstate(all="ignore"):
             for start in range(0, rows, step):
                 block = slice(start, start + step)
-                part = doubled(formula(*(matrix.rows(block) for matrix in matrices), self.functions))
+                parts = matrices if step >= rows else [matrix.rows(block) for matrix in matrices]
+                part = doubled(formula(*parts, self.functions))
                 for whole, numbers in zip(result, (part.high, part.low, part.radius), strict=True):
                     whole[block] = numbers
         return Doubled(*result)
@@ -151,7 +152,7 @@ def enclosures_in_pairs(
 
 def _enclosure(matrix: Doubled) -> Enclosure:
     low, radius = (np.broadcast_to(part, matrix.high.shape) for part in (matrix.low, matrix.radius))
-    return Enclosure(matrix.high, low, radius)
+    return Enclosure(matrix.high, low, np.where(np.isfinite(matrix.high + low), radius, np.nan))
 
 
 def _split(x: Doubled, bits: int, axis: int) -> tuple[Array, Array, Array]:
@@ -161,7 +162,7 @@ def _split(x: Doubled, bits: int, axis: int) -> tuple[Array, Array, Array]:
     leading = x.high + shift
     leading -= shift
     rest = x.high - leading
-    if x.low.shape == x.high.shape:
+    if not x.of_doubles:
         rest += x.low
     return leading, rest, np.ldexp(1.0, exponents - bits)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -73,17 +73,18 @@ def over(x: Pair, y: Pair) -> Pair:
     return fast_two_sum(quotient, ((x[0] - back) + (x[1] - rest)) / y[0])
 
 
-def plus(x: Pair, y: Pair) -> tuple[Array, Array, Array]:
-    """The sum as a pair, and how far it may be off: by the rounding of the two sums of small parts."""
+def plus(x: Pair, y: Pair) -> Pair:
+    """Up to 3u² (|x| + |y|), and exact up to the pair's own end where both second parts are zero.
+
+    Where x + y cancels, what is left of it is no less than an ulp of the smaller, which the small parts do not exceed.
+    """
     total, error = two_sum(x[0], y[0])
-    small = x[1] + y[1]
-    rest = error + small
-    return *two_sum(total, rest), U64 * (np.abs(small) + np.abs(rest))
+    return fast_two_sum(total, error + (x[1] + y[1]))
 
 
 @dataclass(frozen=True, eq=False)
 class Doubled:
-    """The exact numbers are within `radius` of high + low; where that is NaN or infinite, nothing is known of them.
+    """The exact numbers are within `radius` of high + low; where one of these is no number, nothing is known of them.
 
     Each is rows × columns; low and radius may be 1 × 1. |low| ≤ u |high|.
     """
@@ -95,6 +96,11 @@ class Doubled:
     @property
     def pair(self) -> Pair:
         return self.high, self.low
+
+    @property
+    def of_doubles(self) -> bool:
+        """Whether it is known to consist of single doubles."""
+        return self.low.size == 1 and not self.low.any()
 
     @cached_property
     def size(self) -> Array:
@@ -125,8 +131,10 @@ class Doubled:
 
     def __add__(self, other: Operand) -> Doubled:
         y = doubled(other)
-        high, low, own = plus(self.pair, y.pair)
-        return settled((high, low), self.radius + y.radius + own, self.tiny | y.tiny)
+        radius = self.radius + y.radius
+        if not (self.of_doubles and y.of_doubles):
+            radius = radius + OWN * (self.size + y.size)
+        return settled(plus(self.pair, y.pair), radius, _either(self.tiny, y.tiny))
 
     def __sub__(self, other: Operand) -> Doubled:
         return self + -doubled(other)
@@ -148,7 +156,9 @@ class Doubled:
         size = np.abs(quotient[0])
         travelled = (self.radius + size * y.radius) / smallest
         radius = np.where(smallest > 0, travelled + OWN * size, np.inf)
-        underflows = self.tiny | y.tiny | ((size < TINY) & self.something)
+        underflows = NOWHERE
+        if not min(size.min(), self.size.min(), y.size.min()) >= TINY:
+            underflows = self.tiny | y.tiny | ((size < TINY) & self.something)
         return settled(quotient, radius, underflows, LOST / np.minimum(smallest, 1))
 
     def __rtruediv__(self, other: float) -> Doubled:
@@ -181,7 +191,12 @@ Operand = Doubled | float
 
 def doubled(x: Operand) -> Doubled:
     """A number that is exactly a double, as one of these."""
-    return x if isinstance(x, Doubled) else exact(np.full((1, 1), float(x)))
+    return x if isinstance(x, Doubled) else _number(float(x))
+
+
+@lru_cache(64)
+def _number(x: float) -> Doubled:
+    return exact(np.full((1, 1), x))
 
 
 def exact(numbers: Array) -> Doubled:
@@ -190,14 +205,15 @@ def exact(numbers: Array) -> Doubled:
 
 
 def settled(pair: Pair, radius: Array, underflows: NDArray[np.bool_], lost: Any = LOST) -> Doubled:
-    """A result with a radius that covers the few roundings with which it was computed, and underflow on the way.
-
-    Where its small part overflowed on the way, nothing is known.
-    """
-    radius = radius * OUTWARD + 0 * pair[1]
-    if underflows.any():
+    """A result with a radius that covers the few roundings with which it was computed, and underflow on the way."""
+    radius = radius * OUTWARD
+    if underflows is not NOWHERE and underflows.any():
         radius = radius + np.where(underflows, lost, 0.0)
     return Doubled(*pair, radius)
+
+
+def _either(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return NOWHERE if first is second is NOWHERE else first | second
 
 
 def _whole_power_of_two(x: float) -> bool:
@@ -259,7 +275,7 @@ def exponential(high: Array, low: Array) -> Pair:
     steps = k.astype(np.int64)
     of_table = steps & (STEPS_OF_LOG2 - 1)
     power = POWERS[0][of_table], POWERS[1][of_table]
-    value, rest, _ = plus(power, times(power, series(r, 0.5, OF_EXPM1)))
+    value, rest = plus(power, times(power, series(r, 0.5, OF_EXPM1)))
     exponents = steps // STEPS_OF_LOG2
     return np.ldexp(value, exponents), np.ldexp(rest, exponents)
 
@@ -295,8 +311,8 @@ class DoubledFunctions:
         """
         y = np.log(x.high)
         e = exponential(np.clip(-y, SMALLEST_EXPONENT, LARGEST_EXPONENT), NOTHING)
-        t, rest, _ = plus(times(x.pair, e), ONE_LESS)
-        high, low, _ = plus((y, NOTHING), (t, rest - t * t / 2))
+        t, rest = plus(times(x.pair, e), ONE_LESS)
+        high, low = plus((y, NOTHING), (t, rest - t * t / 2))
         smallest = x.size * (1 - 4 * U64) - x.radius
         known = (x.high > TINY) & (smallest > 0) & (np.abs(t) < 2.0**-40)
         whole = settled((high, low), np.where(known, x.radius / smallest + LOG, np.nan), NOWHERE)
@@ -313,9 +329,9 @@ class DoubledFunctions:
         """
         high, low = x.size * -2, np.copysign(2.0, x.high) * -x.low
         power = exponential(np.maximum(high, SMALLEST_EXPONENT), low)
-        m, rest, _ = plus(power, ONE_LESS)
+        m, rest = plus(power, ONE_LESS)
         m, rest = near_zero((high, low), (m, rest), 0.5, OF_EXPM1, high > -NEAR_ZERO)
-        value, rest = over((m, rest), plus((m, rest), TWO)[:2])
+        value, rest = over((m, rest), plus((m, rest), TWO))
         sign = np.copysign(1.0, -x.high)
         slope = np.minimum(4 * power[0] * (1 + 4 * x.radius), 1)  # within r ≤ ½ of x it is e²ʳ ≤ 1 + 4r times as large
         return settled((sign * value, sign * rest), slope * x.radius + TANH * np.abs(value), x.tiny)
@@ -349,7 +365,7 @@ class DoubledFunctions:
         wider = np.maximum(first.radius, second.radius) + OWN * (first.size + second.size)
         radius = np.where(np.abs(apart) > together, np.where(of_first, first.radius, second.radius), wider)
         high, low = (np.where(of_first, a, b) for a, b in zip(first.pair, second.pair, strict=True))
-        return Doubled(high, low, radius)
+        return Doubled(high, low, radius + 0 * apart)  # NaN where one is
 
     def minimum(self, x: Operand, y: Operand) -> Doubled:
         return -self.maximum(-doubled(x), -doubled(y))
