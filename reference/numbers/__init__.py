@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .atlas import ATLAS_FILE, Campaign, Measurement, campaigns, decoded, encoded, gross
     from .bounded import BoundedArithmetic
     from .bounded_values import Bounded, exactly
-    from .certified import BITS, BallFunctions, CertifiedArithmetic, Enclosure, enclosures
+    from .certified import BITS, PRECISIONS_IN_BITS, BallFunctions, CertifiedArithmetic, Enclosure, enclosures
     from .doubled import DoubledArithmetic, enclosures_in_pairs
     from .error_model import CHANNELS, LAMBDA, OUTWARD, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, gamma
     from .kernels import NUMPY, Kernels

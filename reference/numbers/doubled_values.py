@@ -393,16 +393,12 @@ ONE_LESS, TWO = ((np.full((1, 1), number), NOTHING) for number in (-1.0, 2.0))
 ALMOST_NOTHING = 2.0**-990  # more than e⁻⁶⁸⁹
 
 
-def near_zero(
-    d: Pair, whole: Pair, half: float, coefficients: Sequence[float], near: NDArray[np.bool_]
-) -> Pair:
+def near_zero(d: Pair, whole: Pair, half: float, coefficients: Sequence[float], near: NDArray[np.bool_]) -> Pair:
     """The series of d where it is near zero, `whole` elsewhere."""
     if not near.any():
         return whole
     high, low = (part.copy() for part in whole)
-    high[near], low[near] = series(
-        (d[0][near], np.broadcast_to(d[1], near.shape)[near]), half, coefficients
-    )
+    high[near], low[near] = series((d[0][near], np.broadcast_to(d[1], near.shape)[near]), half, coefficients)
     return high, low
 
 
