@@ -1,19 +1,20 @@
 """Numbers to twice the digits of float64, with proved radii, at the speed of BLAS: the truth of large float64 cases.
 
-An element is a pair of doubles and a radius (`doubled_values.py`), which contains the exact result as a ball does. What
-is exact about it is the product of two matrices. Each factor is split into a leading part of β bits, counted from the
-largest number of its row (of its column, on the right), and the rest:
+An element is a pair of doubles and a radius (`doubled_values.py`), which contains the exact result as a ball does. For
+a product of two matrices, each factor is split into a leading part of β bits, counted from the largest number of its
+row (on the right, of its column), and the rest:
 
     x = x₁ + x₂,  y = y₁ + y₂,  x·y = x₁·y₁ + (x₁·y₂ + x₂·y)
 
 Of n products x₁y₁, all sums in any order are whole multiples of one unit, at most 2⁵³ of them if 2β + log₂ n ≤ 53: BLAS
 adds them up without a rounding, whatever its order, blocks, threads or FMA. The rest, 2^−β times as large, may be
-rounded: |fl(Σ xᵢyᵢ) − Σ xᵢyᵢ| ≤ γₙ Σ |xᵢ||yᵢ| (Higham 2002, §3.1) in any order too. So the result is good to 2^−β γₙ, about
-a millionth of what an implementation is allowed, at three products' price.
+rounded: |fl(Σ xᵢyᵢ) − Σ xᵢyᵢ| ≤ γₙ Σ |xᵢ||yᵢ| (Higham 2002, §3.1), in any order too. So the result is good to 2^−β γₙ,
+about a millionth of what an implementation is allowed, at the price of three products.
 
-Sources: Ozaki, Ogita, Oishi & Rump, Error-free transformations of matrix multiplication by using fast routines of matrix
-multiplication and its applications, Numerical Algorithms 59 (2012), who split further; Rump, Ogita & Oishi, Accurate
-floating-point summation part I, SIAM J. Sci. Comput. 31(1) (2008), §3, for the splitting by adding and subtracting.
+Sources: Ozaki, Ogita, Oishi & Rump, Error-free transformations of matrix multiplication by using fast routines of
+matrix multiplication and its applications, Numerical Algorithms 59 (2012), who split further; Rump, Ogita & Oishi,
+Accurate floating-point summation part I, SIAM J. Sci. Comput. 31(1) (2008), §3, for splitting by adding and
+subtracting.
 """
 
 from __future__ import annotations
@@ -133,9 +134,9 @@ class DoubledArithmetic:
 
     def narrow(self, matrix: Doubled, precision: Precision, roundings: int = 1) -> Doubled:
         """Pairs with radii that hold whatever so many roundings may have made of the numbers."""
-        reach = (matrix.size + matrix.radius) * (1 + U64)
-        off = roundings * (reach * precision.unit_roundoff + precision.underflow)
-        return settled(matrix.pair, matrix.radius + off, NOWHERE)
+        with np.errstate(all="ignore"):
+            off = roundings * ((matrix.size + matrix.radius) * precision.unit_roundoff + precision.underflow)
+            return settled(matrix.pair, matrix.radius + off, NOWHERE)
 
 
 def enclosures_in_pairs(
@@ -152,7 +153,8 @@ def enclosures_in_pairs(
 
 def _enclosure(matrix: Doubled) -> Enclosure:
     low, radius = (np.broadcast_to(part, matrix.high.shape) for part in (matrix.low, matrix.radius))
-    return Enclosure(matrix.high, low, np.where(np.isfinite(matrix.high + low), radius, np.nan))
+    with np.errstate(invalid="ignore"):
+        return Enclosure(matrix.high, low, np.where(np.isfinite(matrix.high + low), radius, np.nan))
 
 
 def _split(x: Doubled, bits: int, axis: int) -> tuple[Array, Array, Array]:

@@ -247,8 +247,8 @@ def series(x: Pair, half: float, coefficients: Sequence[float]) -> Pair:
     """x + half·x² + x³ (c₀ + c₁x + …), half = ±½, up to 2⁻⁶⁸ |x|.
 
     |x| ≤ 2^−8.5 and c₀ = 1/6, or |x| ≤ 2⁻⁹ and c₀ = 1/3. Only x³ is left to double precision: with its few roundings,
-    and that of x to its first double, it is off by less than 12u c₀ x² |x| < 2⁻⁶⁸·⁹ |x|. What the two series lack beyond
-    their last coefficient is below 2⁻⁷⁴ |x|.
+    and that of x to its first double, it is off by less than 12u c₀ x² |x| < 2^−68.9 |x|. What the two series lack
+    beyond their last coefficient is below 2⁻⁷⁴ |x|.
     """
     high, low = x
     square, error = two_product(high, high)
@@ -328,12 +328,13 @@ class DoubledFunctions:
         quotient by twice as much. For |x| > 345 it is 1, almost.
         """
         high, low = x.size * -2, np.copysign(2.0, x.high) * -x.low
-        power = exponential(np.maximum(high, SMALLEST_EXPONENT), low)
+        power = exponential(np.maximum(high, SMALLEST_EXPONENT), np.where(high < SMALLEST_EXPONENT, 0.0, low))
         m, rest = plus(power, ONE_LESS)
         m, rest = near_zero((high, low), (m, rest), 0.5, OF_EXPM1, high > -NEAR_ZERO)
         value, rest = over((m, rest), plus((m, rest), TWO))
         sign = np.copysign(1.0, -x.high)
-        slope = np.minimum(4 * power[0] * (1 + 4 * x.radius), 1)  # within r ≤ ½ of x it is e²ʳ ≤ 1 + 4r times as large
+        slope = np.minimum(4 * power[0] * (1 + 4 * x.radius), 1)  # within r ≤ ½ of x, e²ʳ ≤ 1 + 4r times as large
+        slope = np.where(x.radius <= 0.5, slope, 1)
         return settled((sign * value, sign * rest), slope * x.radius + TANH * np.abs(value), x.tiny)
 
     def erf(self, x: Doubled) -> Doubled:

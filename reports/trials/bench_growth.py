@@ -1,8 +1,8 @@
 """How judging grows with a network: processor's time of the truth and of the verdict, in units of one backpropagation.
 
 Dense tanh networks of 10⁴ to 10⁷ weights, from end to end: an implementation shows its gradients and nothing else. The
-unit is the least that NumPy can do for the gradients in float64. All of a row takes turns, so that what else the machine
-does is in each of them. Truth in balls is measured where it can be had in seconds.
+unit is the least that NumPy can do for the gradients in float64. All of a row takes turns, so that what else the
+machine does is in each of them. Truth in balls is measured where it can be had in seconds.
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from flint import arb, arb_mat, ctx
-
 from backproof.reference.case import Case, run
 from backproof.reference.judging.expected import CERTAIN
 from backproof.reference.judging.observation import computed
@@ -22,9 +20,10 @@ from backproof.reference.numbers.doubled_values import Doubled, DoubledFunctions
 from backproof.reference.numbers.error_model import WORST
 from backproof.reference.numbers.precision import FLOAT64
 from backproof.reports.trials.power import network
+from flint import arb, arb_mat, ctx
 from standard import CASES
 
-RANDOM = np.random.default_rng(4)
+RANDOM = np.random.default_rng(7)
 SPECIAL = [0.0, 1.0, -1.0, 0.5, 2.0**-9, -(2.0**-9), 1 + 2.0**-52, 20.0, 36.7, 300.0, 1e-5, 1e-20, 1e-308, 5e-324]
 COUNT = 60  # of random numbers of a kind
 
@@ -50,11 +49,16 @@ def column(kind: str) -> Doubled:
             return numbers(10.0 ** RANDOM.uniform(-12, 2.8, (COUNT, 1)))
         case "tiny":
             return numbers(10.0 ** RANDOM.uniform(-320, -250, (COUNT, 1)))
+        case "wide":
+            usual = numbers(RANDOM.lognormal(1, 1, (COUNT, 1)))
+            return Doubled(usual.high, usual.low, np.abs(usual.high) * RANDOM.uniform(0, 2, (COUNT, 1)))
+        case "huge":
+            return numbers(10.0 ** RANDOM.uniform(3, 306, (COUNT, 1)))
     exact = np.array(SPECIAL)[:, None]
     return Doubled(np.concatenate([exact, -exact]), np.zeros((1, 1)), np.zeros((1, 1)))
 
 
-KINDS = ("usual", "exponents apart", "tiny", "special")
+KINDS = ("usual", "exponents apart", "tiny", "special", "wide", "huge")
 
 
 def corners(x: Doubled) -> list[list[arb]]:
@@ -70,7 +74,8 @@ def outside(found: Doubled, exact: list[list[arb]]) -> int:
     parts = (np.broadcast_to(part, found.high.shape).ravel().tolist() for part in (found.high, found.low, found.radius))
     for high, low, radius, results in zip(*parts, exact, strict=True):
         if np.isfinite(high + low + radius):
-            missed += any(not abs(result - arb(high) - arb(low)) <= arb(radius) for result in results)
+            there = [result for result in results if not result.is_nan()]  # √−1 is not
+            missed += any(not abs(result - arb(high) - arb(low)) <= arb(radius) for result in there)
     return missed
 
 
@@ -81,19 +86,18 @@ def known(found: Doubled) -> float:
 # ------------------------------------------------------------------------------------ element by element
 
 FUNCTIONS = ("exp", "expm1", "tanh", "log", "log1p", "sqrt")
-WITHIN = {"log": "positive", "sqrt": "positive", "log1p": "positive", "exp": "any", "expm1": "any", "tanh": "any"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_contain_what_balls_say(name: str, kind: str) -> None:
     x = column(kind)
-    x = abs(x) if WITHIN[name] == "positive" else x
+    x = abs(x) if name in ("log", "log1p", "sqrt") else x
     with np.errstate(all="ignore"):
         found = getattr(DoubledFunctions(), name)(x)
     function = getattr(BallFunctions(), name)
     assert outside(found, [[function(end) for end in ends] for ends in corners(x)]) == 0
-    assert known(found) > 0.9 or (name == "log" and kind in ("tiny", "special"))
+    assert known(found) > 0.9 or kind in ("wide", "huge") or (name == "log" and kind in ("tiny", "special"))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -134,7 +138,7 @@ def test_operations_contain_what_balls_say(name: str, kind: str) -> None:
     exact = [[operation(a, b) for a in xs for b in ys] for xs, ys in zip(corners(x), corners(y), strict=True)]
     assert isinstance(found, Doubled)
     assert outside(found, exact) == 0
-    assert known(found) > 0.9 or name == "quotient"
+    assert known(found) > 0.9 or name == "quotient" or kind in ("wide", "huge")
 
 
 def test_what_cancels_exactly_is_exactly_zero() -> None:
