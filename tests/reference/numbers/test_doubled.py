@@ -80,7 +80,8 @@ def outside(found: Doubled, exact: list[list[arb]]) -> int:
 
 
 def known(found: Doubled) -> float:
-    return float(np.isfinite(found.high + found.low + found.radius).mean())
+    with np.errstate(all="ignore"):
+        return float(np.isfinite(found.high + found.low + found.radius).mean())
 
 
 # ------------------------------------------------------------------------------------ element by element
