@@ -1,7 +1,7 @@
-"""Kinds of number: floats, arrays, values with error bounds, certified balls, and the formats that they come in.
+"""Kinds of number: floats, arrays, values with bounds, certified balls, pairs of doubles; and their formats.
 
 First to read: `arithmetic.py`, what the chain rule needs of a kind of number; then `plain.py`, `bounded.py`,
-`certified.py`. Where a format's roundings come from: `precision.py`, `error_model.py`, `atlas.py`.
+`certified.py`, `doubled.py`. Where a format's roundings come from: `precision.py`, `error_model.py`, `atlas.py`.
 """
 
 from typing import TYPE_CHECKING

@@ -9,11 +9,12 @@ row (on the right, of its column), and the rest:
 Of n products x₁y₁, all sums in any order are whole multiples of one unit, at most 2⁵³ of them if 2β + log₂ n ≤ 53: BLAS
 adds them up without a rounding, whatever its order, blocks, threads or FMA. The rest, 2^−β times as large, may be
 rounded: |fl(Σ xᵢyᵢ) − Σ xᵢyᵢ| ≤ γₙ Σ |xᵢ||yᵢ| (Higham 2002, §3.1), in any order too. So the result is good to 2^−β γₙ,
-about a millionth of what an implementation is allowed, at the price of three products.
+about a millionth of what an implementation is allowed, at the price of three products. Where that is not enough, the
+rest is split once more: x = x₁ + x₂ + x₃, and x₁·y₂ and x₂·y₁ are exact as well.
 
 Sources: Ozaki, Ogita, Oishi & Rump, Error-free transformations of matrix multiplication by using fast routines of
-matrix multiplication and its applications, Numerical Algorithms 59 (2012), who split further; Rump, Ogita & Oishi,
-Accurate floating-point summation part I, SIAM J. Sci. Comput. 31(1) (2008), §3, for splitting by adding and
+matrix multiplication and its applications, Numerical Algorithms 59 (2012), whose splitting goes to the end; Rump, Ogita
+& Oishi, Accurate floating-point summation part I, SIAM J. Sci. Comput. 31(1) (2008), §3, for splitting by adding and
 subtracting.
 """
 
@@ -42,14 +43,14 @@ UNDERFLOW = 2.0**-100  # of a product that is not tiny: more than underflow in i
 class DoubledArithmetic:
     """Matrices of `Doubled`. Where a radius is too wide, or nothing is known, balls can do more (`certified.py`).
 
-    quick: whether radii of products may come from sums along rows and columns, which is enough where their numbers are
-        of much the same size; else they take one more product
+    parts: how many leading parts factors are split into: one is enough where the numbers of a row are of much the same
+        size, and two where they are not, or where most products are zero
     """
 
     functions = DoubledFunctions()
 
-    def __init__(self, quick: bool = False) -> None:
-        self.quick = quick
+    def __init__(self, parts: int = 2) -> None:
+        self.parts = parts
 
     def lift(self, rows: Rows) -> Doubled:
         return exact(np.array(rows, np.float64, ndmin=2))
@@ -70,18 +71,26 @@ class DoubledArithmetic:
         return transposed
 
     def matmul(self, left: Doubled, right: Doubled) -> Doubled:
-        """x₁·y₁ exactly, the rest rounded: see this module's docstring."""
+        """Exactly, as far as leading parts go; the rest rounded: see this module's docstring."""
         terms = left.high.shape[1]
         bits = (FLOAT64.digits - (terms - 1).bit_length()) // 2
         with np.errstate(all="ignore"):
-            x1, x2, x_end = _split(left, bits, axis=1)
-            y1, y2, y_end = _split(right, bits, axis=0)
-            rest = x1 @ y2
-            if x2.any():
-                rest += x2 @ right.high
-            without_zeros = self.quick and left.size.min() > 0 < right.size.min()
-            radius = _by_sizes(left, right, x_end, y_end) if without_zeros else _by_products(left, right, x2, y2)
-            return settled(two_sum(x1 @ y1, rest), radius, _underflows(left, right))
+            x, x_rests, x_end = _split(left, bits, self.parts, axis=1)
+            y, y_rests, y_end = _split(right, bits, self.parts, axis=0)
+            rest = x[0] @ y_rests[-1]
+            for part, other in zip([*x[1:], x_rests[-1]], [*y_rests[-2:0:-1], right.high], strict=True):
+                if part.any():
+                    rest += part @ other
+            total = x[0] @ y[0]
+            for p in range(1, self.parts):
+                for q in range(p + 1):
+                    total, error = two_sum(total, x[q] @ y[p - q])
+                    rest += error
+            without_zeros = self.parts == 1 and left.size.min() > 0 < right.size.min()
+            radius = (
+                _by_sizes(left, right, x_end, y_end) if without_zeros else _by_products(left, right, x_rests, y_rests)
+            )
+            return settled(two_sum(total, rest), radius, _underflows(left, right))
 
     def weighted_sums(self, inputs: Doubled, weights: Doubled, biases: Doubled | None) -> Doubled:
         sums = self.matmul(inputs, self.transpose(weights))
@@ -143,8 +152,8 @@ def enclosures_in_pairs(
     compute: Callable[[Arithmetic], Mapping[Key, Any]], radii: Mapping[Key, Array]
 ) -> tuple[dict[Key, Enclosure], bool]:
     """What `certified.enclosures` gives, in pairs of doubles, and whether every radius is small enough."""
-    for quick in (True, False):
-        matrices = compute(DoubledArithmetic(quick))
+    for parts in (1, 2):
+        matrices = compute(DoubledArithmetic(parts))
         enclosed = {place: _enclosure(matrices[place]) for place in radii}
         if all((enclosed[place].radius <= radius).all() for place, radius in radii.items()):
             return enclosed, True
@@ -157,29 +166,37 @@ def _enclosure(matrix: Doubled) -> Enclosure:
         return Enclosure(matrix.high, low, np.where(np.isfinite(matrix.high + low), radius, np.nan))
 
 
-def _split(x: Doubled, bits: int, axis: int) -> tuple[Array, Array, Array]:
-    """Leading bits, counted from the largest number along the axis, the rest, rounded, and how large that may be."""
+def _split(x: Doubled, bits: int, parts: int, axis: int) -> tuple[list[Array], list[Array], Array]:
+    """Leading parts, counted from the largest number along the axis.
+
+    Then what is left before each and after the last, rounded; and how large that last rest may be.
+    """
     _, exponents = np.frexp(x.size.max(axis=axis, keepdims=True))
-    shift = np.ldexp(1.5, exponents + (FLOAT64.digits - 1 - bits))  # whose ulp is the last of the leading bits
-    leading = x.high + shift
-    leading -= shift
-    rest = x.high - leading
-    if not x.of_doubles:
-        rest += x.low
-    return leading, rest, np.ldexp(1.0, exponents - bits)
+    leading, rests, rest = list[Array](), [x.high], x.high
+    for part in range(1, parts + 1):
+        shift = np.ldexp(
+            1.5, exponents + (FLOAT64.digits - 1 - part * bits)
+        )  # whose ulp is the last of the part's bits
+        leading.append(rest + shift)
+        leading[-1] -= shift
+        rest = rest - leading[-1]
+        rests.append(rest if x.of_doubles else rest + x.low)
+    return leading, rests, np.ldexp(1.0, exponents - parts * bits)
 
 
-# What is meant by x is x₁ + x₂ up to its radius r and the rounding of x₂; y itself is its high part up to u|y| and its
-# radius s. So, γ with a few roundings more, the rest is off by Σ |x|(s + 2γ|y₂|) + (r + γ|x₂|)(|y| + s).
+# What is meant by x is the sum of its parts and of its rest X up to its radius r and the rounding of X; y itself is its
+# high part up to u|y| and its radius s. A part is at most twice what was left before it, without its second double, and
+# four times that with it. So, γ with a few roundings more, the rest is off by Σ |x|s + r(|y| + s) + 4γ|x||Y| + γ|X||y|,
+# and with two parts by 4γ|X₁||Y₁| more, X₁ and Y₁ being what the first leaves.
 
 
-def _by_products(left: Doubled, right: Doubled, x2: Array, y2: Array) -> Array:
+def _by_products(left: Doubled, right: Doubled, x_rests: list[Array], y_rests: list[Array]) -> Array:
     """That sum, as one product in float32."""
-    own = gamma(left.high.shape[1] + 8, U64)
-    of_right = right.radius + 2 * own * np.abs(y2) + UNDERFLOW * right.size
-    of_left = left.radius + own * np.abs(x2)
-    sides = [left.size, of_left * RADIUS_SCALE], [of_right * RADIUS_SCALE, right.size + right.radius]
-    return products_above(*sides, NOTHING) / RADIUS_SCALE
+    own = gamma(left.high.shape[1] * len(x_rests) + 8, U64)
+    of_left = [left.size, *map(np.abs, x_rests[1:-1]), (left.radius + own * np.abs(x_rests[-1])) * RADIUS_SCALE]
+    of_right = [np.abs(rest) * (4 * own * RADIUS_SCALE) for rest in y_rests[:0:-1]]
+    of_right[0] += (right.radius + UNDERFLOW * right.size) * RADIUS_SCALE
+    return products_above(of_left, [*of_right, right.size + right.radius], NOTHING) / RADIUS_SCALE
 
 
 def _by_sizes(left: Doubled, right: Doubled, x_end: Array, y_end: Array) -> Array:

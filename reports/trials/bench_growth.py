@@ -57,7 +57,7 @@ def works(double: Case, single: Case) -> dict[str, Callable[[], Any]]:
     return {
         "unit": backpropagation(double),
         "balls": partial(certified, double, bits=PRECISIONS_IN_BITS[0]),
-        "pairs": partial(run, double, DoubledArithmetic(quick=True)),
+        "pairs": partial(run, double, DoubledArithmetic(parts=1)),
         "tolerances": partial(run, double, BoundedArithmetic(PROFILES["float64"])),
         "float64": partial(judge, double, gradients_only(double)),
         "float32": partial(judge, single, gradients_only(single)),
