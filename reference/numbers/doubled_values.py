@@ -240,7 +240,8 @@ with ctx.workprec(256):
     POWERS = _pairs([(arb.const_log2() * k / STEPS_OF_LOG2).exp() for k in range(STEPS_OF_LOG2)])
     LOG2_HIGH = float(np.ldexp(np.rint(np.ldexp(float(arb.const_log2()), 35)), -35)) / STEPS_OF_LOG2  # of 35 bits
     LOG2_LOW = float(arb.const_log2() / STEPS_OF_LOG2 - LOG2_HIGH)
-    PI = Doubled(*(part.reshape(1, 1) for part in _pairs([arb.pi()])), np.full((1, 1), 4 * OWN))
+    _PI = _pairs([arb.pi()])
+    PI = Doubled(_PI[0].reshape(1, 1), _PI[1].reshape(1, 1), np.full((1, 1), OWN))
 
 
 def series(x: Pair, half: float, coefficients: Sequence[float]) -> Pair:
@@ -339,11 +340,11 @@ class DoubledFunctions:
 
     def erf(self, x: Doubled) -> Doubled:
         """In balls, one element after the other."""
-        shape = x.high.shape
-        parts = [np.broadcast_to(part, shape).ravel().tolist() for part in (x.high, x.low, x.radius)]
+        rows, columns = x.high.shape
+        parts = [np.broadcast_to(part, x.high.shape).ravel().tolist() for part in (x.high, x.low, x.radius)]
         with ctx.workprec(128):
             balls = [(arb(high) + arb(low) + arb(0, radius)).erf() for high, low, radius in zip(*parts, strict=True)]
-            found = enclosure(arb_mat(*shape, balls))
+            found = enclosure(arb_mat(rows, columns, balls))
         return Doubled(found.high, found.low, found.radius)
 
     def sqrt(self, x: Doubled) -> Doubled:
