@@ -16,6 +16,7 @@ from backproof.reference.judging import expected
 from backproof.reference.judging.expected import CERTAIN, truth_of
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import QUANTITIES, Place, computed
+from backproof.reference.numbers import bounded
 from backproof.reference.numbers.bounded import BoundedArithmetic
 from backproof.reference.numbers.certified import enclosures
 from backproof.reference.numbers.doubled import enclosures_in_pairs
@@ -40,6 +41,24 @@ def test_float64_bounds_enclose_what_balls_enclose_on_thousands_of_elements(case
         ours = np.broadcast_to(bound.errors[TRUTH], bound.value.shape)
         assert (apart <= ours + ball.radius).all(), place
         assert (ball.radius <= 1e-25 * (1 + np.abs(ball.high))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_channel_bounds_the_other_in_large_products(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its truth is the wider for it, and still a small part of what is allowed."""
+    case = CASES["depth-8-wide", dtype]
+    apart = computed(run(case, BoundedArithmetic(PROFILES[dtype])))
+    monkeypatch.setattr(bounded, "ALL_CHANNELS", 0)
+    together = computed(run(case, BoundedArithmetic(PROFILES[dtype])))
+    widened = 0
+    for place, bound in together.items():
+        errors = [np.broadcast_to(b.errors, (2, *b.value.shape)) for b in (bound, apart[place])]
+        np.testing.assert_allclose(errors[0][WORST], errors[1][WORST], rtol=1e-3)
+        assert (errors[0][TRUTH] >= errors[1][TRUTH] * (1 - 1e-3)).all(), place
+        widened += int((errors[0][TRUTH] > errors[1][TRUTH] * 1.01).any())
+        if dtype == "float32":
+            assert (errors[0][TRUTH] <= CERTAIN * errors[0][WORST]).all(), place
+    assert widened
 
 
 @pytest.mark.sampled(3)
