@@ -101,9 +101,9 @@ def _block(got: Array, may_be: Expected, scale: float) -> _Block:
         wrong = decided & (ratios > 1)
         suspect = decided & ~wrong & ~(errors <= likely)
     counted = ratios[decided & (wrong | single)]
-    flat = np.where(wrong | suspect, ratios, -1.0)
-    order = np.argsort(-flat, axis=None, kind="stable")[:SHOWN]
-    indices = [tuple(int(i) for i in np.unravel_index(int(k), flat.shape)) for k in order]
+    outside = np.flatnonzero(wrong | suspect)
+    first = outside[np.argsort(-ratios.reshape(-1)[outside], kind="stable")[:SHOWN]]
+    indices = [tuple(int(i) for i in np.unravel_index(int(k), ratios.shape)) for k in first]
     return _Block(
         undecided=int(np.count_nonzero(~decided)),
         wrong=int(np.count_nonzero(wrong)),
@@ -111,7 +111,7 @@ def _block(got: Array, may_be: Expected, scale: float) -> _Block:
         ratio=float(counted.max(initial=-1.0)),
         error=float(errors[decided & (wrong | single) & np.isfinite(errors)].max(initial=-1.0)),
         tolerance=float(tolerance[decided].max(initial=-1.0)),
-        outside=[(float(flat[index]), index) for index in indices if flat[index] >= 0],
+        outside=[(float(ratios[index]), index) for index in indices],
         reasons=_reasons(tolerance[~decided], single[~decided]),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -31,6 +31,7 @@ from ..numbers import (
     Precision,
     Profile,
     enclosures,
+    enclosures_in_pairs,
 )
 from .observation import Place, computed
 from .stepwise import Evidence, stepwise
@@ -39,7 +40,7 @@ Array = NDArray[np.float64]
 
 CERTAIN = 1 / 1000  # of its tolerance is as far as an element's truth may be uncertain
 OUR_SHARE = 16  # times an implementation's error is our own at most: (n + 8)u of n terms, against nu
-LARGEST_IN_BALLS = 1e8  # multiplications; a float64 case that needs more is judged around values in float64
+FASTER_IN_BALLS, LARGEST_IN_BALLS = 1e6, 1e8  # multiplications; in between balls are for what pairs cannot tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,26 +101,42 @@ class Expected:
 def expectations(case: Case, precision: Precision | Profile, kernels: Kernels = NUMPY) -> dict[Place, Expected]:
     """What every honest implementation in this precision may answer to the case, from the case's numbers alone."""
     bounds = computed(run(case, BoundedArithmetic(precision, kernels=kernels)))
-    truth = truth_of(case, _profile(precision), bounds)
+    truth = truth_of(case, _profile(precision), bounds, kernels)
     return {place: _expected(bound, truth[place], share=OUR_SHARE) for place, bound in bounds.items()}
 
 
-def truth_of(case: Case, profile: Profile, bounds: Mapping[Place, Bounded] | None = None) -> dict[Place, Enclosure]:
+def truth_of(
+    case: Case, profile: Profile, bounds: Mapping[Place, Bounded] | None = None, kernels: Kernels = NUMPY
+) -> dict[Place, Enclosure]:
     """The exact results of a case, each to a thousandth of its tolerance from end to end.
 
-    For formats narrower than float64, float64 with error bounds encloses them at the speed of BLAS; what stays too
-    wide, and everything for float64, is computed in balls.
+    For formats narrower than float64, float64 with error bounds encloses them at the speed of BLAS, for float64 so do
+    pairs of doubles; small cases, and what stays too wide, are computed in balls.
     bounds: the case run on `BoundedArithmetic(profile)`, if that has been done
     """
     bounds = bounds or computed(run(case, BoundedArithmetic(profile)))
-    if profile.storage is not FLOAT64 or _multiplications(case) > LARGEST_IN_BALLS:
+    if profile.storage is not FLOAT64:
         enclosed = {place: _by_value(bound) for place, bound in bounds.items()}
         if _multiplications(case) > LARGEST_IN_BALLS or all(
             _certain(enclosed[place], bound).all() for place, bound in bounds.items()
         ):
             return enclosed
+    return _enclosures(case, bounds, lambda ar: computed(run(case, ar)), kernels)
+
+
+def _enclosures(
+    case: Case, bounds: Mapping[Place, Bounded], compute: Callable[[Arithmetic], Mapping[Place, Any]], kernels: Kernels
+) -> dict[Place, Enclosure]:
+    """In pairs of doubles where there is much to compute; in balls where there is little, or pairs are not enough.
+
+    What is computed with kernels that give the same bits everywhere is in balls, whose bits do not depend on BLAS.
+    """
     radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
-    return enclosures(lambda ar: computed(run(case, ar)), radii)
+    if kernels is NUMPY and _multiplications(case) > FASTER_IN_BALLS:
+        enclosed, certain = enclosures_in_pairs(compute, radii)
+        if certain or _multiplications(case) > LARGEST_IN_BALLS:
+            return enclosed
+    return enclosures(compute, radii)
 
 
 def _by_value(bound: Bounded) -> Enclosure:
@@ -154,23 +171,21 @@ def step_expectations(
     steps = stepwise(case, BoundedArithmetic(profile, channels), seen, rules, loss=loss)
     bounds = steps.expected
     wanted = bounds if places is None else {place: bounds[place] for place in places}
-    in_balls = profile.storage is FLOAT64 and _multiplications(case) <= LARGEST_IN_BALLS
-    if not in_balls or not all(np.isfinite(s.value).all() for s in seen.values()):
+    if profile.storage is not FLOAT64 or not all(np.isfinite(s.value).all() for s in seen.values()):
         return {place: _expected(bound, None, steps.axes.get(place)) for place, bound in wanted.items()}
 
     def compute(ar: Arithmetic) -> dict[Place, Any]:
         return stepwise(case, ar, steps.used, rules, bounds, loss).expected
 
-    radii = {place: CERTAIN * bound.errors[WORST] for place, bound in wanted.items()}
-    truth = enclosures(compute, radii)
+    truth = _enclosures(case, wanted, compute, NUMPY)
     return {place: _expected(bound, truth[place], steps.axes.get(place)) for place, bound in wanted.items()}
 
 
 def _online_expectations(case: Case, profile: Profile, rules: Rules) -> dict[Place, Expected]:
     """From end to end, over all samples."""
     bounds = computed(run(case, BoundedArithmetic(profile), rules))
-    radii = {place: CERTAIN * bound.errors[WORST] for place, bound in bounds.items()}
-    truth = enclosures(lambda ar: computed(run(case, ar, rules)), radii) if profile.storage is FLOAT64 else {}
+    exactly = profile.storage is FLOAT64
+    truth = _enclosures(case, bounds, lambda ar: computed(run(case, ar, rules)), NUMPY) if exactly else {}
     return {place: _expected(bound, truth.get(place)) for place, bound in bounds.items()}
 
 

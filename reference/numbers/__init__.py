@@ -1,7 +1,7 @@
-"""Kinds of number: floats, arrays, values with error bounds, certified balls, and the formats that they come in.
+"""Kinds of number: floats, arrays, values with bounds, certified balls, pairs of doubles; and their formats.
 
 First to read: `arithmetic.py`, what the chain rule needs of a kind of number; then `plain.py`, `bounded.py`,
-`certified.py`. Where a format's roundings come from: `precision.py`, `error_model.py`, `atlas.py`.
+`certified.py`, `doubled.py`. Where a format's roundings come from: `precision.py`, `error_model.py`, `atlas.py`.
 """
 
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .atlas import ATLAS_FILE, Campaign, Measurement, campaigns, decoded, encoded, gross
     from .bounded import BoundedArithmetic
     from .bounded_values import Bounded, exactly
-    from .certified import BITS, BallFunctions, CertifiedArithmetic, Enclosure, enclosures
+    from .certified import BITS, PRECISIONS_IN_BITS, BallFunctions, CertifiedArithmetic, Enclosure, enclosures
+    from .doubled import DoubledArithmetic, enclosures_in_pairs
     from .error_model import CHANNELS, LAMBDA, OUTWARD, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, gamma
     from .kernels import NUMPY, Kernels
     from .plain import PLAIN, FloatFunctions, PlainArithmetic, PlainMatrix

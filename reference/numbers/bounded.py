@@ -44,6 +44,7 @@ from .upper_bounds import crowds
 Array = NDArray[np.float64]
 
 BLOCK = 2**14  # elements that elementwise work is done on at a time
+ALL_CHANNELS = 2**23  # multiplications of a product up to which each channel has its own
 
 # glibc hands freed arrays back to the system, and each new one then costs a page fault per 4 KiB: half the time of a
 # small network. Once a block of almost 32 MiB was freed, it keeps what is free (mallopt(3), M_MMAP_THRESHOLD).
@@ -240,6 +241,17 @@ class BoundedArithmetic:
         factors[RANDOM] = factor
         return factors
 
+    def _share(self, sums: Array, lost: Array, left: Bounded, right: Bounded) -> float:
+        """The largest part of its worst error that any operand's truth is off by, and a sum: then the result's is too.
+
+        From end to end one channel's errors need no product of their own then. ∞ where there are more channels.
+        """
+        if self.model.channels > WORST + 1 or (left.exact and right.exact):
+            return math.inf
+        errors = (sums, lost, *(matrix.errors for matrix in (left, right) if not matrix.exact))
+        largest = max(float(np.fmax.reduce(e[TRUTH] / e[WORST], axis=None)) for e in errors)  # 0 / 0 is no share
+        return largest * (1 + 2.0**-20) if largest < math.inf else math.inf  # it may be rounded to float32
+
     def _sum_of_products(self, left: Bounded, right: Bounded, biases: Bounded | None) -> Bounded:
         """left · right (+ biases): errors Σ (|x| + …)(s(|y| + …) + e_y) + e_x(|y| + …), s the channel's error of sums.
 
@@ -256,17 +268,23 @@ class BoundedArithmetic:
             if model.channels > RANDOM:
                 rows, columns = self._crowding(left.value, right.value, terms)
                 by_row, by_column = sums * self._random(rows), sums * self._random(columns)
+            share = self._share(sums, lost, left, right) if terms * value.size > ALL_CHANNELS else math.inf
+            kept = slice(WORST, None) if share < math.inf else slice(None)
             if left.exact and right.exact:
                 product = self.kernels.products_above([x], [y], np.zeros((1, 1)), right.widest)
                 errors = sums * OUTWARD * product + lost
                 if model.channels > RANDOM:
                     errors[RANDOM] += model.accumulated(terms) * (np.minimum(rows, columns) - 1) * product
             elif right.exact:
-                errors = self.kernels.products_above([by_row * x + left.errors], [y], lost, right.widest)
+                side = [by_row[kept] * x + left.errors[kept]]
+                errors = self.kernels.products_above(side, [y], lost[kept], right.widest)
             elif left.exact:
-                errors = self.kernels.products_above([x], [by_column * y + right.errors], lost)
+                errors = self.kernels.products_above([x], [by_column[kept] * y + right.errors[kept]], lost[kept])
             else:
-                errors = self.kernels.products_above([x, left.errors], [by_column * y + right.errors, y], lost)
+                top = [by_column[kept] * y + right.errors[kept], y]
+                errors = self.kernels.products_above([x, left.errors[kept]], top, lost[kept])
+            if len(errors) < model.channels:
+                errors = np.concatenate([errors * share, errors])
             if errors.size <= BLOCK:
                 errors = errors.astype(np.float64, copy=False)  # formats mixed are slow
             if biases is not None:

@@ -170,7 +170,7 @@ def enclosures(compute: Callable[[Arithmetic], Mapping[Key, Any]], radii: Mappin
     for bits in PRECISIONS_IN_BITS:
         with ctx.workprec(bits):
             matrices = compute(CertifiedArithmetic())
-            enclosed = {place: _enclosure(matrices[place]) for place in radii}
+            enclosed = {place: enclosure(matrices[place]) for place in radii}
         wide = sum(int(np.count_nonzero(~(enclosed[place].radius <= radii[place]))) for place in radii)
         if wide in (0, before):
             break
@@ -178,7 +178,8 @@ def enclosures(compute: Callable[[Arithmetic], Mapping[Key, Any]], radii: Mappin
     return enclosed
 
 
-def _enclosure(matrix: arb_mat) -> Enclosure:
+def enclosure(matrix: arb_mat) -> Enclosure:
+    """What a matrix of balls holds."""
     balls = matrix.entries()
     middles = [ball.mid() for ball in balls]
     high = [float(middle) for middle in middles]

@@ -138,6 +138,9 @@ def bench(
     only_rules: Annotated[
         bool, typer.Option("--rules", help="Only the rule check of networks, beside torch.autograd.gradcheck.")
     ] = False,
+    only_growth: Annotated[
+        bool, typer.Option("--growth", help="Only how it grows, from 10,000 to 10 million weights.")
+    ] = False,
 ) -> None:
     """How long judging takes, in units of one backpropagation; and verifying, in seconds of the processor."""
     from .bench import bench as measurements
@@ -148,6 +151,12 @@ def bench(
         from .bench_rules import rows as of_rules
 
         show_table(list(of_rules()), HEADERS)
+        return
+    if only_growth:
+        from .bench_growth import HEADERS as OF_GROWTH
+        from .bench_growth import rows as of_growth
+
+        show_table(list(of_growth(large=not small)), OF_GROWTH)
         return
     if not only_verify:
         show_table(list(measurements(large=not small)), ["what", "median", "ratio"])

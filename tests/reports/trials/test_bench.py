@@ -11,6 +11,10 @@ import pytest
 pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
+from backproof.reference.judging import Verdict
+from backproof.reference.judging.observation import computed
+from backproof.reports.trials.bench import network
+from backproof.reports.trials.bench_growth import works
 from backproof.reports.trials.bench_verify import SLOPES, gradients
 from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.verify_process import verify_command
@@ -24,6 +28,15 @@ def test_the_functions_are_what_they_are_called(words: str) -> None:
     assert (report.verdict, named) == (
         ("agrees", False) if words == "right" else ("wrong", words == "wrong, with a name")
     )
+
+
+def test_growth_is_measured_of_the_same_numbers_in_balls_and_pairs() -> None:
+    measured = works(*(network((6, 5, 2), 3, dtype) for dtype in ("float64", "float32")))
+    balls, pairs = computed(measured["balls"]()), computed(measured["pairs"]())
+    for place, pair in pairs.items():
+        nearest = [float(ball.mid()) for ball in balls[place].entries()]
+        assert pair.high.ravel().tolist() == pytest.approx(nearest, rel=1e-15, abs=1e-300)
+    assert [measured[dtype]().verdict for dtype in ("float64", "float32")] == [Verdict.AGREES] * 2
 
 
 @pytest.mark.usefixtures("slow")
