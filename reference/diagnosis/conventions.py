@@ -47,17 +47,25 @@ class Convention:
         """`rules` (the right ones, or a fault's), under this convention."""
         if self.decay:
             rules = _with_penalty(rules, self.decay, self.decays_biases)
-        by_units = self.reduction.endswith("mean over outputs")
-        if not self.negative and not by_units:
+        if not self.negative and not self._by_units:
             return rules
 
         def output_error(objective: Objective, outputs: Matrix, targets: Matrix, ar: Arithmetic) -> Matrix:
-            error = rules.output_error(objective, outputs, targets, ar)
-            units = ar.shape(outputs)[1] if by_units else 1
-            sign = -1 if self.negative else 1
-            return ar.elementwise(lambda e, fn: sign * e / units, error)
+            return self.error(rules.output_error(objective, outputs, targets, ar), outputs, ar)
 
         return replace(rules, output_error=output_error)
+
+    @property
+    def _by_units(self) -> bool:
+        return self.reduction.endswith("mean over outputs")
+
+    def error(self, error: Matrix, outputs: Matrix, ar: Arithmetic) -> Matrix:
+        """∂E/∂o of a loss that is summed, or averaged over samples alone, under this convention."""
+        if not self.negative and not self._by_units:
+            return error
+        units = ar.shape(outputs)[1] if self._by_units else 1
+        sign = -1 if self.negative else 1
+        return ar.elementwise(lambda e, fn: sign * e / units, error)
 
     def applied(self, case: Case) -> Case:
         """A probe with this convention's loss, reduction and activations."""

@@ -106,7 +106,7 @@ def fitted_to_delta(
     views: Sequence[View], k: int, slope: Entry, errors: Sequence[Array], seen: Sequence[Array]
 ) -> float | None:
     """The constant of an entry of δ, from the δ that was seen."""
-    found = [constant_of(_with_error(v, k, e), k, slope, s) for v, e, s in zip(views, errors, seen, strict=True)]
+    found = [constant_of(with_error(v, k, e), k, slope, s) for v, e, s in zip(views, errors, seen, strict=True)]
     constant: float | None = agreed(found, slope.limit is not None, views[0].near)
     return constant
 
@@ -115,11 +115,12 @@ def delta_by(view: View, k: int, step: str, error: Array | None, formula: Any) -
     """δ from ∂E/∂a, by the right rule or a formula; None where something that it needs is not there."""
     if error is None:
         return None
-    found = tried(_with_error(view, k, error).scope, step, k, formula)
+    found = tried(with_error(view, k, error).scope, step, k, formula)
     return None if found is None else np.asarray(found)
 
 
-def _with_error(view: View, k: int, error: Array) -> View:
+def with_error(view: View, k: int, error: Array) -> View:
+    """The view with another ∂E/∂a of a layer."""
     scope = view.scope
     values = {**scope.values, ("errors", k): error}
     at = Scope(scope.ar, scope.step, scope.layer, scope.arguments, scope.layers, scope.objective, scope.targets, values)

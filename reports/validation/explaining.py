@@ -67,7 +67,6 @@ def explained(
     if masked is not None:
         return _of_dropout(masked, bases[0], observed, subject)
     formulas, *others, formats = KINDS
-    known = bool(nearly_read_off(observed, declared))  # then these are the conventions, and not guesses
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
     for base in bases:
         convention, diagnosis = _by_formulas(base, observed, declared)
@@ -80,7 +79,7 @@ def explained(
         named = diagnose(evidence_under(convention, observed), convention, [formulas]) if len(one) <= NAMED else None
         if named is not None and named.names:
             return _said(convention, named, observed, subject, declared)
-        if known or declared.complete:
+        if declared.complete or nearly_read_off(observed, declared):  # these are the conventions, and no guesses
             break
     if one:
         return _said(*one[0], observed, subject, declared)
