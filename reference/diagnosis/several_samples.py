@@ -7,6 +7,7 @@ out. So several samples are searched as single ones are: a step at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from itertools import islice
 
 import numpy as np
 
+from ..activations import SOFTMAX
 from ..case import Case
 from .conventions import Convention
 from .delta_formulas import hidden_errors, output_errors, slopes
@@ -70,11 +72,52 @@ def consistent(edits: Edits, cases: Cases, convention: Convention) -> bool:
 
 
 def determined(edits: Edits, cases: Cases, convention: Convention) -> bool:
-    """Whether each constant shows in more numbers than the one that it may be read off, so that another is a proof."""
-    if not any(edit.fitted for edit in edits):
-        return True
+    """Whether what was found is proved by more numbers than it was found by, so that another formula would not do.
+
+    A constant shows in more numbers than the one that it may be read off; a formula in enough of them, of so many
+    digits, that none of all that are tried would give them by chance; and in numbers that tell its operands apart.
+    """
     views = list(given(cases, edits, convention))
-    return all(sum(_showing(edit, view) for view in views) > 1 for edit in edits if edit.fitted)
+    bits = -math.log2(views[0].near)
+    for edit in edits:
+        if edit.fitted and sum(_showing(edit, view) for view in views) <= 1:
+            return False
+        if sum(_changed(edit, view) for view in views) * bits < BITS or not _operands_told_apart(edit, views):
+            return False
+    return True
+
+
+BITS = 20  # of a million formulas and products of them, one would be right by chance
+
+
+def _changed(edit: Edit, view: View) -> int:
+    """How many numbers of a step an edit changes."""
+    made, right = view.scope.values[RESULTS[edit.step], edit.layer], tried(view.scope, edit.step, edit.layer)
+    alike = right is not None and np.shape(made) == np.shape(right)
+    return int(np.count_nonzero(np.asarray(made) != right)) if alike else int(np.size(made))
+
+
+def _operands_told_apart(edit: Edit, views: Sequence[View]) -> bool:
+    """Whether z and a are told apart, where δ was multiplied by either: of ReLU, above zero, they are the same.
+
+    Where nothing below is seen, z² and a² are one formula, and there are others of which nothing is seen below.
+    """
+    k = edit.layer
+    own = views[0].scope.layers[k].activation
+    if own is SOFTMAX or own.name == "identity" or edit.step not in ("hidden_error", "hidden_delta", "output_delta"):
+        return True
+    ratios: list[Array] = []
+    for view in views:
+        values = view.scope.values
+        base = tried(view.scope, edit.step, k) if edit.step == "hidden_error" else values["errors", k]
+        z, a, made = (np.asarray(values[q, k]) for q in ("pre_activations", "activations", RESULTS[edit.step]))
+        if base is None or np.any((z != a) & (np.asarray(base) != 0)):
+            return True
+        ratios.append(
+            np.divide(made, base, out=np.zeros_like(made), where=np.asarray(base) != 0)[np.asarray(base) != 0]
+        )
+    known = np.concatenate(ratios)
+    return bool(np.ptp(known) <= views[0].near * np.abs(known).max()) if known.size else True
 
 
 def _showing(edit: Edit, view: View) -> int:
