@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ...reference.diagnosis import (
     KINDS,
@@ -22,10 +23,12 @@ from ...reference.diagnosis import (
     dropped_units,
     first_step_of,
     first_step_off,
+    formulas_by_name,
     forward_read_off,
     likely,
     located,
     nearly_read_off,
+    once,
     read_off,
     rough_steps,
     tried,
@@ -66,10 +69,12 @@ def explained(
     masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])
     if masked is not None:
         return _of_dropout(masked, bases[0], observed, subject)
-    formulas, *others, formats = KINDS
+    _, *others, formats = KINDS
+    by_steps = once(wrong_formulas)
+    formulas = partial(formulas_by_name, steps=by_steps)
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
     for base in bases:
-        convention, diagnosis = _by_formulas(base, observed, declared)
+        convention, diagnosis = _by_formulas(base, observed, declared, by_steps, formulas)
         if not diagnosis.explanations:
             continue
         if diagnosis.explanations[0].several:
@@ -117,17 +122,19 @@ def _in_common(one: Convention, other: Convention) -> int:
     return sum(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def _by_formulas(base: Convention, observed: Evidence, declared: Declared) -> tuple[Convention, Diagnosis]:
+def _by_formulas(
+    base: Convention, observed: Evidence, declared: Declared, by_steps: Kind, formulas: Kind
+) -> tuple[Convention, Diagnosis]:
     """What formulas explain under a convention; an undeclared reduction is part of that, and no mistake."""
-    diagnosis = diagnose(evidence_under(base, observed), base, [wrong_formulas])
+    diagnosis = diagnose(evidence_under(base, observed), base, [by_steps])
     if declared.reduction is None and any(OVER_SAMPLES in e.words for e in diagnosis.explanations):
         averaged = replace(base, reduction=REDUCTIONS[0])
-        named = diagnose(evidence_under(averaged, observed), averaged, [KINDS[0]])
+        named = diagnose(evidence_under(averaged, observed), averaged, [formulas])
         if named.names:
             return averaged, named
         for reduction in REDUCTIONS:
             other = replace(base, reduction=reduction)
-            again = diagnose(evidence_under(other, observed), other, [wrong_formulas])
+            again = diagnose(evidence_under(other, observed), other, [by_steps])
             if again.explanations and not any(OVER_SAMPLES in e.words for e in again.explanations):
                 return other, again
     return base, diagnosis
