@@ -138,7 +138,6 @@ def _forward(views: list[View], k: int, edits: Edits) -> Iterator[tuple[Edits, l
             if changed and (shows_exactly(changed, k) if direction else shows(changed, k)):
                 yield from _forward(changed, k + 1, (*edits, edit_of(entry, k, constant)))
                 found += 1
-                break
         if found == BRANCHES:
             break
     if not direction:
@@ -158,8 +157,8 @@ def _constants(views: Sequence[View], k: int, entry: Entry) -> Iterator[float]:
     if known:
         yield from _solved(known, k, entry, lambda view, wanted, a: a - wanted)
     shown = [(view, np.asarray(view.weights[k + 1])) for view in alive][:SOLVED_ON]
-    if shown:
-        yield from _solved(shown, k, entry, lambda view, gradient, a: beside(gradient, a))
+    for constant in _solved(shown, k, entry, lambda view, gradient, a: beside(gradient, a)) if shown else ():
+        yield from (constant, -constant)  # of an odd activation, both have one direction
 
 
 def _solved(

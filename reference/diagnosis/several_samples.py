@@ -253,12 +253,13 @@ def _gives(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -
 
 def _unseen(views: Sequence[View], k: int, step: str) -> bool:
     """Whether single samples show nothing of a gradient: there are none, or it is zero, or no number."""
-    alone = [view.gradient(step, k) for view in views if _samples(view) == 1]
+    alone = [view.gradient(step, k) for view in _alone(views)]
     return not any(array is not None and np.isfinite(array).any() and array.any() for array in alone)
 
 
-def _samples(view: View) -> int:
-    return len(np.asarray(view.scope.targets))
+def _alone(views: Sequence[View]) -> list[View]:
+    """The views of a single sample."""
+    return [view for view in views if len(np.asarray(view.scope.targets)) == 1]
 
 
 # ------------------------------------------------------------------------------------------- of δ
@@ -288,8 +289,9 @@ def _of_delta(views: Sequence[View], k: int, convention: Convention, edits: Edit
     for _, factor in sought.factors(deltas[None]):
         yield (scaled_step(step, k, factor, EVERY if last else "δ"),)
     yield from _limits(views, k, convention, step, sought)
-    if edits or (_unseen(views, k, "weight_gradient") and _unseen(views, k, "bias_gradient")):
-        first = [view for view in views if _samples(view) == 1][:1]
+    hidden = _unseen(views, k, "weight_gradient") and _unseen(views, k, "bias_gradient")
+    if edits or hidden or not any((kind, k) in wrong_in(view) for view in _alone(views) for kind in KINDS):
+        first = _alone(views)[:1]
         if last or _may_be_edited(first, k, convention, taken):
             for own, _ in _edited(views, k, convention, sought):
                 yield own

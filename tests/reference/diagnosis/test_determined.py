@@ -123,3 +123,37 @@ def test_a_formula_that_two_numbers_of_few_digits_show_is_not_told() -> None:
             cases.append(replace(case, layers=(case.layers[0], output)))
         wrong = slope_is(lambda z, a: a * a * (1 + a))
         assert bool(diagnose(seen(cases, wrong, dtype, net), net, [wrong_formulas]).explanations) is told
+
+
+def decayed(constant: float) -> Rules:
+    """Weight gradients with a constant times the weights."""
+
+    def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
+        weights = ar.lift([[0.75, -0.5, 0.25], [0.5, 0.75, -1.0], [1.0, -0.25, 0.5], [-0.75, 1.0, 0.5]])
+        gradient = RULES.weight_gradient(delta, inputs, ar)
+        same = ar.shape(gradient) == ar.shape(weights)
+        return ar.elementwise(lambda g, w, fn: g + constant * w, gradient, weights) if same else gradient
+
+    return replace(RULES, weight_gradient=weight_gradient)
+
+
+def test_a_fitted_constant_is_told_in_the_digits_that_it_has() -> None:
+    """What it is added to hides its last digits, which show where it is added to nothing."""
+    constant, weights = -0.03852334969, [[0.75, -0.5, 0.25], [0.5, 0.75, -1.0], [1.0, -0.25, 0.5], [-0.75, 1.0, 0.5]]
+    net = Convention(("tanh", "relu"), "half_squared_error")
+
+    def asked(bias: float, targets: float, seed: int) -> Evidence:
+        cases = []
+        for probe in probes((3, 4, 1), (1,) * 6, "separate", "float32", seed):
+            case = net.applied(probe)
+            layers = (replace(case.layers[0], weights=weights), replace(case.layers[1], biases=[bias]))
+            cases.append(replace(case, layers=layers, targets=[[targets]]))
+        return seen(cases, decayed(constant), "float32", net)
+
+    (told,) = diagnose(asked(8.0, 64.0, 0), net, [wrong_formulas]).explanations
+    assert "−0.0385" in told.words
+    assert "−0.03852334969" not in told.words
+    dead = asked(-8.0, 0.0, 1)
+    assert told.prediction is not None
+    assert reproduces(told.prediction, dead)
+    assert not reproduces(by_rules(lambda _: decayed(-0.0386), net), dead)
