@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .conventions import BIASES, Convention, candidates, output_of, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
     from .dropout import Dropped, dropped_units
-    from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, distances, reproduces, right
+    from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, by_rules, distances, reproduces, right
     from .faults import FAULTS, faulty_rules
     from .first_steps import first_step_of, first_step_off, linear_first_step, rough_steps, same_signs
     from .last_layer import likely

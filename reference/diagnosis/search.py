@@ -209,7 +209,7 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
 
 
 def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float:
-    """How far the reference's errors in a format go along with those observed: 1 for the same, 0 for others."""
+    """How far the reference's errors in a format are those observed: 1 for the same, 0 for others, or other sizes."""
     ours, theirs = [], []
     for case, observation in evidence:
         narrow, exact = one(case, ARRAYS) or {}, other(case, ARRAYS) or {}
@@ -219,7 +219,7 @@ def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float
             theirs.append(((as_matrix(place, array).astype(float) - exact[place]) / scale).ravel())
     mine, seen = np.concatenate(ours), np.concatenate(theirs)
     with np.errstate(all="ignore"):
-        return float(np.nan_to_num(mine @ seen / np.sqrt((mine @ mine) * (seen @ seen))))
+        return float(np.nan_to_num(2 * (mine @ seen) / (mine @ mine + seen @ seen)))
 
 
 FORMATS_REACH = 2.0**-3  # of an array's largest, that a step in a format of 8 digits is off, in the median of samples

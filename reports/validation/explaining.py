@@ -35,6 +35,7 @@ from ...reference.diagnosis import (
     wrong_formulas,
 )
 from ..documents import Report, Subject
+from .approximated import approximated
 from .field_of_function import field_of
 from .following import evidence_under, followed, judged_under, suits
 from .predictions import Predictions
@@ -69,7 +70,6 @@ def explained(
     masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])
     if masked is not None:
         return _of_dropout(masked, bases[0], observed, subject)
-    _, *others, formats = KINDS
     by_steps = once(wrong_formulas)
     formulas = partial(formulas_by_name, steps=by_steps)
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
@@ -88,10 +88,29 @@ def explained(
             break
     if one:
         return _said(*one[0], observed, subject, declared)
+    return _by_other_kinds(conventions, observed, subject, declared, bases, formulas, several)
+
+
+def _by_other_kinds(
+    conventions: Sequence[Convention],
+    observed: Evidence,
+    subject: Subject,
+    declared: Declared,
+    bases: Sequence[Convention],
+    formulas: Kind,
+    several: Sequence[tuple[Convention, Diagnosis]],
+) -> Found | None:
+    """Where no one formula explains everything: faults by name, approximations, relations, several formulas, formats.
+
+    several: what more than one formula explains, with its convention
+    """
+    _, *others, formats = KINDS
     of_updates: tuple[Kind, ...] = (_first_steps,) if subject.returns == "updated" else ()
     for kind in (*others[:1], *of_updates, *others[1:], formats):
-        if kind is others[1] and (besides := _besides(conventions, observed, subject, declared, formulas)) is not None:
-            return besides
+        if kind is others[1]:
+            near = _of_approximation(bases, observed, subject, declared)
+            if found := near or _besides(conventions, observed, subject, declared, formulas):
+                return found
         if kind is formats and several:
             return _said(*several[0], observed, subject, declared)
         convention, diagnosis = diagnosed(bases, observed, [kind])
@@ -174,6 +193,23 @@ def _said(
             return convention, diagnosis, [*told, *field_words(field), MAY_BE_MEANT], "unrecognised"
         said = [*said, *field_words(field)]
     return convention, diagnosis, said, "wrong"
+
+
+def _of_approximation(
+    bases: Sequence[Convention], observed: Evidence, subject: Subject, declared: Declared
+) -> Found | None:
+    """An activation that is nearly the one meant; where none was declared, another may be that has this gradient."""
+    for convention in bases:
+        words = approximated(subject, observed, convention)
+        if not words:
+            continue
+        if declared.activations is not None:
+            return convention, None, words, "wrong"
+        field = field_of(subject, observed)
+        asymmetric = field is not None and field.symmetric is False
+        said = [*words, *field_words(field), *([] if asymmetric else [MAY_BE_MEANT])]
+        return convention, None, said, "wrong" if asymmetric else "unrecognised"
+    return None
 
 
 def _of_dropout(masked: Dropped, convention: Convention, observed: Evidence, subject: Subject) -> Found | None:
