@@ -30,6 +30,7 @@ from .slope_search import Deltas, Edits, Sought, in_gradients
 from .vocabulary import Entry, snapped, solved
 
 Cases = Sequence[tuple[Case, View]]
+Admitted = dict[tuple[object, ...], bool]  # whether a single sample admits an edit, by all that is in its scope
 Gradient = tuple[str, int]  # "weight_gradients" or "bias_gradients", of a layer
 
 FEW, ALONE = 3, 2  # cases of several samples, and single ones, or more of these, that edits are tried on
@@ -137,6 +138,7 @@ def _showing(edit: Edit, view: View) -> int:
 def completed(edits: Edits, cases: Cases, convention: Convention) -> Iterator[Edits]:
     """These edits with others besides, so that all cases' gradients come out; the fewest first."""
     waiting = [edits]
+    admitted: Admitted = {}
     for run in range(RUNS):
         if run == len(waiting):
             return
@@ -145,17 +147,17 @@ def completed(edits: Edits, cases: Cases, convention: Convention) -> Iterator[Ed
         if not wrong:
             yield waiting[run]
         elif len(waiting) < RUNS:
-            for way in _ways(views, wrong, convention, waiting[run]):
+            for way in _ways(views, wrong, convention, waiting[run], admitted):
                 waiting += [(*waiting[run], *more) for more in islice(way, BRANCHES)]
 
 
 def _ways(
-    views: Sequence[View], wrong: Collection[Gradient], convention: Convention, edits: Edits
+    views: Sequence[View], wrong: Collection[Gradient], convention: Convention, edits: Edits, admitted: Admitted
 ) -> Iterator[Iterator[Edits]]:
     """Where edits may be that put the highest wrong layer right: its δ, a gradient of it, what no single one shows."""
     k = max(k for _, k in wrong)
     own = [quantity for quantity in KINDS if (quantity, k) in wrong]
-    ways = [_of_delta(views, k, convention, edits), _of_gradient(views, k, own[0].removesuffix("s"), edits)]
+    ways = [_of_delta(views, k, convention, edits, admitted), _of_gradient(views, k, own[0].removesuffix("s"), edits)]
     if len(own) < len(KINDS) and any(view.biases[k] is not None for view in views):
         ways.reverse()  # the other gradient is right: so may δ be
     yield from ways
@@ -265,7 +267,9 @@ def _alone(views: Sequence[View]) -> list[View]:
 # ------------------------------------------------------------------------------------------- of δ
 
 
-def _of_delta(views: Sequence[View], k: int, convention: Convention, edits: Edits) -> Iterator[Edits]:
+def _of_delta(
+    views: Sequence[View], k: int, convention: Convention, edits: Edits, admitted: Admitted
+) -> Iterator[Edits]:
     """Edits of a layer's δ, or of what it is made of, that give the layer's gradients in all views."""
     last = k == len(views[0].weights) - 1
     taken, formulas = _taken(edits), {(edit.step, edit.layer): edit.formula for edit in edits}
@@ -292,17 +296,24 @@ def _of_delta(views: Sequence[View], k: int, convention: Convention, edits: Edit
     hidden = _unseen(views, k, "weight_gradient") and _unseen(views, k, "bias_gradient")
     if edits or hidden or not any((kind, k) in wrong_in(view) for view in _alone(views) for kind in KINDS):
         first = _alone(views)[:1]
-        if last or _may_be_edited(first, k, convention, taken):
+        if last or _may_be_edited(first, k, convention, taken, admitted):
             for own, _ in _edited(views, k, convention, sought):
                 yield own
 
 
-def _may_be_edited(first: Sequence[View], k: int, convention: Convention, taken: Collection[Gradient]) -> bool:
+def _may_be_edited(
+    first: Sequence[View], k: int, convention: Convention, taken: Collection[Gradient], admitted: Admitted
+) -> bool:
     """Whether one single sample, if it shows the layer, admits any edit of δ: what it refutes, all samples do."""
-    sought = in_gradients(first, k, ("weight_gradient", k) not in taken, ("bias_gradient", k) not in taken)
+    of_weights, of_biases = ("weight_gradient", k) not in taken, ("bias_gradient", k) not in taken
+    sought = in_gradients(first, k, of_weights, of_biases)
     if sought is None or np.count_nonzero(np.nan_to_num(sought.wanted)) < TELLING:
         return True
-    return next(_edited(first, k, convention, replace(sought, least=1)), None) is not None
+    values = first[0].scope.values
+    key = k, of_weights, of_biases, *((place, np.asarray(values[place]).tobytes()) for place in sorted(values))
+    if key not in admitted:
+        admitted[key] = next(_edited(first, k, convention, replace(sought, least=1)), None) is not None
+    return admitted[key]
 
 
 def _edited(views: Sequence[View], k: int, convention: Convention, sought: Sought) -> Iterator[tuple[Edits, Deltas]]:
