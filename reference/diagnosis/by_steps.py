@@ -206,8 +206,9 @@ def _gradient_edits(views: Sequence[View], k: int, step: str) -> list[Edits]:
         return [()]
     found: list[Edits] = []
     if (factor := factor_of(views, right, seen)) is not None:
-        what = f"the {step.replace('_', ' ')}"
-        return [(scaled_step(step, k, factor, what),)]
+        found.append((scaled_step(step, k, factor, f"the {step.replace('_', ' ')}"),))
+        if sum(bool(array.any()) for array in seen) > 1:
+            return found  # of one sample alone, it may be something of that sample
     for entry in weight_gradients() if step == "weight_gradient" else bias_gradients():
         constant = fits(views, k, entry, seen)
         if constant is not None:

@@ -223,8 +223,9 @@ def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float
 
 
 FORMATS_REACH = 2.0**-3  # of an array's largest, that a step in a format of 8 digits is off, in the median of samples
-# A tenth of that would be chance among so many numbers; honest code rounds most operands as the reference does.
-CORRELATED = 0.5
+# Of independent numbers a tenth would be chance, but what few factors have in common may come to more than half of it;
+# honest code rounds most operands as the reference does.
+CORRELATED = 0.8
 
 
 def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundoff: float) -> bool:
