@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .conventions import BIASES, Convention, candidates, output_of, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
     from .dropout import Dropped, dropped_units
-    from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, distances, reproduces, right
+    from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, by_rules, distances, reproduces, right
     from .faults import FAULTS, faulty_rules
     from .first_steps import first_step_of, first_step_off, linear_first_step, rough_steps, same_signs
     from .last_layer import likely
@@ -31,6 +31,6 @@ if TYPE_CHECKING:
     from .reach import BATCHES, FAR, KINDS_OF_DATA, NETWORKS, reaching_probes
     from .reading_off import OPEN, Declared, forward_read_off, nearly_read_off, read_off, tried
     from .relations import one_of_each
-    from .search import KINDS, Kind, diagnose, located, of_calls, single_faults
+    from .search import KINDS, Kind, diagnose, formulas_by_name, located, of_calls, once, single_faults
 else:
     __getattr__ = door(__name__)

@@ -103,7 +103,7 @@ def _proved(whole: Edits, seen: Evidence, convention: Convention, cases: Cases) 
     alone = whole[0].layer if len(whole) == 1 and not of_loss else None
     words = whole[0].words if len(whole) == 1 else together(whole, len(seen[0][0].layers))
     several = len({edit.words for edit in whole}) > 1 or any(", number " in edit.words for edit in whole)
-    return Explanation(names, words, mistakes, alone, prediction, several, of_loss)
+    return Explanation(names, words, mistakes, alone, prediction, several, of_loss, proved=True)
 
 
 # ------------------------------------------------------------------------------------------- the walk
@@ -138,7 +138,6 @@ def _forward(views: list[View], k: int, edits: Edits) -> Iterator[tuple[Edits, l
             if changed and (shows_exactly(changed, k) if direction else shows(changed, k)):
                 yield from _forward(changed, k + 1, (*edits, edit_of(entry, k, constant)))
                 found += 1
-                break
         if found == BRANCHES:
             break
     if not direction:
@@ -158,8 +157,8 @@ def _constants(views: Sequence[View], k: int, entry: Entry) -> Iterator[float]:
     if known:
         yield from _solved(known, k, entry, lambda view, wanted, a: a - wanted)
     shown = [(view, np.asarray(view.weights[k + 1])) for view in alive][:SOLVED_ON]
-    if shown:
-        yield from _solved(shown, k, entry, lambda view, gradient, a: beside(gradient, a))
+    for constant in _solved(shown, k, entry, lambda view, gradient, a: beside(gradient, a)) if shown else ():
+        yield from (constant, -constant)  # of an odd activation, both have one direction
 
 
 def _solved(
@@ -207,8 +206,9 @@ def _gradient_edits(views: Sequence[View], k: int, step: str) -> list[Edits]:
         return [()]
     found: list[Edits] = []
     if (factor := factor_of(views, right, seen)) is not None:
-        what = f"the {step.replace('_', ' ')}"
-        return [(scaled_step(step, k, factor, what),)]
+        found.append((scaled_step(step, k, factor, f"the {step.replace('_', ' ')}"),))
+        if sum(bool(array.any()) for array in seen) > 1:
+            return found  # of one sample alone, it may be something of that sample
     for entry in weight_gradients() if step == "weight_gradient" else bias_gradients():
         constant = fits(views, k, entry, seen)
         if constant is not None:

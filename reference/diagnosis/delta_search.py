@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..activations import ACTIVATIONS, SOFTMAX, Activation
-from ..backprop import RULES
 from ..more_activations import MORE_ACTIVATIONS
 from ..numbers import Matrix
 from .conventions import Convention
@@ -169,10 +167,7 @@ def error_by(view: View, k: int, last: bool, convention: Convention, formula: An
     found = tried(view.scope, "output_error", k, formula)
     if found is None:
         return None
-    rules = convention.rules(replace(RULES, output_error=lambda *_: found))
-    scope = view.scope
-    assert scope.objective is not None
-    return np.asarray(rules.output_error(scope.objective, scope.outputs, scope.targets, scope.ar))
+    return np.asarray(convention.error(found, view.scope.outputs, view.scope.ar))
 
 
 def errors_by(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,12 +22,15 @@ Evidence = Sequence[tuple[Case, Observation]]
 RulesFor = Callable[[Case], Rules]  # made anew for every run: some remember what they saw
 # What an implementation would give for a case; None where the explanation claims nothing about that one.
 Prediction = Callable[[Case, Arithmetic], Mapping[Place, Matrix] | None]
+# A case whose floats are near what is predicted: how far in units of that, and what was shown, with what is a number.
+_Near = tuple[float, Case, Observation, list[tuple[tuple[Place, NDArray[Any]], NDArray[np.bool_]]]]
 
 # How near (of an array's largest number) plain floats must be for bounds to be worth computing. It decides nothing but
 # where to look: what is farther off than this is no rounding in any format.
 NEARBY = 0.15
 FEW_MULTIPLICATIONS = 500  # below which plain floats are done before NumPy has begun
 ROUNDINGS = 256  # of the largest number, that what should cancel to nothing may be off
+SMALLEST = 1e-300  # in place of zero, where it would be divided by
 CASES_NEEDED = 2  # that an explanation which claims nothing about some must be right about
 
 
@@ -73,6 +77,7 @@ class Explanation:
     prediction: what it would give; None where the explanation has left the process that found it
     several: whether it changes more than one step, or a part of an array: then a plainer one is looked for
     of_loss: whether it changes ∂E/∂o alone, so that another loss would be right with it
+    proved: whether whoever found it has seen it reproduce all of the evidence, and nobody need ask again
     """
 
     names: tuple[str, ...]
@@ -82,6 +87,7 @@ class Explanation:
     prediction: Prediction | None = None
     several: bool = False
     of_loss: bool = False
+    proved: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ def reproduces(prediction: Prediction, evidence: Evidence, of_formats: bool = Fa
 
     What is no number (0/0, or 1/(n − 1) of a single sample) must be predicted to be none, and nothing else may be.
     """
-    claimed = 0
+    claimed, near = 0, list[_Near]()
     for case, observation in sorted(evidence, key=lambda pair: pair[0].batch):  # the cheapest first: most fail there
         shown = [(place, as_matrix(place, array)) for place, array in observed(observation)]
         numbers = [np.isfinite(array.astype(float)) for _, array in shown]
@@ -147,11 +153,13 @@ def reproduces(prediction: Prediction, evidence: Evidence, of_formats: bool = Fa
         claimed += any(finite.any() for finite in numbers)
         unit = PROFILES[observation.precision].storage.unit_roundoff
         before = [None if of_formats else _moved_from(case, place) for place, _ in shown]
-        if not _near([(got, w, was) for (_, got), w, was in zip(shown, wanted, before, strict=True)], unit):
+        off = _off_beyond([(got, w, was) for (_, got), w, was in zip(shown, wanted, before, strict=True)], unit)
+        if off > 1:
             return False
+        near.append((off, case, observation, list(zip(shown, numbers, strict=True))))
+    for _, case, observation, pairs in sorted(near, key=lambda entry: -entry[0]):  # bounds are dear: the farthest first
         bounds = prediction(case, BoundedArithmetic(PROFILES[observation.precision]))
         assert bounds is not None
-        pairs = zip(shown, numbers, strict=True)
         if not all((bounds[place].holds(array) | ~finite).all() for (place, array), finite in pairs):
             return False
     return claimed >= min(CASES_NEEDED, len(evidence))
@@ -178,6 +186,18 @@ def distances(prediction: Prediction, evidence: Evidence) -> dict[Place, float]:
             if place in floats:
                 farthest[place] = max(farthest.get(place, 0.0), _off(as_matrix(place, array), floats[place]))
     return farthest
+
+
+def within(prediction: Prediction, evidence: Evidence, near: float) -> bool:
+    """Whether those distances are at most that; what claims nothing about a case is not near to it either way."""
+    for case, observation in evidence:
+        floats = prediction(case, ARRAYS) or {}
+        for place, array in observed(observation):
+            if place in floats:
+                got, wanted = as_matrix(place, array), floats[place]
+                if got.shape != np.shape(wanted) or _off(got, wanted) > near:
+                    return False
+    return True
 
 
 def as_near(prediction: Prediction, evidence: Evidence) -> bool:
@@ -245,22 +265,23 @@ def _moved_from(case: Case, place: Place) -> Array | None:
     return np.array(layer.weights if place.quantity == "updated_weights" else [layer.biases], float)
 
 
-def _near(triples: Sequence[tuple[NDArray[Any], Array, Array | None]], unit_roundoff: float) -> bool:
-    """Whether each array is near what is wanted; sums that cancel to nothing are compared with the largest of all.
+def _off_beyond(triples: Sequence[tuple[NDArray[Any], Array, Array | None]], unit_roundoff: float) -> float:
+    """How far the arrays are from what is wanted, in what is near; of sums that cancel to nothing, beside the largest.
 
     triples: with what the array was before, where it is the change that has to be near
     """
     if any(got.shape != wanted.shape for got, wanted, _ in triples):
-        return False
+        return math.inf
     with np.errstate(all="ignore"):
         largest = max(float(np.abs(wanted).max()) for _, wanted, _ in triples)
         if not np.isfinite(largest):
-            return True  # it is for the bounds to say
-        return all(
+            return 0.0  # it is for the bounds to say
+        return max(
             float(np.abs(got.astype(float) - wanted).max())
-            <= max(
+            / max(
                 NEARBY * float(np.abs(wanted if before is None else wanted - before).max()),
                 ROUNDINGS * unit_roundoff * largest,
+                SMALLEST,
             )
             for got, wanted, before in triples
         )

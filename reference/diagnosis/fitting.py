@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..numbers import Matrix
+from ..numbers import Matrix, Uncertain
 from .scope import Edit, Scope, done
 from .single_samples import SHORT, SMALLEST, Array, View, alike
 from .vocabulary import Entry, Placed, Weighed, ratio, snapped, times
 
 EVERY = "every gradient"
+DEVIATIONS = 4  # how far two fits of one constant may be apart, in what a few roundings make of them
 TELLING = 3  # numbers, of which fewer do not show a constant ratio
 
 
@@ -63,8 +65,14 @@ SIMPLE = 64  # denominators of fractions that people read
 
 
 def shown(constant: float) -> str:
-    """A constant in few digits."""
-    return f"{constant:.9g}".replace("-", "−")
+    """A constant in few digits, and in those alone that are known."""
+    digits = DIGITS
+    if isinstance(constant, Uncertain) and constant.unsure and constant:
+        digits = min(DIGITS, max(1, math.floor(math.log10(abs(constant) / constant.unsure))))
+    return f"{constant:.{digits}g}".replace("-", "−")
+
+
+DIGITS = 9
 
 
 def edit_of(entry: Entry, k: int, constant: Any) -> Edit:
@@ -106,7 +114,7 @@ def fitted_to_delta(
     views: Sequence[View], k: int, slope: Entry, errors: Sequence[Array], seen: Sequence[Array]
 ) -> float | None:
     """The constant of an entry of δ, from the δ that was seen."""
-    found = [constant_of(_with_error(v, k, e), k, slope, s) for v, e, s in zip(views, errors, seen, strict=True)]
+    found = [constant_of(with_error(v, k, e), k, slope, s) for v, e, s in zip(views, errors, seen, strict=True)]
     constant: float | None = agreed(found, slope.limit is not None, views[0].near)
     return constant
 
@@ -115,11 +123,12 @@ def delta_by(view: View, k: int, step: str, error: Array | None, formula: Any) -
     """δ from ∂E/∂a, by the right rule or a formula; None where something that it needs is not there."""
     if error is None:
         return None
-    found = tried(_with_error(view, k, error).scope, step, k, formula)
+    found = tried(with_error(view, k, error).scope, step, k, formula)
     return None if found is None else np.asarray(found)
 
 
-def _with_error(view: View, k: int, error: Array) -> View:
+def with_error(view: View, k: int, error: Array) -> View:
+    """The view with another ∂E/∂a of a layer."""
     scope = view.scope
     values = {**scope.values, ("errors", k): error}
     at = Scope(scope.ar, scope.step, scope.layer, scope.arguments, scope.layers, scope.objective, scope.targets, values)
@@ -139,8 +148,9 @@ def agreed(found: Sequence[Any], largest: bool, near: float) -> Any:
             return None
         weight = sum(f.weight for f in known)
         constant = sum(f.constant * f.weight for f in known) / weight
-        unsure = near * SHORT / max(np.sqrt(weight) * abs(constant), SMALLEST)
-        return snapped(constant, max(near * SHORT, float(unsure)))
+        unsure = float(near * SHORT / np.sqrt(weight))
+        short = snapped(constant, max(near * SHORT, unsure / max(abs(constant), SMALLEST)))
+        return short if short != constant else Uncertain(constant, DEVIATIONS * unsure)
     numbers = [f for f in found if np.isfinite(f) and f != 0] or [0.0]
     constant = snapped(float(max(numbers) if largest else np.median(numbers)), near * SHORT)
     return None if largest and not constant else constant  # nothing is clipped to nothing

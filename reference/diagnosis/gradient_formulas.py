@@ -106,21 +106,21 @@ def weight_gradients() -> Iterator[Entry]:
         lambda s, c: _with(s, c, lambda w, fn: w),
         lambda s, seen: _fitted_term(s, seen, lambda w: w),
         "weight decay",
-        weighed=True,
+        weighed="decay",
     )
     yield Entry(
         "weight_gradient",
         "adds {c} · sign(w) to the weight gradient (an L1 penalty)",
         lambda s, c: _with(s, c, lambda w, fn: fn.step(w) - fn.step(-w)),
         lambda s, seen: _fitted_term(s, seen, np.sign),
-        weighed=True,
+        weighed="penalty",
     )
     yield Entry(
         "weight_gradient",
         "adds {c} to every element of the weight gradient",
         lambda s, c: _with(s, c, lambda w, fn: 0 * w + 1),
         lambda s, seen: _fitted_term(s, seen, np.ones_like),
-        weighed=True,
+        weighed="added",
     )
     yield Entry(
         "weight_gradient",
@@ -268,7 +268,7 @@ def bias_gradients() -> Iterator[Entry]:
     yield entry(
         "takes the row means of the weight gradient for the bias gradient",
         lambda s: s.ar.elementwise(
-            lambda x, fn: x / s.ar.shape(s.arguments[0])[1] if False else x / s.ar.shape(s.of("weight_gradients"))[1],
+            lambda x, fn: x / s.ar.shape(s.of("weight_gradients"))[1],
             row_sums(s),
         ),
     )
@@ -308,14 +308,14 @@ def bias_gradients() -> Iterator[Entry]:
         lambda s, c: _with(s, c, lambda w, fn: w),
         lambda s, seen: _fitted_term(s, seen, lambda w: w),
         "weight decay that includes the biases",
-        weighed=True,
+        weighed="decay",
     )
     yield Entry(
         "bias_gradient",
         "adds {c} to every element of the bias gradient",
         lambda s, c: _with(s, c, lambda w, fn: 0 * w + 1),
         lambda s, seen: _fitted_term(s, seen, np.ones_like),
-        weighed=True,
+        weighed="added",
     )
     yield Entry(
         "bias_gradient",

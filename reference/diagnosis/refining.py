@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from .conventions import Convention
-from .fitting import agreed, constant_of, edit_of
+from .fitting import DEVIATIONS, agreed, constant_of, edit_of
 from .several_samples import Cases, given
 from .single_samples import SHORT
 from .slope_search import Edits
@@ -27,7 +27,7 @@ def refined(edits: Edits, cases: Cases, convention: Convention) -> Edits:
         found = [constant_of(view, k, entry, array) for view, array in arrays if array is not None]
         shown[number] = [one for one in found if one is not None]
     constants: dict[int, float] = {}
-    for _, numbers in groupby(sorted(shown, key=lambda n: weighed[n].words), key=lambda n: weighed[n].words):
+    for _, numbers in groupby(sorted(shown, key=lambda n: weighed[n].weighed), key=lambda n: weighed[n].weighed):
         group = list(numbers)
         together = agreed([one for number in group for one in shown[number]], False, near)
         apart = {number: agreed(shown[number], False, near) for number in group}
@@ -45,6 +45,3 @@ def _may_be(constant: float, own: float, shown: Sequence[Weighed], near: float) 
     """Whether a layer's own constant is that, but for roundings."""
     weight = sum(one.weight for one in shown)
     return bool(abs(own - constant) <= DEVIATIONS * (near * SHORT / weight**0.5 + near * SHORT * abs(constant)))
-
-
-DEVIATIONS = 4  # how far apart they may be, in what a few roundings make of them; the proof is another

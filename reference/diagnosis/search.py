@@ -9,7 +9,7 @@ a map.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
@@ -36,10 +36,13 @@ from .explanation import (
     remembered,
     reproduces,
     right,
+    within,
 )
 from .faults import FAULTS, Fault, faulty_rules, touched_layers
 from .first_wrong_step import first_wrong_step
 from .relations import calls, relations
+
+Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
 
 
 def diagnose(
@@ -57,9 +60,8 @@ def diagnose(
         return Diagnosis((), numbers)
     for kind in KINDS if kinds is None else kinds:
         formats = kind is downcasts
-        fitting = [
-            e for e in kind(evidence, convention) if e.prediction and reproduces(e.prediction, evidence, formats)
-        ]
+        found = ((e, e.prediction) for e in kind(evidence, convention) if e.prediction)
+        fitting = [e for e, prediction in found if e.proved or reproduces(prediction, evidence, formats)]
         if not formats:  # which are told by other evidence
             fitting = [e for e in fitting if e.prediction and as_near(e.prediction, evidence)]
         if coarse:
@@ -69,10 +71,24 @@ def diagnose(
     return Diagnosis((), numbers)
 
 
+def once(kind: Kind) -> Kind:
+    """The kind on one implementation's answers, asked once for every convention."""
+    known: dict[Convention | None, list[Explanation]] = {}
+
+    def found(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
+        if convention not in known:
+            known[convention] = list(kind(evidence, convention))
+        yield from known[convention]
+
+    return found
+
+
 def _refused(evidence: Evidence, convention: Convention | None) -> bool:
     """Whether the judge, whose bounds from step to step are the sharper ones, calls anything wrong."""
     rules = RULES if convention is None else convention.rules()
-    return any(judge(case, observation, rules=rules).verdict is Verdict.WRONG for case, observation in evidence)
+    return any(
+        judge(case, observation, rules=rules, coarser=False).verdict is Verdict.WRONG for case, observation in evidence
+    )
 
 
 def _changes_something(explanation: Explanation, evidence: Evidence, convention: Convention | None) -> bool:
@@ -89,28 +105,31 @@ def of_calls(evidence: Evidence, convention: Convention | None = None) -> Diagno
     return Diagnosis(tuple(fitting), numbers)
 
 
-def formulas_by_name(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
-    """What single steps were found to do instead, by its everyday name where the catalogue has one."""
-    for found in wrong_formulas(evidence, convention):
-        off = _farthest(found, evidence)
-        near = max(NEARLY_AS_NEAR * off, ROUNDINGS * FLOAT64.unit_roundoff)
-        named = [e for e in _by_name(found, evidence, convention) if _farthest(e, evidence) <= near]
-        yield from named or [found]
+def formulas_by_name(
+    evidence: Evidence, convention: Convention | None, steps: Kind = wrong_formulas
+) -> Iterator[Explanation]:
+    """What single steps were found to do instead, by its everyday name where the catalogue has one.
+
+    steps: what finds that
+    """
+    for found in steps(evidence, convention):
+        assert found.prediction is not None
+        off = max(distances(found.prediction, evidence).values(), default=0.0)
+        yield from _by_name(found, evidence, convention, max(NEARLY_AS_NEAR * off, NEAREST)) or [found]
 
 
-def _by_name(found: Explanation, evidence: Evidence, convention: Convention | None) -> list[Explanation]:
-    """What has a name, or is plainer, and reproduces everything as well."""
-    faults = single_faults(evidence, convention)
-    named = [e for e in faults if e.prediction and reproduces(e.prediction, evidence)]
-    if not named and found.several:
-        named = [e for e in relations(evidence, convention) if e.prediction and reproduces(e.prediction, evidence)]
-    return named
+def _by_name(found: Explanation, evidence: Evidence, convention: Convention | None, near: float) -> list[Explanation]:
+    """What has a name, or is plainer, is as near to what was seen, and reproduces everything as well.
 
+    In formats of few digits, bounds hold more than one explanation.
+    """
 
-def _farthest(explanation: Explanation, evidence: Evidence) -> float:
-    """How far what it gives is from what was seen: in formats of few digits, bounds hold more than one explanation."""
-    assert explanation.prediction is not None
-    return max(distances(explanation.prediction, evidence).values(), default=0.0)
+    def as_good(explanations: Iterator[Explanation]) -> list[Explanation]:
+        nearest = (e for e in explanations if e.prediction and within(e.prediction, evidence, near))
+        return [replace(e, proved=True) for e in nearest if e.prediction and reproduces(e.prediction, evidence)]
+
+    named = as_good(single_faults(evidence, convention))
+    return named if named or not found.several else as_good(relations(evidence, convention))
 
 
 def single_faults(evidence: Evidence, convention: Convention | None) -> Iterator[Explanation]:
@@ -190,7 +209,7 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
 
 
 def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float:
-    """How far the reference's errors in a format go along with those observed: 1 for the same, 0 for others."""
+    """How far the reference's errors in a format are those observed: 1 for the same, 0 for others, or other sizes."""
     ours, theirs = [], []
     for case, observation in evidence:
         narrow, exact = one(case, ARRAYS) or {}, other(case, ARRAYS) or {}
@@ -200,12 +219,13 @@ def _correlated(one: Prediction, other: Prediction, evidence: Evidence) -> float
             theirs.append(((as_matrix(place, array).astype(float) - exact[place]) / scale).ravel())
     mine, seen = np.concatenate(ours), np.concatenate(theirs)
     with np.errstate(all="ignore"):
-        return float(np.nan_to_num(mine @ seen / np.sqrt((mine @ mine) * (seen @ seen))))
+        return float(np.nan_to_num(2 * (mine @ seen) / (mine @ mine + seen @ seen)))
 
 
 FORMATS_REACH = 2.0**-3  # of an array's largest, that a step in a format of 8 digits is off, in the median of samples
-# A tenth of that would be chance among so many numbers; honest code rounds most operands as the reference does.
-CORRELATED = 0.5
+# Of independent numbers a tenth would be chance, but what few factors have in common may come to more than half of it;
+# honest code rounds most operands as the reference does.
+CORRELATED = 0.8
 
 
 def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundoff: float) -> bool:
@@ -220,6 +240,7 @@ def _as_far(off: dict[Place, float], predicted: dict[Place, float], unit_roundof
     )
 
 
+NEAREST = ROUNDINGS * FLOAT64.unit_roundoff  # is no nearer than
 NEARLY_AS_NEAR = 3.0  # what counts as equally near; it does not decide about right or wrong
 
 
@@ -233,7 +254,7 @@ def _steps_agree(evidence: Evidence, convention: Convention | None, fault: Fault
     for case, observation in evidence:
         rules = faulty_rules(fault, case, layer)
         rules = rules if convention is None else convention.rules(rules)
-        if judge(case, observation, rules=rules).verdict is Verdict.WRONG:
+        if judge(case, observation, rules=rules, coarser=False).verdict is Verdict.WRONG:
             return False
     return True
 
@@ -261,7 +282,6 @@ def _in_format(evidence: Evidence, name: str) -> bool:
     )
 
 
-Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
 KINDS: tuple[Kind, ...] = (formulas_by_name, single_faults, relations, downcasts)  # the surest first
 
 

@@ -7,6 +7,7 @@ out. So several samples are searched as single ones are: a step at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from itertools import islice
 
 import numpy as np
 
+from ..activations import SOFTMAX
 from ..case import Case
 from .conventions import Convention
 from .delta_formulas import hidden_errors, output_errors, slopes
@@ -28,6 +30,7 @@ from .slope_search import Deltas, Edits, Sought, in_gradients
 from .vocabulary import Entry, snapped, solved
 
 Cases = Sequence[tuple[Case, View]]
+Admitted = dict[tuple[object, ...], bool]  # whether a single sample admits an edit, by all that is in its scope
 Gradient = tuple[str, int]  # "weight_gradients" or "bias_gradients", of a layer
 
 FEW, ALONE = 3, 2  # cases of several samples, and single ones, or more of these, that edits are tried on
@@ -70,11 +73,52 @@ def consistent(edits: Edits, cases: Cases, convention: Convention) -> bool:
 
 
 def determined(edits: Edits, cases: Cases, convention: Convention) -> bool:
-    """Whether each constant shows in more numbers than the one that it may be read off, so that another is a proof."""
-    if not any(edit.fitted for edit in edits):
-        return True
+    """Whether what was found is proved by more numbers than it was found by, so that another formula would not do.
+
+    A constant shows in more numbers than the one that it may be read off; a formula in enough of them, of so many
+    digits, that none of all that are tried would give them by chance; and in numbers that tell its operands apart.
+    """
     views = list(given(cases, edits, convention))
-    return all(sum(_showing(edit, view) for view in views) > 1 for edit in edits if edit.fitted)
+    bits = -math.log2(views[0].near)
+    for edit in edits:
+        if edit.fitted and sum(_showing(edit, view) for view in views) <= 1:
+            return False
+        if sum(_changed(edit, view) for view in views) * bits < BITS or not _operands_told_apart(edit, views):
+            return False
+    return True
+
+
+BITS = 20  # of a million formulas and products of them, one would be right by chance
+
+
+def _changed(edit: Edit, view: View) -> int:
+    """How many numbers of a step an edit changes."""
+    made, right = view.scope.values[RESULTS[edit.step], edit.layer], tried(view.scope, edit.step, edit.layer)
+    alike = right is not None and np.shape(made) == np.shape(right)
+    return int(np.count_nonzero(np.asarray(made) != right)) if alike else int(np.size(made))
+
+
+def _operands_told_apart(edit: Edit, views: Sequence[View]) -> bool:
+    """Whether z and a are told apart, where δ was multiplied by either: of ReLU, above zero, they are the same.
+
+    Where nothing below is seen, z² and a² are one formula, and there are others of which nothing is seen below.
+    """
+    k = edit.layer
+    own = views[0].scope.layers[k].activation
+    if own is SOFTMAX or own.name == "identity" or edit.step not in ("hidden_error", "hidden_delta", "output_delta"):
+        return True
+    ratios: list[Array] = []
+    for view in views:
+        values = view.scope.values
+        base = tried(view.scope, edit.step, k) if edit.step == "hidden_error" else values["errors", k]
+        z, a, made = (np.asarray(values[q, k]) for q in ("pre_activations", "activations", RESULTS[edit.step]))
+        if base is None or np.any((z != a) & (np.asarray(base) != 0)):
+            return True
+        ratios.append(
+            np.divide(made, base, out=np.zeros_like(made), where=np.asarray(base) != 0)[np.asarray(base) != 0]
+        )
+    known = np.concatenate(ratios)
+    return bool(np.ptp(known) <= views[0].near * np.abs(known).max()) if known.size else True
 
 
 def _showing(edit: Edit, view: View) -> int:
@@ -94,6 +138,7 @@ def _showing(edit: Edit, view: View) -> int:
 def completed(edits: Edits, cases: Cases, convention: Convention) -> Iterator[Edits]:
     """These edits with others besides, so that all cases' gradients come out; the fewest first."""
     waiting = [edits]
+    admitted: Admitted = {}
     for run in range(RUNS):
         if run == len(waiting):
             return
@@ -102,17 +147,17 @@ def completed(edits: Edits, cases: Cases, convention: Convention) -> Iterator[Ed
         if not wrong:
             yield waiting[run]
         elif len(waiting) < RUNS:
-            for way in _ways(views, wrong, convention, waiting[run]):
+            for way in _ways(views, wrong, convention, waiting[run], admitted):
                 waiting += [(*waiting[run], *more) for more in islice(way, BRANCHES)]
 
 
 def _ways(
-    views: Sequence[View], wrong: Collection[Gradient], convention: Convention, edits: Edits
+    views: Sequence[View], wrong: Collection[Gradient], convention: Convention, edits: Edits, admitted: Admitted
 ) -> Iterator[Iterator[Edits]]:
     """Where edits may be that put the highest wrong layer right: its δ, a gradient of it, what no single one shows."""
     k = max(k for _, k in wrong)
     own = [quantity for quantity in KINDS if (quantity, k) in wrong]
-    ways = [_of_delta(views, k, convention, edits), _of_gradient(views, k, own[0].removesuffix("s"), edits)]
+    ways = [_of_delta(views, k, convention, edits, admitted), _of_gradient(views, k, own[0].removesuffix("s"), edits)]
     if len(own) < len(KINDS) and any(view.biases[k] is not None for view in views):
         ways.reverse()  # the other gradient is right: so may δ be
     yield from ways
@@ -210,18 +255,21 @@ def _gives(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -
 
 def _unseen(views: Sequence[View], k: int, step: str) -> bool:
     """Whether single samples show nothing of a gradient: there are none, or it is zero, or no number."""
-    alone = [view.gradient(step, k) for view in views if _samples(view) == 1]
+    alone = [view.gradient(step, k) for view in _alone(views)]
     return not any(array is not None and np.isfinite(array).any() and array.any() for array in alone)
 
 
-def _samples(view: View) -> int:
-    return len(np.asarray(view.scope.targets))
+def _alone(views: Sequence[View]) -> list[View]:
+    """The views of a single sample."""
+    return [view for view in views if len(np.asarray(view.scope.targets)) == 1]
 
 
 # ------------------------------------------------------------------------------------------- of δ
 
 
-def _of_delta(views: Sequence[View], k: int, convention: Convention, edits: Edits) -> Iterator[Edits]:
+def _of_delta(
+    views: Sequence[View], k: int, convention: Convention, edits: Edits, admitted: Admitted
+) -> Iterator[Edits]:
     """Edits of a layer's δ, or of what it is made of, that give the layer's gradients in all views."""
     last = k == len(views[0].weights) - 1
     taken, formulas = _taken(edits), {(edit.step, edit.layer): edit.formula for edit in edits}
@@ -245,19 +293,27 @@ def _of_delta(views: Sequence[View], k: int, convention: Convention, edits: Edit
     for _, factor in sought.factors(deltas[None]):
         yield (scaled_step(step, k, factor, EVERY if last else "δ"),)
     yield from _limits(views, k, convention, step, sought)
-    if edits or (_unseen(views, k, "weight_gradient") and _unseen(views, k, "bias_gradient")):
-        first = [view for view in views if _samples(view) == 1][:1]
-        if last or _may_be_edited(first, k, convention, taken):
+    hidden = _unseen(views, k, "weight_gradient") and _unseen(views, k, "bias_gradient")
+    if edits or hidden or not any((kind, k) in wrong_in(view) for view in _alone(views) for kind in KINDS):
+        first = _alone(views)[:1]
+        if last or _may_be_edited(first, k, convention, taken, admitted):
             for own, _ in _edited(views, k, convention, sought):
                 yield own
 
 
-def _may_be_edited(first: Sequence[View], k: int, convention: Convention, taken: Collection[Gradient]) -> bool:
+def _may_be_edited(
+    first: Sequence[View], k: int, convention: Convention, taken: Collection[Gradient], admitted: Admitted
+) -> bool:
     """Whether one single sample, if it shows the layer, admits any edit of δ: what it refutes, all samples do."""
-    sought = in_gradients(first, k, ("weight_gradient", k) not in taken, ("bias_gradient", k) not in taken)
+    of_weights, of_biases = ("weight_gradient", k) not in taken, ("bias_gradient", k) not in taken
+    sought = in_gradients(first, k, of_weights, of_biases)
     if sought is None or np.count_nonzero(np.nan_to_num(sought.wanted)) < TELLING:
         return True
-    return next(_edited(first, k, convention, replace(sought, least=1)), None) is not None
+    values = first[0].scope.values
+    key = k, of_weights, of_biases, *((place, np.asarray(values[place]).tobytes()) for place in sorted(values))
+    if key not in admitted:
+        admitted[key] = next(_edited(first, k, convention, replace(sought, least=1)), None) is not None
+    return admitted[key]
 
 
 def _edited(views: Sequence[View], k: int, convention: Convention, sought: Sought) -> Iterator[tuple[Edits, Deltas]]:

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from ..activations import SOFTMAX
 from .delta_formulas import FACTORS, MOST_FACTORS, factors_in, product_of_powers
-from .fitting import TELLING, as_fraction, delta_by, edit_of, fitted_to_delta, formula_of, scaled_step, shown
+from .fitting import (
+    TELLING,
+    as_fraction,
+    edit_of,
+    fitted_to_delta,
+    formula_of,
+    scaled_step,
+    shown,
+    tried,
+    with_error,
+)
 from .scope import Edit
 from .single_samples import SHORT, SMALLEST, Array, View
 from .vocabulary import Entry, snapped, times
@@ -144,7 +154,8 @@ def products(
     """Every ∂E/∂a with every slope; the fewer changes the better, and a constant factor counts for two."""
     softmax = views[0].scope.layers[k].activation is SOFTMAX
     table = np.stack([np.concatenate([e.ravel() for e in error]) for _, error in errors])
-    ones = [np.ones_like(e) for e in errors[0][1]]
+    ones = [with_error(view, k, np.ones_like(e)) for view, e in zip(views, errors[0][1], strict=True)]
+    with_errors = [[with_error(v, k, e) for v, e in zip(views, error, strict=True)] for _, error in errors]
     found: list[Product] = []
 
     def keep(number: int, at: int, factor: float, constant: Any = 0.0) -> None:
@@ -154,13 +165,17 @@ def products(
         found.append(((changes, len(own), number), edits, error))
 
     linear: list[tuple[int, Array]] = []
+    others: list[tuple[int, int, Any, Array]] = []
     for number, slope in enumerate(of_slopes):
         if (slope is None and softmax) or (slope is not None and (not slope.linear or slope.fit is not None)):
-            for at, constant, delta in _one_by_one(views, k, step, slope, errors, sought):
-                for _, factor in sought.factors(delta[None]):
-                    keep(number, at, factor, constant)
-        elif (row := slope_row(views, k, step, slope, ones, 0.0)) is not None:
+            for at, constant, row in _one_by_one(views, k, step, slope, errors, with_errors, sought):
+                others.append((number, at, constant, row))
+        elif (row := slope_row(ones, k, step, slope, 0.0)) is not None:
             linear.append((number, row))
+    if others:
+        for row, factor in sought.factors(np.stack([delta for *_, delta in others])):
+            number, at, constant, _ = others[row]
+            keep(number, at, factor, constant)
     if linear:
         with np.errstate(all="ignore"):
             made = np.stack([row for _, row in linear])[:, None, :] * table[None]
@@ -170,7 +185,13 @@ def products(
 
 
 def _one_by_one(
-    views: Sequence[View], k: int, step: str, slope: Entry | None, errors: Errors, sought: Sought
+    views: Sequence[View],
+    k: int,
+    step: str,
+    slope: Entry | None,
+    errors: Errors,
+    with_errors: Sequence[Sequence[View]],
+    sought: Sought,
 ) -> Iterator[tuple[int, Any, Array]]:
     """δ by a slope that is no factor of ∂E/∂a, with each ∂E/∂a; with the right one, where a constant is fitted."""
     for at, (own, error) in enumerate(errors):
@@ -181,22 +202,20 @@ def _one_by_one(
             constant = fitted_to_delta(views, k, slope, error, sought.seen)
             if constant is None:
                 return
-        row = slope_row(views, k, step, slope, error, constant)
+        row = slope_row(with_errors[at], k, step, slope, constant)
         if row is not None:
             yield at, constant, row
 
 
-def slope_row(
-    views: Sequence[View], k: int, step: str, slope: Entry | None, errors: Sequence[Array], constant: Any
-) -> Array | None:
-    """δ by a slope, all views' in a row; None where it has no meaning."""
+def slope_row(views: Sequence[View], k: int, step: str, slope: Entry | None, constant: Any) -> Array | None:
+    """δ by a slope from the ∂E/∂a in scope, all views' in a row; None where it has no meaning."""
     formula = None if slope is None else partial(formula_of, slope, constant)
     rows = []
-    for view, error in zip(views, errors, strict=True):
-        value = delta_by(view, k, step, error, formula)
-        if value is None or value.shape != error.shape:
+    for view in views:
+        value = tried(view.scope, step, k, formula)
+        if value is None or np.shape(value) != np.shape(view.scope.values["errors", k]):
             return None
-        rows.append(value.ravel())
+        rows.append(np.ravel(value))
     return np.concatenate(rows)
 
 

@@ -28,7 +28,8 @@ class Entry:
     linear: whether the result is ∂E/∂a times something, for an entry of δ
     starts: of a forward step, constants from which the one that gives what was seen is searched; none without one
     limit: of clipping, where the constant is what sizes are clipped to: by what a size is multiplied before; else None
-    weighed: whether it is of a term that is added, so that every view says how sure of it it is
+    weighed: of a term that is added, what the constant is called, so that those of one name may be one; every view says
+        how sure of it it is. Else nothing
     """
 
     step: str
@@ -39,7 +40,7 @@ class Entry:
     linear: bool = True
     starts: tuple[float, ...] = ()
     limit: Callable[[Scope], float] | None = None
-    weighed: bool = False
+    weighed: str = ""
 
 
 @dataclass(frozen=True)

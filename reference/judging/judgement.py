@@ -43,6 +43,7 @@ def judge(
     truth: Mapping[Place, Enclosure] | None = None,
     rules: Rules = RULES,
     pure: bool = True,
+    coarser: bool = True,
 ) -> Judgement:
     """Compare everything that the observation shows with what may be expected of it.
 
@@ -50,6 +51,7 @@ def judge(
         truth: from `truth_of`, to say how many ulps from the exact results of the whole case the numbers are
         rules: what is right; another convention's (see `conventions.py`)
         pure: whether a gradient is of the data alone; δ and activations are not told from one with a penalty in it
+        coarser: whether to find out which coarser profile explains what is wrong: it takes as long again for each
 
     Raises:
         UnusableAnswer: where the shapes do not fit, where nothing is shown, or where the implementation started from
@@ -58,7 +60,7 @@ def judge(
     shown = _usable(case, observation)
     comparisons = _comparisons(case, shown, PROFILES[observation.precision], truth, rules, pure)
     judgement = Judgement(comparisons, observation.precision, observation.precision)
-    if not judgement.wrong:
+    if not judgement.wrong or not coarser:
         return judgement
     return replace(judgement, explained_by=_explaining(case, shown, judgement, rules, pure))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
-    from .arithmetic import Arithmetic, Curve, Functions, Matrix, Number, Rows
+    from .arithmetic import Arithmetic, Curve, Functions, Matrix, Number, Rows, Uncertain
     from .arrays import ArrayArithmetic, ArrayFunctions, array_of, erf, narrowed, numpy_dtype
     from .atlas import ATLAS_FILE, Campaign, Measurement, campaigns, decoded, encoded, gross
     from .bounded import BoundedArithmetic

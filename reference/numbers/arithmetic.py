@@ -23,6 +23,22 @@ Rows: TypeAlias = "Sequence[Sequence[float]] | NDArray[Any]"  # a matrix from ou
 Formula = Callable[..., Number]  # (number, …, functions) → number
 
 
+class Uncertain(float):
+    """A constant that was found out, and is known up to `unsure` alone: bounds are of all that it may be."""
+
+    unsure: float
+
+    def __new__(cls, value: float, unsure: float) -> Uncertain:
+        """The constant, with how far it may be off."""
+        constant = super().__new__(cls, value)
+        constant.unsure = unsure
+        return constant
+
+    def __reduce__(self) -> tuple[type[Uncertain], tuple[float, float]]:
+        """Both, where it goes to another process."""
+        return Uncertain, (float(self), self.unsure)
+
+
 class Curve(Protocol):
     """What a kind of number needs to know of an activation function: `activations.Activation` is one.
 

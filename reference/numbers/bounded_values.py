@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arithmetic import Curve
+from .arithmetic import Curve, Uncertain
 from .arrays import ArrayFunctions
 from .atlas import ulps
 from .error_model import OUTWARD, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, OwnError
@@ -236,7 +236,11 @@ class BoundedFunctions:
     def constant(self, value: float) -> Bounded:
         """A constant that the format may have to round."""
         exact = exactly(value, self.model)
-        return exact.rounded(exact.value, exact.errors, self.model.roundings(0, 1))
+        errors = exact.errors
+        if isinstance(value, Uncertain):
+            errors = errors.copy()
+            errors[TRUTH] += value.unsure
+        return exact.rounded(exact.value, errors, self.model.roundings(0, 1))
 
     def pi(self) -> Bounded:
         return self.constant(math.pi)

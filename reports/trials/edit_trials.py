@@ -186,7 +186,9 @@ def _in_words(explanation: Explanation) -> str:
 def refused(evidence: Evidence, convention: Convention) -> bool:
     """Whether the judge calls any number wrong."""
     rules = convention.rules()
-    return any(judge(case, observation, rules=rules).verdict is Verdict.WRONG for case, observation in evidence)
+    return any(
+        judge(case, observation, rules=rules, coarser=False).verdict is Verdict.WRONG for case, observation in evidence
+    )
 
 
 def largest_change(edited: Evidence, honest: Evidence) -> float:

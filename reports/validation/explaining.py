@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ...reference.diagnosis import (
     KINDS,
@@ -22,16 +23,19 @@ from ...reference.diagnosis import (
     dropped_units,
     first_step_of,
     first_step_off,
+    formulas_by_name,
     forward_read_off,
     likely,
     located,
     nearly_read_off,
+    once,
     read_off,
     rough_steps,
     tried,
     wrong_formulas,
 )
 from ..documents import Report, Subject
+from .approximated import approximated
 from .field_of_function import field_of
 from .following import evidence_under, followed, judged_under, suits
 from .predictions import Predictions
@@ -66,11 +70,11 @@ def explained(
     masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])
     if masked is not None:
         return _of_dropout(masked, bases[0], observed, subject)
-    formulas, *others, formats = KINDS
-    known = bool(nearly_read_off(observed, declared))  # then these are the conventions, and not guesses
+    by_steps = once(wrong_formulas)
+    formulas = partial(formulas_by_name, steps=by_steps)
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
     for base in bases:
-        convention, diagnosis = _by_formulas(base, observed, declared)
+        convention, diagnosis = _by_formulas(base, observed, declared, by_steps, formulas)
         if not diagnosis.explanations:
             continue
         if diagnosis.explanations[0].several:
@@ -80,14 +84,33 @@ def explained(
         named = diagnose(evidence_under(convention, observed), convention, [formulas]) if len(one) <= NAMED else None
         if named is not None and named.names:
             return _said(convention, named, observed, subject, declared)
-        if known or declared.complete:
+        if declared.complete or nearly_read_off(observed, declared):  # these are the conventions, and no guesses
             break
     if one:
         return _said(*one[0], observed, subject, declared)
+    return _by_other_kinds(conventions, observed, subject, declared, bases, formulas, several)
+
+
+def _by_other_kinds(
+    conventions: Sequence[Convention],
+    observed: Evidence,
+    subject: Subject,
+    declared: Declared,
+    bases: Sequence[Convention],
+    formulas: Kind,
+    several: Sequence[tuple[Convention, Diagnosis]],
+) -> Found | None:
+    """Where no one formula explains everything: faults by name, approximations, relations, several formulas, formats.
+
+    several: what more than one formula explains, with its convention
+    """
+    _, *others, formats = KINDS
     of_updates: tuple[Kind, ...] = (_first_steps,) if subject.returns == "updated" else ()
     for kind in (*others[:1], *of_updates, *others[1:], formats):
-        if kind is others[1] and (besides := _besides(conventions, observed, subject, declared, formulas)) is not None:
-            return besides
+        if kind is others[1]:
+            near = _of_approximation(bases, observed, subject, declared)
+            if found := near or _besides(conventions, observed, subject, declared, formulas):
+                return found
         if kind is formats and several:
             return _said(*several[0], observed, subject, declared)
         convention, diagnosis = diagnosed(bases, observed, [kind])
@@ -118,17 +141,19 @@ def _in_common(one: Convention, other: Convention) -> int:
     return sum(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def _by_formulas(base: Convention, observed: Evidence, declared: Declared) -> tuple[Convention, Diagnosis]:
+def _by_formulas(
+    base: Convention, observed: Evidence, declared: Declared, by_steps: Kind, formulas: Kind
+) -> tuple[Convention, Diagnosis]:
     """What formulas explain under a convention; an undeclared reduction is part of that, and no mistake."""
-    diagnosis = diagnose(evidence_under(base, observed), base, [wrong_formulas])
+    diagnosis = diagnose(evidence_under(base, observed), base, [by_steps])
     if declared.reduction is None and any(OVER_SAMPLES in e.words for e in diagnosis.explanations):
         averaged = replace(base, reduction=REDUCTIONS[0])
-        named = diagnose(evidence_under(averaged, observed), averaged, [KINDS[0]])
+        named = diagnose(evidence_under(averaged, observed), averaged, [formulas])
         if named.names:
             return averaged, named
         for reduction in REDUCTIONS:
             other = replace(base, reduction=reduction)
-            again = diagnose(evidence_under(other, observed), other, [wrong_formulas])
+            again = diagnose(evidence_under(other, observed), other, [by_steps])
             if again.explanations and not any(OVER_SAMPLES in e.words for e in again.explanations):
                 return other, again
     return base, diagnosis
@@ -168,6 +193,23 @@ def _said(
             return convention, diagnosis, [*told, *field_words(field), MAY_BE_MEANT], "unrecognised"
         said = [*said, *field_words(field)]
     return convention, diagnosis, said, "wrong"
+
+
+def _of_approximation(
+    bases: Sequence[Convention], observed: Evidence, subject: Subject, declared: Declared
+) -> Found | None:
+    """An activation that is nearly the one meant; where none was declared, another may be that has this gradient."""
+    for convention in bases:
+        words = approximated(subject, observed, convention)
+        if not words:
+            continue
+        if declared.activations is not None:
+            return convention, None, words, "wrong"
+        field = field_of(subject, observed)
+        asymmetric = field is not None and field.symmetric is False
+        said = [*words, *field_words(field), *([] if asymmetric else [MAY_BE_MEANT])]
+        return convention, None, said, "wrong" if asymmetric else "unrecognised"
+    return None
 
 
 def _of_dropout(masked: Dropped, convention: Convention, observed: Evidence, subject: Subject) -> Found | None:

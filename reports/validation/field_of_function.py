@@ -27,6 +27,7 @@ def field_of(subject: Subject, observed: Evidence, by_layer: bool = False) -> Fi
     case = next((case for case, _ in observed if case.batch > 1), observed[0][0])
     if observe is None or subject.returns == "outputs" or case.online:
         return None
+    case = replace(case, inputs=array_of(case.inputs, case.dtype), targets=array_of(case.targets, case.dtype))
     learned = [(layer.weights, layer.biases) for layer in case.layers]
     at: dict[str, Any] = {}
     for k, (weights, biases) in enumerate(learned):

@@ -48,9 +48,8 @@ def judged_under(convention: Convention, observed: Evidence) -> Judged:
     judged = []
     for case, observation in evidence_under(convention, observed):
         try:
-            judged.append(
-                (case, observation, judge(case, observation, rules=convention.rules(), pure=not convention.decay))
-            )
+            judgement = judge(case, observation, rules=convention.rules(), pure=not convention.decay, coarser=False)
+            judged.append((case, observation, judgement))
         except UnusableAnswer as error:
             raise InvalidInput(str(error)) from error
     return judged

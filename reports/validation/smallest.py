@@ -49,7 +49,7 @@ def _farthest_out(
     case: Case, answer: Observation, convention: Convention
 ) -> tuple[Place, tuple[int, int], float] | None:
     """The number that is farthest outside its bound, of the first array that has such; None where all are inside."""
-    judge(case, answer, rules=convention.rules())  # raises where the answer cannot be judged at all
+    judge(case, answer, rules=convention.rules(), coarser=False)  # raises where the answer cannot be judged at all
     bounds = right(convention)(case, BoundedArithmetic(PROFILES[answer.precision]))
     assert bounds is not None
     backwards = sorted(observed(answer), key=lambda entry: (-(entry[0].layer or 0), "bias" not in entry[0].quantity))

@@ -407,6 +407,6 @@ BLOCK = 1000  # cases that are looked at together
 
 def _verdict(case: Case, observation: Observation, convention: Convention) -> Verdict:
     try:
-        return judge(case, observation, rules=convention.rules()).verdict
+        return judge(case, observation, rules=convention.rules(), coarser=False).verdict
     except UnusableAnswer as error:
         raise InvalidInput(str(error)) from error

@@ -13,6 +13,7 @@ pytest.importorskip("ml_dtypes")
 
 from backproof.reference.backprop import RULES, Rules
 from backproof.reference.case import Case, run
+from backproof.reference.diagnosis.by_steps import wrong_formulas
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.explanation import ARRAYS, Evidence, as_near, by_rules, reproduces, right
 from backproof.reference.diagnosis.search import diagnose
@@ -89,3 +90,71 @@ def test_in_few_digits_what_is_told_is_as_near_as_its_own_roundings() -> None:
         assert explanation.prediction is not None
         assert reproduces(explanation.prediction, evidence)
         assert as_near(explanation.prediction, evidence)
+
+
+def slope_is(formula: Any) -> Rules:
+    """δ of hidden layers by another slope, of z and a."""
+
+    def hidden_delta(layer: Any, z: Matrix, a: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
+        return ar.elementwise(lambda z, a, e, fn: e * formula(z, a), z, a, error)
+
+    return replace(RULES, hidden_delta=hidden_delta)
+
+
+@pytest.mark.parametrize(("slope", "words"), [(lambda z, a: z * z, "z²"), (lambda z, a: a * a, "a²")])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_z_is_told_from_a_where_something_below_zero_shows_it(slope: Any, words: str, dtype: str) -> None:
+    """Of ReLU they are the same above: there either would be said of both, and one would be false of other data."""
+    relu = Convention(("relu", "sigmoid"), "half_squared_error")
+    cases = [relu.applied(case) for case in probes((3, 4, 2), (4, 1, 2, 1), "separate", dtype, 0)]
+    told = diagnose(seen(cases, slope_is(slope), dtype, relu), relu).explanations
+    assert words in told[0].words
+    above = [replace(c, layers=(replace(c.layers[0], biases=[16.0] * 4), c.layers[1])) for c in cases]
+    assert diagnose(seen(above, slope_is(slope), dtype, relu), relu).explanations == ()
+
+
+def test_a_formula_that_two_numbers_of_few_digits_show_is_not_told() -> None:
+    """One output alive in one sample, and of the hidden units two: of a million products, many give two numbers."""
+    net = Convention(("sigmoid", "relu"), "half_squared_error")
+    for dtype, told in (("float64", True), ("float16", False)):
+        cases = []
+        for number, probe in enumerate(probes((3, 2, 1), (1,) * 6, "separate", dtype, 0)):
+            case = net.applied(probe)
+            output = replace(case.layers[1], biases=[8.0 if number == 0 else -8.0])
+            cases.append(replace(case, layers=(case.layers[0], output)))
+        wrong = slope_is(lambda z, a: a * a * (1 + a))
+        assert bool(diagnose(seen(cases, wrong, dtype, net), net, [wrong_formulas]).explanations) is told
+
+
+def decayed(constant: float) -> Rules:
+    """Weight gradients with a constant times the weights."""
+
+    def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
+        weights = ar.lift([[0.75, -0.5, 0.25], [0.5, 0.75, -1.0], [1.0, -0.25, 0.5], [-0.75, 1.0, 0.5]])
+        gradient = RULES.weight_gradient(delta, inputs, ar)
+        same = ar.shape(gradient) == ar.shape(weights)
+        return ar.elementwise(lambda g, w, fn: g + constant * w, gradient, weights) if same else gradient
+
+    return replace(RULES, weight_gradient=weight_gradient)
+
+
+def test_a_fitted_constant_is_told_in_the_digits_that_it_has() -> None:
+    """What it is added to hides its last digits, which show where it is added to nothing."""
+    constant, weights = -0.03852334969, [[0.75, -0.5, 0.25], [0.5, 0.75, -1.0], [1.0, -0.25, 0.5], [-0.75, 1.0, 0.5]]
+    net = Convention(("tanh", "relu"), "half_squared_error")
+
+    def asked(bias: float, targets: float, seed: int) -> Evidence:
+        cases = []
+        for probe in probes((3, 4, 1), (1,) * 6, "separate", "float32", seed):
+            case = net.applied(probe)
+            layers = (replace(case.layers[0], weights=weights), replace(case.layers[1], biases=[bias]))
+            cases.append(replace(case, layers=layers, targets=[[targets]]))
+        return seen(cases, decayed(constant), "float32", net)
+
+    (told,) = diagnose(asked(8.0, 64.0, 0), net, [wrong_formulas]).explanations
+    assert "−0.0385" in told.words
+    assert "−0.03852334969" not in told.words
+    dead = asked(-8.0, 0.0, 1)
+    assert told.prediction is not None
+    assert reproduces(told.prediction, dead)
+    assert not reproduces(by_rules(lambda _: decayed(-0.0386), net), dead)

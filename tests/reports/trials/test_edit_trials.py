@@ -52,6 +52,24 @@ def gradients(edited: Edited) -> Iterator[tuple[int, Any]]:
         yield from run(edited.network, case, edited.edits).weight_gradients.items()
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (60017, "takes the derivative of relu for that of identity"),  # right on the single samples, and on them alone
+        (60149, "multiplies z by 0.5"),  # of tanh, −0.5 gives activations in the same direction
+        (60080, "adds −0.038523 · w"),  # whose other digits the data do not have
+    ],
+)
+def test_what_once_was_told_wrongly_or_not_at_all(number: int, words: str) -> None:
+    trial = try_one(number)
+    assert trial.outcome == "described"
+    assert any(words in said for said in trial.said)
+
+
+def test_what_one_sample_shows_of_z_and_a_is_not_told_of_either() -> None:
+    assert try_one(50092).outcome == "not described"
+
+
 def test_without_edits_the_network_is_right(quick: bool) -> None:
     """So that what is refused is refused for the edit."""
     networks = [draw(number) for number in range(FIRST, FIRST + (8 if quick else 300))]
