@@ -43,7 +43,9 @@ def verify(
     orientation: Annotated[str | None, typer.Option(help="units_by_inputs or inputs_by_units.")] = None,
     updates: Annotated[str | None, typer.Option(help="Of updated weights: batch or online (per sample).")] = None,
     sign: Annotated[str | None, typer.Option(help="positive, or negative for minus the gradient.")] = None,
-    decay: Annotated[float | None, typer.Option(help="Of a penalty decay/2 · Σw² in the loss; 0 for none.")] = None,
+    decay: Annotated[
+        str | None, typer.Option(help="Of a penalty decay/2 · Σw² in the loss, or 0.1/n; 0 for none.")
+    ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="Of updated weights: adam, 'momentum(0.9)', …; find to find out which.")
     ] = None,

@@ -6,7 +6,7 @@ implementation follows is declared, or found out by trying.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -33,6 +33,7 @@ class Convention:
     negative: whether what is returned is −∂E/∂w, as for ascent on −E
     online: whether weights are updated after every sample, not once for the batch; what is summed over is then one
     decay: of the penalty decay/2 · Σw² that E contains, whose gradient is decay · w;  decays_biases: whether b too
+    decay_over_samples: whether it is decay/(2n) · Σw², for n samples (Nielsen 2015, ch. 3)
     """
 
     activations: tuple[str | Activation, ...]
@@ -42,11 +43,12 @@ class Convention:
     online: bool = False
     decay: float = 0.0
     decays_biases: bool = False
+    decay_over_samples: bool = False
 
     def rules(self, rules: Rules = RULES) -> Rules:
         """`rules` (the right ones, or a fault's), under this convention."""
         if self.decay:
-            rules = _with_penalty(rules, self.decay, self.decays_biases)
+            rules = _with_penalty(rules, self.penalty, self.decays_biases)
         if not self.negative and not self._by_units:
             return rules
 
@@ -54,6 +56,10 @@ class Convention:
             return self.error(rules.output_error(objective, outputs, targets, ar), outputs, ar)
 
         return replace(rules, output_error=output_error)
+
+    def penalty(self, samples: int) -> float:
+        """What weights are multiplied by in the gradient of so many samples."""
+        return self.decay / samples if self.decay_over_samples else self.decay
 
     @property
     def _by_units(self) -> bool:
@@ -102,7 +108,9 @@ class Convention:
             reduced = "updated sample by sample" + (", averaged over outputs" * (self.reduction == REDUCTIONS[2]))
         penalty = ""
         if self.decay:
-            penalty = f"; with weight decay: {self.decay:.6g} · w{' and b' * self.decays_biases} in the gradient"
+            over = " / n" * self.decay_over_samples
+            penalty = f"; with weight decay: {self.decay:.6g}{over} · w{' and b' * self.decays_biases} in the gradient"
+            penalty += ", n samples" * self.decay_over_samples
         negative = "; minus the gradient (negative gradient)" if self.negative else ""
         return f"{loss}, {reduced}; {self.of_outputs()}{penalty}{negative}"
 
@@ -124,8 +132,11 @@ def in_words(activation: str | Activation) -> str:
     return f"{activation} ({FAMILIES_IN_WORDS[family].format(*(f'{c:.6g}' for c in constants))})"
 
 
-def _with_penalty(rules: Rules, decay: float, biases: bool) -> Rules:
-    """`rules`, with decay · w added to each gradient. What a layer's parameters are is kept from the forward pass."""
+def _with_penalty(rules: Rules, penalty: Callable[[int], float], biases: bool) -> Rules:
+    """`rules`, with penalty(samples) · w added to each gradient.
+
+    What a layer's parameters are is kept from the forward pass.
+    """
     layers: list[Layer] = []
     asked = {"weights": 0, "biases": 0}
 
@@ -136,18 +147,19 @@ def _with_penalty(rules: Rules, decay: float, biases: bool) -> Rules:
         layers.append(layer)
         return rules.preactivation(layer, inputs, ar)
 
-    def penalised(kind: str, gradient: Matrix, ar: Arithmetic) -> Matrix:
+    def penalised(kind: str, gradient: Matrix, delta: Matrix, ar: Arithmetic) -> Matrix:
+        decay = penalty(ar.shape(delta)[0])
         own = [getattr(layer, kind) for layer in layers if getattr(layer, kind) is not None][asked[kind]]
         asked[kind] += 1
         return ar.elementwise(lambda g, w, fn: g + fn.constant(decay) * w, gradient, own)
 
     def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
-        return penalised("weights", rules.weight_gradient(delta, inputs, ar), ar)
+        return penalised("weights", rules.weight_gradient(delta, inputs, ar), delta, ar)
 
     def bias_gradient(delta: Matrix, ar: Arithmetic) -> Matrix:
         gradient = rules.bias_gradient(delta, ar)
         asked["biases"] += not biases
-        return penalised("biases", gradient, ar) if biases else gradient
+        return penalised("biases", gradient, delta, ar) if biases else gradient
 
     return replace(rules, preactivation=preactivation, weight_gradient=weight_gradient, bias_gradient=bias_gradient)
 

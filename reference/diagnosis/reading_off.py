@@ -43,6 +43,7 @@ class Declared:
     """What a user said of the network: None for what is to be found out.
 
     activations: one per layer;  negative: whether minus the gradient is meant;  decay: of a penalty, 0 for none
+    decay_over_samples: whether the declared decay is divided by their number
     bare: whether a family's bare name, such as "leaky_relu", leaves its constant open
     """
 
@@ -51,6 +52,7 @@ class Declared:
     reduction: str | None = None
     negative: bool | None = None
     decay: float | None = None
+    decay_over_samples: bool = False
     bare: bool = False
 
     def missing(self, convention: Convention, returns: str) -> dict[str, object]:
@@ -66,8 +68,13 @@ class Declared:
             if self.reduction is None:
                 found["reduction"] = convention.reduction
             if self.decay is None and convention.decay:
-                found["decay"] = convention.decay
+                found["decay"] = f"{convention.decay!r}/n" if convention.decay_over_samples else convention.decay
         return found
+
+    def decays_as(self, convention: Convention) -> bool:
+        """Whether a convention's penalty is the declared one."""
+        declared = self.decay, self.decay_over_samples and bool(self.decay)
+        return self.decay is None or declared == (convention.decay, convention.decay_over_samples)
 
     @property
     def complete(self) -> bool:
@@ -137,8 +144,8 @@ def _readings(seen: Evidence, declared: Declared, exact: bool) -> Iterator[Conve
         for names, loss, negative, factor in _outputs(known, declared, exact, hidden[-1:]):
             decay, biases = _decay(known)
             for reduction in _reductions(declared, factor):
-                for one_by_one in online:
-                    yield Convention((*hidden, names), loss, reduction, negative, one_by_one, decay, biases)
+                for one_by_one, over in product(online, (False, True) if decay else (False,)):
+                    yield Convention((*hidden, names), loss, reduction, negative, one_by_one, decay, biases, over)
 
 
 def _neutral(case: Case) -> Case:

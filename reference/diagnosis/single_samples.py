@@ -98,7 +98,7 @@ def _without_penalty(gradients: dict[Place, Array], case: Case, convention: Conv
         of_weights = place.quantity == "weight_gradients"
         own = layer.weights if of_weights else layer.biases
         if own is not None and (of_weights or convention.decays_biases):
-            gradients[place] = array - convention.decay * np.array(own, float, ndmin=2)
+            gradients[place] = array - convention.penalty(case.batch) * np.array(own, float, ndmin=2)
 
 
 def _scope(case: Case) -> Scope:

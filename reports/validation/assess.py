@@ -110,7 +110,7 @@ def _beyond(convention: Convention, declared: Declared, penalty: bool, online: C
     return (
         (penalty or not convention.decay)
         and convention.online in online
-        and declared.decay in (None, convention.decay)
+        and declared.decays_as(convention)
         and declared.reduction in (None, convention.reduction)
         and declared.loss in (None, convention.loss)
     )

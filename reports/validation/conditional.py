@@ -253,7 +253,7 @@ def _summed(seen: Observation, case: Case, convention: Convention) -> dict[Place
             layer = case.layers[place.layer]
             of_weights = place.quantity.endswith(("weights", "weight_gradients"))
             before = np.array(layer.weights if of_weights else layer.biases, float).reshape(number.shape)
-            decay = convention.decay if of_weights or convention.decays_biases else 0.0
+            decay = convention.penalty(case.batch) if of_weights or convention.decays_biases else 0.0
             if place.quantity.startswith("updated"):
                 number = (before - number) / (case.learning_rate or 1.0)
             number = number - decay * before

@@ -137,7 +137,7 @@ def _besides(
 
 def _in_common(one: Convention, other: Convention) -> int:
     """How much two conventions have in common: of those that were declared, the one to show numbers under."""
-    names = ("activations", "loss", "reduction", "negative", "online", "decay")
+    names = ("activations", "loss", "reduction", "negative", "online", "decay", "decay_over_samples")
     return sum(getattr(one, name) == getattr(other, name) for name in names)
 
 
@@ -244,7 +244,7 @@ def _not_declared(conventions: Sequence[Convention], observed: Evidence, declare
         return None
     read: list[Convention] = []
     for part in (
-        replace(declared, reduction=None, negative=None, decay=None),
+        replace(declared, reduction=None, negative=None, decay=None, decay_over_samples=False),
         Declared(declared.activations),
         Declared(),
     ):
@@ -277,7 +277,7 @@ def bases_of(
         read = [*read[:BASES], *worth_diagnosing(one_by_one, observed, predictions)[:LIKELY]]
     found = list(dict.fromkeys(read))[: BASES + LIKELY] or worth_diagnosing(conventions, observed, predictions)[:LIKELY]
     if declared.decay is not None:
-        found = [replace(c, decay=declared.decay) for c in found]
+        found = [replace(c, decay=declared.decay, decay_over_samples=declared.decay_over_samples) for c in found]
     found = _told_apart(found, observed, predictions)
     return sorted(found, key=lambda c: c.negative)  # minus the gradient is the less likely
 

@@ -91,7 +91,7 @@ def verify(
     updates: str | None = ...,
     isolated: bool = ...,
     sign: str | None = ...,
-    decay: float | None = ...,
+    decay: float | str | None = ...,
     optimizer: str | None = ...,
     targets: str | None = ...,
 ) -> Report: ...
@@ -130,7 +130,7 @@ def verify(
     updates: str | None = None,
     isolated: bool = False,
     sign: str | None = None,
-    decay: float | None = None,
+    decay: float | str | None = None,
     optimizer: str | None = None,
     targets: str | None = None,
     keywords: Mapping[str, Any] | None = None,
@@ -152,7 +152,7 @@ def verify(
         orientation: of the weights: "units_by_inputs" or "inputs_by_units"
         targets: "rows", or "classes" for the number of each sample's class; found out if None
         sign: "positive", or "negative" where minus the gradient is meant, which is never taken for granted
-        decay: of a penalty decay/2 · Σw² in the loss; 0 for none
+        decay: of a penalty decay/2 · Σw² in the loss; "0.1/n" for 0.1/(2n) · Σw², for n samples; 0 for none
         optimizer: of returns="updated": steps are judged as its: "adam", "momentum(0.9)", …; "find" to find out which
         batch: samples per probe; several sizes if None
         learning_rate: a power of two is best; 0.5 if None
@@ -170,7 +170,8 @@ def verify(
         return verify_network(function, inputs, loss=loss, **declared)
     refuse_without_inputs(function, keywords, stopped, surrogate, reference)
     _check_names(returns, dtype, cases, orientation, bias, updates)
-    _check_of_loss(targets, sign, decay)
+    _check_of_loss(targets, sign)
+    declared_decay, over_samples = _decay_of(decay)
     declared_timeout(timeout)
     rate = _rate_of(returns, learning_rate)
     loss = None if loss is None else known_loss("loss", loss, output_of(activations)).name
@@ -205,14 +206,15 @@ def verify(
         raise InvalidInput(
             f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
         )
-    conventions = _with_decay(conventions, decay)
+    conventions = _with_decay(conventions, declared_decay, over_samples)
     common = in_common(conventions)
     said = Declared(
         common.activations if activations is not None else None,
         loss,
         reduction,
         SIGNS[sign] if sign is not None else None if returns == "gradients" else False,
-        decay,
+        declared_decay,
+        over_samples,
         bare=True,
     )
     declared = declared_batch(batch)
@@ -331,20 +333,33 @@ def _parameters(network: Sequence[int]) -> int:
     return sum((inputs + 1) * units for inputs, units in pairwise(network))
 
 
-def _with_decay(conventions: Sequence[Convention], decay: float | None) -> list[Convention]:
+def _with_decay(conventions: Sequence[Convention], decay: float | None, over_samples: bool) -> list[Convention]:
     """The conventions with a declared penalty, on the weights alone and on all parameters."""
     if not decay:
         return list(conventions)
-    return [replace(c, decay=float(decay), decays_biases=biases) for c in conventions for biases in (False, True)]
+    declared = [replace(c, decay=decay, decay_over_samples=over_samples) for c in conventions]
+    return [replace(c, decays_biases=biases) for c in declared for biases in (False, True)]
 
 
-def _check_of_loss(targets: str | None, sign: str | None, decay: float | None) -> None:
+def _decay_of(declared: float | str | None) -> tuple[float | None, bool]:
+    """The declared decay, and whether it is over the number of samples. Raises InvalidInput."""
+    if declared is None:
+        return None, False
+    number, over, _ = str(declared).replace(" ", "").partition("/n")
+    try:
+        decay = float(number)
+    except ValueError:
+        decay = math.nan
+    if isinstance(declared, bool) or not math.isfinite(decay):
+        raise InvalidInput(f"decay: expected a finite number, as 0.1, or 0.1/n; 0 for none; got {declared!r}.")
+    return decay, bool(over)
+
+
+def _check_of_loss(targets: str | None, sign: str | None) -> None:
     if targets is not None:
         one_of("targets", targets, TARGETS)
     if sign is not None:
         one_of("sign", sign, SIGNS)
-    if decay is not None and not (isinstance(decay, (int, float)) and math.isfinite(decay)):
-        raise InvalidInput(f"decay: expected a finite number, 0 for none; got {decay!r}.")
 
 
 def _check_names(

@@ -20,6 +20,7 @@ from ...reference.numbers import PROFILES
 
 Array = NDArray[Any]
 
+APART = ("online", "decay", "decays_biases", "decay_over_samples")  # what no factor makes equal
 COMPARED = ("activations", "weight_gradients", "bias_gradients")
 SAME = 2.0**-46  # of the largest number: a hundred roundings
 REFUTED, ROUNDINGS = 0.3, 512  # of the largest number, and in few digits: twice what bounds are looked at for
@@ -58,7 +59,7 @@ class Predictions:
 
     def same(self, one: Convention, other: Convention, observed: Evidence) -> bool:
         """Whether two conventions give the same activations and gradients, but for roundings, on all probes."""
-        if (one.online, one.decay, one.decays_biases) != (other.online, other.decay, other.decays_biases):
+        if any(getattr(one, name) != getattr(other, name) for name in APART):
             return False
         for case, _ in observed:
             first, second = self.of(one, case), self.of(other, case)

@@ -75,7 +75,9 @@ def _program(case: Case, convention: Convention, place: Place, index: tuple[int,
     if convention.negative or convention.decay or convention.reduction not in REDUCTIONS:
         declared = (convention.activations, convention.loss, convention.reduction, convention.negative)
         options_of = (
-            [f"decay={convention.decay!r}", f"decays_biases={convention.decays_biases}"] if convention.decay else []
+            [f"{name}={getattr(convention, name)!r}" for name in ("decay", "decays_biases", "decay_over_samples")]
+            if convention.decay
+            else []
         )
         rules = [f"rules = bp.Convention({', '.join([*map(repr, declared), *options_of])}).rules()"]
     numbers = right(convention)(case, PLAIN)

@@ -87,6 +87,21 @@ def test_a_penalty_is_found_out_with_an_undeclared_loss_and_has_to_be_declared_w
     assert "with weight decay: 0.03 · w" in report.findings[0]
     assert verify(decayed, loss="half_squared_error", decay=0.03).ok
     assert verify(decayed, loss="half_squared_error", decay=0.02).verdict == "wrong"
+    assert verify(decayed, loss="half_squared_error", decay="0.03/n").verdict == "wrong"
+
+
+def test_a_penalty_over_the_number_of_samples_is_found_out_and_may_be_declared() -> None:
+    def decayed(W: Any, B: Any, x: Any, t: Any) -> Any:
+        weights, biases = gradients(W, B, x, t)
+        return [g + 0.03 / len(x) * w for g, w in zip(weights, W, strict=True)], biases
+
+    found = verify(decayed)
+    assert found.ok
+    assert "with weight decay: 0.03 / n · w in the gradient, n samples" in str(found).splitlines()[0]
+    assert verify(decayed, loss="half_squared_error", decay="0.03/n").ok
+    assert verify(decayed, loss="half_squared_error", decay=0.03).verdict == "wrong"
+    with pytest.raises(InvalidInput, match=r"decay: expected a finite number, as 0.1, or 0.1/n"):
+        verify(decayed, decay="0.03/m")
 
 
 def online(W: Any, B: Any, x: Any, t: Any, rate: float, forgets_biases: bool = False) -> Any:
