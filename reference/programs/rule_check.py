@@ -188,7 +188,9 @@ def literals(values: Sequence[Value]) -> frozenset[float]:
     """The numbers that stand in the lines that these depend on."""
     nodes = values[0].program.nodes
     arrays = [nodes[k].parameters["array"] for k in lines_needed(values) if nodes[k].operation is CONSTANT]
-    return frozenset(float(x.flat[0]) for x in arrays if x.size and not any(x.strides))
+    return frozenset(
+        number for x in arrays if x.size for number in (x.reshape(-1) if any(x.strides) else x.flat[:1]).tolist()
+    )
 
 
 def rounded_gradients(captured: Captured) -> bool:

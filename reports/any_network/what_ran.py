@@ -1,0 +1,75 @@
+"""Do the numbers that really ran say the same as the program? What is outside of the graph would show here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...reference.judging import PathCheck, check_path
+from ...reference.programs import FLOATS, Captured, run
+from .guarded import captured_at
+from .points import NEARER, generic
+
+if TYPE_CHECKING:
+    from .rule import Subject
+
+Array = NDArray[Any]
+WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
+FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}
+
+
+def half_of_digits(subject: Subject, captured: Captured) -> float:
+    """Half of the digits of the coarsest format that a number came in: that many agree in spite of rounding."""
+    return -math.log10(max(subject.roundoff, captured.roundoff)) / 2
+
+
+def along_a_path(subject: Subject, captured: Captured) -> PathCheck | None:
+    """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked."""
+    start = [np.asarray(x, dtype=np.float64) for x in subject.start]
+    roundoff = max(subject.roundoff, captured.roundoff)
+    if not any(x.size for x in start) or roundoff not in FORMATS:
+        return None
+    end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
+    return check_path(subject.value_and_gradient, start, end, dtype=FORMATS[roundoff])
+
+
+def alike_unwatched(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:
+    """To how many digits a run that nobody watched gives the numbers of what was captured. Where it does not, what is
+    captured with that run's own cotangents is asked: a backward may branch by them, as that of logcumsumexp does."""
+    alike = min(digits_of_numbers(captured, total, gradients))
+    if alike >= half_of_digits(subject, captured):
+        return alike
+    again = captured_at(subject, subject.start, WEIGHTS)
+    return alike if isinstance(again, str) else min(digits_of_numbers(again, total, gradients))
+
+
+def digits_of_numbers(captured: Captured, total: float, gradients: Sequence[Array]) -> tuple[float, float]:
+    """To how many digits a run that nobody watched gives the captured program's value, and its gradients."""
+    generator = np.random.default_rng(WEIGHTS)
+    weights = {c.index: generator.standard_normal(c.shape) for c in captured.cotangents}
+    values = [*captured.outputs, *(g for g in captured.gradients if g is not None)]
+    results = run(values, {**captured.given, **weights}, FLOATS)
+    ends = len(captured.outputs)
+    terms = [r * weights[c.index] for r, c in zip(results[:ends], captured.cotangents, strict=True)]
+    size = sum(float(np.abs(t).sum()) for t in terms)
+    pairs: list[tuple[Any, Any, float]] = [(sum(float(t.sum()) for t in terms), total, size)]
+    there = [x for x, g in zip(gradients, captured.gradients, strict=True) if g is not None]
+    largest = max((float(np.abs(x).max(initial=0.0)) for x in there), default=0.0)
+    pairs += [(r, x, largest) for r, x in zip(results[ends:], there, strict=True)]
+    gaps = [float(np.abs(a - b).max(initial=0.0)) / scale for a, b, scale in pairs if scale]
+    value, worst = (gaps[:1], max(gaps[1:], default=0.0)) if size else ([0.0], max(gaps, default=0.0))
+    return _as_digits(value[0]), _as_digits(worst)
+
+
+def _as_digits(gap: float) -> float:
+    return -math.log10(gap) if gap else math.inf
+
+
+def in_digits(number: float) -> str:
+    """Such as 3 digits; none is 0 digits."""
+    digits = max(0, round(number))
+    return f"{digits} digit{'' if digits == 1 else 's'}"
