@@ -29,7 +29,6 @@ from ...reference.programs import (
     check,
     depending,
     explained,
-    ran_as_captured,
     right,
     right_as_stopped,
     rounded_gradients,
@@ -41,7 +40,7 @@ from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 from .same_program import same_lines, same_rule
-from .what_ran import alike_unwatched, along_a_path, half_of_digits, in_digits
+from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits
 
 Array = NDArray[Any]
 RIGHT = (Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK)
@@ -358,7 +357,7 @@ def _seen(subject: Subject, point: Point, seed: int) -> Seen | str:
         if not any(a.outcome is Outcome.DIFFERENT for a in agreements):
             return not_finite(captured)
         return Seen(point, agreements, captured, math.inf, lines, seed)
-    digits = ran_as_captured(captured)
+    digits = as_captured(subject, captured)
     return Seen(point, tuple(check(captured)), captured, digits, lines, seed)
 
 
@@ -383,7 +382,7 @@ def _changes(subject: Subject, seen: Seen) -> bool:
     if isinstance(again, str) or [v.shape for v in again.outputs] != [v.shape for v in seen.captured.outputs]:
         return True
     values = [run(c.outputs, c.given, FLOATS) for c in (seen.captured, again)]
-    return any(not np.array_equal(a, b) for a, b in zip(*values, strict=True))
+    return any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(*values, strict=True))
 
 
 def _convention(subject: Subject, found: Seen) -> str:

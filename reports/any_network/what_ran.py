@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.judging import PathCheck, check_path
-from ...reference.programs import FLOATS, Captured, run
+from ...reference.numbers import PROFILES, Profile
+from ...reference.programs import FLOATS, Captured, ran_as_captured, run, sizes_of_rounding
 from .guarded import captured_at
 from .points import NEARER, generic
 
@@ -25,6 +26,19 @@ FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-
 def half_of_digits(subject: Subject, captured: Captured) -> float:
     """Half of the digits of the coarsest format that a number came in: that many agree in spite of rounding."""
     return -math.log10(max(subject.roundoff, captured.roundoff)) / 2
+
+
+def profile_of(subject: Subject, captured: Captured) -> Profile:
+    """The formats that it ran in."""
+    return PROFILES[FORMATS.get(max(subject.roundoff, captured.roundoff), "bfloat16")]
+
+
+def as_captured(subject: Subject, captured: Captured) -> float:
+    """To how many digits the numbers that were captured are those of the program."""
+    digits = ran_as_captured(captured)
+    if digits >= half_of_digits(subject, captured):
+        return digits
+    return ran_as_captured(captured, profile_of(subject, captured))
 
 
 def along_a_path(subject: Subject, captured: Captured) -> PathCheck | None:
@@ -43,29 +57,44 @@ def alike_unwatched(subject: Subject, captured: Captured, total: float, gradient
     alike = min(digits_of_numbers(captured, total, gradients))
     if alike >= half_of_digits(subject, captured):
         return alike
+    profile = profile_of(subject, captured)
+    alike = max(alike, min(digits_of_numbers(captured, total, gradients, profile)))
+    if alike >= half_of_digits(subject, captured):
+        return alike
     again = captured_at(subject, subject.start, WEIGHTS)
-    return alike if isinstance(again, str) else min(digits_of_numbers(again, total, gradients))
+    return alike if isinstance(again, str) else min(digits_of_numbers(again, total, gradients, profile))
 
 
-def digits_of_numbers(captured: Captured, total: float, gradients: Sequence[Array]) -> tuple[float, float]:
-    """To how many digits a run that nobody watched gives the captured program's value, and its gradients."""
+def digits_of_numbers(
+    captured: Captured, total: float, gradients: Sequence[Array], profile: Profile | None = None
+) -> tuple[float, float]:
+    """To how many digits a run that nobody watched gives the captured program's value, and its gradients.
+
+    profile: as of `ran_as_captured`
+    """
     generator = np.random.default_rng(WEIGHTS)
     weights = {c.index: generator.standard_normal(c.shape) for c in captured.cotangents}
     values = [*captured.outputs, *(g for g in captured.gradients if g is not None)]
-    results = run(values, {**captured.given, **weights}, FLOATS)
+    given = {**captured.given, **weights}
+    results = run(values, given, FLOATS)
+    from_what = [0.0] * len(values) if profile is None else sizes_of_rounding(values, given, profile)
     ends = len(captured.outputs)
-    terms = [r * weights[c.index] for r, c in zip(results[:ends], captured.cotangents, strict=True)]
+    factors = [weights[c.index] for c in captured.cotangents]
+    terms = [r * w for r, w in zip(results[:ends], factors, strict=True)]
     size = sum(float(np.abs(t).sum()) for t in terms)
-    pairs: list[tuple[Any, Any, float]] = [(sum(float(t.sum()) for t in terms), total, size)]
+    scale = size + sum(s * float(np.abs(w).sum()) for s, w in zip(from_what[:ends], factors, strict=True))
+    pairs: list[tuple[Any, Any, float]] = [(sum(float(t.sum()) for t in terms), total, scale)]
     there = [x for x, g in zip(gradients, captured.gradients, strict=True) if g is not None]
-    largest = max((float(np.abs(x).max(initial=0.0)) for x in there), default=0.0)
+    largest = max([0.0, *(float(np.abs(x).max(initial=0.0)) for x in there), *from_what[ends:]])
     pairs += [(r, x, largest) for r, x in zip(results[ends:], there, strict=True)]
     gaps = [float(np.abs(a - b).max(initial=0.0)) / scale for a, b, scale in pairs if scale]
-    value, worst = (gaps[:1], max(gaps[1:], default=0.0)) if size else ([0.0], max(gaps, default=0.0))
-    return _as_digits(value[0]), _as_digits(worst)
+    first, *rest = gaps if scale else [0.0, *gaps]
+    return _as_digits(first), min(map(_as_digits, rest), default=math.inf)
 
 
 def _as_digits(gap: float) -> float:
+    if not math.isfinite(gap):
+        return 0.0
     return -math.log10(gap) if gap else math.inf
 
 
