@@ -126,7 +126,9 @@ class Interpreter:
         varies = any(x.varies for x in operands)
         self._follow_bits(name, operands, results)
         if varies and any(jnp.issubdtype(x.aval.dtype, jnp.complexfloating) for x in results if _typed(x)):
-            raise Unsupported(f"{self.program.origin}: complex numbers, by {name}, are not in our programs")
+            raise Unsupported(
+                f"{self.program.origin}: complex numbers, by {name}, are not in our programs: {WHAT_TO_DO}"
+            )
         if not any(x.real for x in results) or not any(x.real for x in operands) or name in elementwise.FROM_RUN:
             return results
         entry = TABLE.get(name)

@@ -445,7 +445,7 @@ def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 def _plain(result: Any, origin: Origin) -> Any:
     """The result, if it is made of real numbers."""
     if any(isinstance(x, torch.Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)):
-        raise Unsupported(f"{origin}: complex numbers and sparse tensors are not covered")
+        raise Unsupported(f"{origin}: complex numbers and sparse tensors are not covered: {WHAT_TO_DO}")
     return result
 
 
