@@ -53,7 +53,7 @@ def check_forward_rule(mode: ForwardMode) -> RuleReport:
             captured = by_itself(name, partial(capture, seed))
         except NoGraph as nowhere:
             return _along_paths(mode, str(nowhere))
-        if captured.left:
+        if captured.left and captured.outputs:
             return _along_paths(mode, f"numbers leave the graph at {', '.join(map(str, captured.left))}")
         points, outputs = len(captured.inputs) // 2, len(captured.outputs) // 2
         between = depending(captured.outputs[:outputs], captured.inputs[:points])

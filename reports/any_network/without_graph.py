@@ -6,6 +6,7 @@ to nothing (`reference/judging/field.py`). The report says that these answer, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,8 +69,9 @@ def by_numbers_alone(numbers: Numbers, left: str, meant: str = "") -> RuleReport
             return replace(report, reason=f"{where}, and it does not add up along paths, as {meant}")
         found = [*(path.findings if path.agrees is False else field.findings if field else [])]
         return replace(report, verdict="wrong", notes=(f"{where}; {_power(path, field)}", *found), path=path)
-    if not path.agrees:
-        return replace(report, reason=f"{where}, and the path test cannot tell: {path.reason}")
+    if not path.agrees or not math.isfinite(path.power):
+        why = path.reason or "nothing changes along any path"
+        return replace(report, reason=f"{where}, and the path test cannot tell: {why}")
     return replace(report, verdict="agrees", notes=(f"{where}; {_power(path, field)}",), path=path)
 
 
