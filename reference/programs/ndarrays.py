@@ -65,7 +65,8 @@ class Floats:
             return np.asarray(floats(*arrays), dtype=np.float64)
 
     def total(self, array: Array, axes: tuple[int, ...]) -> Array:
-        return np.asarray(array.sum(axis=axes))
+        with np.errstate(all="ignore"):
+            return np.asarray(array.sum(axis=axes))
 
     def products(self, left: Array, right: Array) -> Array:
         with np.errstate(all="ignore"):
@@ -78,7 +79,8 @@ class Floats:
 
     def added_at(self, array: Array, positions: Positions, size: int) -> Array:
         result = np.zeros(size + 1)  # the last one takes what goes nowhere
-        np.add.at(result, positions.reshape(-1), array.reshape(-1))
+        with np.errstate(all="ignore"):
+            np.add.at(result, positions.reshape(-1), array.reshape(-1))
         return result[:size]
 
 
