@@ -35,10 +35,11 @@ def profile_of(subject: Subject, captured: Captured) -> Profile:
 
 def as_captured(subject: Subject, captured: Captured) -> float:
     """To how many digits the numbers that were captured are those of the program."""
-    digits = ran_as_captured(captured)
-    if digits >= half_of_digits(subject, captured):
+    digits, half = ran_as_captured(captured), half_of_digits(subject, captured)
+    if digits >= half:
         return digits
-    return ran_as_captured(captured, profile_of(subject, captured))
+    where_it_cancels = ran_as_captured(captured, profile_of(subject, captured))
+    return where_it_cancels if where_it_cancels >= half else digits
 
 
 def along_a_path(subject: Subject, captured: Captured) -> PathCheck | None:
@@ -54,15 +55,18 @@ def along_a_path(subject: Subject, captured: Captured) -> PathCheck | None:
 def alike_unwatched(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:
     """To how many digits a run that nobody watched gives the numbers of what was captured. Where it does not, what is
     captured with that run's own cotangents is asked: a backward may branch by them, as that of logcumsumexp does."""
-    alike = min(digits_of_numbers(captured, total, gradients))
-    if alike >= half_of_digits(subject, captured):
+    alike, half = min(digits_of_numbers(captured, total, gradients)), half_of_digits(subject, captured)
+    if alike >= half:
         return alike
     profile = profile_of(subject, captured)
-    alike = max(alike, min(digits_of_numbers(captured, total, gradients, profile)))
-    if alike >= half_of_digits(subject, captured):
-        return alike
+    where_it_cancels = min(digits_of_numbers(captured, total, gradients, profile))
+    if where_it_cancels >= half:
+        return where_it_cancels
     again = captured_at(subject, subject.start, WEIGHTS)
-    return alike if isinstance(again, str) else min(digits_of_numbers(again, total, gradients, profile))
+    if isinstance(again, str):
+        return alike
+    another = min(digits_of_numbers(again, total, gradients, profile))
+    return another if another >= half else alike
 
 
 def digits_of_numbers(
