@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .reports.any_network import OnlyAlongPaths
 from .reports.any_network.jax_doors import check_grads, check_numbers
 
-__all__ = ["check_grads", "check_numbers"]
+__all__ = ["OnlyAlongPaths", "check_grads", "check_numbers"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .reports.any_network import OnlyAlongPaths
 from .reports.any_network.torch_doors import check_numbers, gradcheck, gradgradcheck, judged
 
-__all__ = ["check_numbers", "gradcheck", "gradgradcheck", "judged"]
+__all__ = ["OnlyAlongPaths", "check_numbers", "gradcheck", "gradgradcheck", "judged"]

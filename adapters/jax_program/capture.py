@@ -103,6 +103,7 @@ def capture(
         tuple(interpreter.notes),
         stops=tuple(dict.fromkeys(node.origin for node in interpreter.program.nodes if node.operation is STOP)),
         surrogates=surrogates,
+        roundoff=interpreter.roundoff,
     )
 
 

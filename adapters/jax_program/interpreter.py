@@ -33,7 +33,8 @@ _UNKNOWN = {
     "eig": "complex numbers are not in our programs",
     "custom_lin": 'forward mode of a custom_vjp, which JAX does not have (say modes="rev")',
 }
-_OUTSIDE = {"pure_callback", "io_callback"}  # what they do is not JAX's
+# what they do is not JAX's: Python called back, foreign code, kernels written by hand
+_OUTSIDE = {"pure_callback", "io_callback", "ffi_call", "pallas_call", "triton_kernel_call", "tpu_custom_call"}
 
 
 class Interpreter:
@@ -57,6 +58,7 @@ class Interpreter:
         self.recording = False
         self.looks_at_borders = True
         self.calls = 0
+        self.roundoff = 0.0  # of the coarsest format that a followed number came in
         self._seen: set[int] = set()  # equations with a custom rule that has been looked at
         self._kept: list[Any] = []
         self._within = ""
@@ -95,6 +97,8 @@ class Interpreter:
             self.calls += 1
             self.program.origin = self._origin(eqn)
             results = self.equation(eqn, [seen(atom) for atom in eqn.invars])
+            coarse = (float(jnp.finfo(x.aval.dtype).eps) / 2 for x in results if x.real and x.varies)
+            self.roundoff = max(self.roundoff, *coarse, 0.0)
             variables.update(zip(eqn.outvars, results, strict=True))
         return [seen(atom) for atom in jaxpr.outvars]
 
@@ -122,7 +126,9 @@ class Interpreter:
         varies = any(x.varies for x in operands)
         self._follow_bits(name, operands, results)
         if varies and any(jnp.issubdtype(x.aval.dtype, jnp.complexfloating) for x in results if _typed(x)):
-            raise Unsupported(f"{self.program.origin}: complex numbers, by {name}, are not in our programs")
+            raise Unsupported(
+                f"{self.program.origin}: complex numbers, by {name}, are not in our programs: {WHAT_TO_DO}"
+            )
         if not any(x.real for x in results) or not any(x.real for x in operands) or name in elementwise.FROM_RUN:
             return results
         entry = TABLE.get(name)

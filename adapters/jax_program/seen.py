@@ -104,14 +104,16 @@ def literal(program: Program, aval: Any, number: Any) -> Seen:
     return seen
 
 
-# Numbers that stand in JAX's own rules for derivatives, rounded: of erf, of erf_inv, of exp2, of cbrt.
+# Numbers that stand in JAX's own rules for derivatives, rounded: of erf, erf_inv, exp2, cbrt, log_ndtr.
 _MEANT: Sequence[Callable[[Program], Value]] = (
     lambda p: 2 / e.sqrt(e.pi(p)),
     lambda p: e.sqrt(e.pi(p)) / 2,
     lambda p: e.log(p.constant(2)),
     lambda p: 1 / p.constant(3),
+    lambda p: e.sqrt(p.constant(0.5)),
+    lambda p: e.log(2 * e.pi(p)) / 2,
 )
-_ROUNDED = (2 / np.sqrt(np.pi), np.sqrt(np.pi) / 2, np.log(2.0), 1 / 3.0)
+_ROUNDED = (2 / np.sqrt(np.pi), np.sqrt(np.pi) / 2, np.log(2.0), 1 / 3.0, np.sqrt(0.5), np.log(2 * np.pi) / 2)
 
 
 def _meant(program: Program, number: float, dtype: Any) -> Value:

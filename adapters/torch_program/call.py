@@ -61,6 +61,14 @@ class Call:
     def stops(self, note: str) -> None:
         """A gradient ends here, by what the operation declares; so it does not add up to the function along a path."""
         self.recorder.stops.append(self.program.origin)
+        self.tell(note)
+
+    def note(self, text: str) -> None:
+        """Tells the reader, with the user's line."""
+        self.tell(f"{self.program.origin}: {text}")
+
+    def tell(self, note: str) -> None:
+        """Tells the reader, once."""
         if note not in self.recorder.notes:
             self.recorder.notes.append(note)
 

@@ -112,6 +112,7 @@ def capture(
     recorder: Recorder | None = None,
     surrogates: frozenset[str] = frozenset(),
     reference: Callable[..., Any] | None = None,
+    backward: bool = True,
 ) -> Captured:
     """Runs `function(*inputs)` and its backward once, and returns what was done as a program.
 
@@ -120,6 +121,7 @@ def capture(
     seed: of the cotangents, random numbers of order one;  recorder: one that does more than write down
     surrogates: the names of custom functions whose backward is declared to be meant as it is
     reference: the same function in plain operations, whose outputs are then the program's
+    backward: whether its backward is run; no gradients otherwise
     Raises Unsupported, with the user's line, if an operation is not known; InvalidInput if the reference returns
     tensors of other shapes.
     """
@@ -136,7 +138,7 @@ def capture(
     uncompiled = torch.compiler.set_stance(
         "force_eager"
     )  # a compiler that met the recorder would skip the code for good
-    with uncompiled, _custom_functions(recorder, borders, hooks, surrogates), recorder, leaving:
+    with uncompiled, _custom_functions(recorder, borders, hooks, surrogates), recorder, leaving.watching():
         result = function(*inputs)
         outputs = [x for x in leaves(result) if real(x) and x.requires_grad]
         ends = [recorder.read(x) for x in outputs]
@@ -150,7 +152,8 @@ def capture(
         numbers = recorder.unseen(lambda: [array(x) for x in arriving])
         given |= {value.index: x for value, x in zip(cotangents, numbers, strict=True)}
         again = any(border.name == "CheckpointFunction" for border in borders)
-        computed = (_accumulated if again else _differentiated)(outputs, differentiated, arriving)
+        run = _accumulated if again else _differentiated
+        computed = run(outputs, differentiated, arriving) if backward else [None] * len(differentiated)
         gradients = [None if x is None else recorder.read(x) for x in computed]
     return Captured(
         recorder.program,
@@ -166,6 +169,7 @@ def capture(
         tuple(dict.fromkeys(recorder.stops)),
         tuple(dict.fromkeys(recorder.conventions)),
         surrogates,
+        recorder.roundoff,
     )
 
 

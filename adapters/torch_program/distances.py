@@ -14,6 +14,7 @@ from ...reference.programs import elementwise as e
 from .operations import entry
 from .selection import added_rows
 from .shapes import folded, sliced
+from .sums import rooted
 
 
 def vector_norm(call: Any, x: Value, p: float, dim: Any = None, keepdim: bool = False) -> Value:
@@ -28,11 +29,12 @@ def vector_norm(call: Any, x: Value, p: float, dim: Any = None, keepdim: bool = 
     if p == 0:
         return call.recorded(call.outputs[0])
     if p == 2:
-        return e.sqrt(total(x * x, axes, keepdim))
+        return rooted(call, total(x * x, axes, keepdim), e.sqrt)
     if p == 1:
         return total(e.absolute(x), axes, keepdim)
     powers = e.whole_power(x, exponent=int(p)) if p % 2 == 0 else e.raised(e.absolute(x), p)
-    return e.power(total(powers, axes, keepdim), call.program.constant(1.0) / p)
+    exponent = call.program.constant(1.0) / p
+    return rooted(call, total(powers, axes, keepdim), lambda sums: e.power(sums, exponent))
 
 
 @entry("linalg_vector_norm")
@@ -86,12 +88,12 @@ def _cdist_backward(call: Any, grad: Value, x1: Value, x2: Value, p: float, cdis
     """By x1. Σⱼ gᵢⱼ sgn(d)|d|ᵖ⁻¹/distᵖ⁻¹, d = x1ᵢ − x2ⱼ; for p = ∞ only the largest. Source: DistanceOpsKernel.cpp."""
     shape = np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     away = reshaped(x1, (*x1.shape[:-1], 1, x1.shape[-1])) - reshaped(x2, (*x2.shape[:-2], 1, *x2.shape[-2:]))
-    share = _slope(call, away, reshaped(cdist, (*cdist.shape, 1)), p)
+    share = _slope(call, away, reshaped(cdist, (*cdist.shape, 1)), call.arguments["cdist"], p)
     return broadcast(total(reshaped(grad, (*grad.shape, 1)) * share, (-2,)), (*shape, *x1.shape[-2:]))
 
 
-def _slope(call: Any, away: Value, length: Value, p: float) -> Value:
-    """∂‖d‖ₚ/∂d, with the length that is at hand; zero at zero."""
+def _slope(call: Any, away: Value, length: Value, given: Any, p: float) -> Value:
+    """∂‖d‖ₚ/∂d, with the length that is at hand; zero at zero. given: the tensor of the lengths"""
     sign = 2 * e.step(away) - 1
     if p == 0:
         return away * 0
@@ -100,6 +102,7 @@ def _slope(call: Any, away: Value, length: Value, p: float) -> Value:
     if math.isinf(p):
         size = e.absolute(away)
         return sign * e.step(size - length + 2.0**-40)
+    length = chosen(call.numbers(given).reshape(length.shape) == 0, call.filled(1, length.shape), length)
     if p == 2:
         return away / length
     return (
@@ -121,5 +124,7 @@ def _pdist(call: Any, self: Value, p: float = 2) -> Value:
 def _pdist_backward(call: Any, grad: Value, self: Value, p: float, pdist: Value) -> Value:
     first, second = _pairs(self.shape[0])
     away = sliced(self, first) - sliced(self, second)
-    share = reshaped(grad, (*grad.shape, 1)) * _slope(call, away, reshaped(pdist, (*pdist.shape, 1)), p)
+    share = reshaped(grad, (*grad.shape, 1)) * _slope(
+        call, away, reshaped(pdist, (*pdist.shape, 1)), call.arguments["pdist"], p
+    )
     return added_rows(share, first, self.shape) - added_rows(share, second, self.shape)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,24 @@ class Leaving(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.known, self.left, self.stopped, self.decided = known, left, stopped, decided
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While it lasts, calls are seen on the way back too: `torch.autograd.grad` is itself such a call, for which
+        PyTorch takes the mode away, and what it then runs would pass unseen."""
+        engine: Any = torch.autograd._engine_run_backward
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return engine(*args, **kwargs)
+
+        autograd: Any = torch.autograd
+        autograd._engine_run_backward = run
+        try:
+            with self:
+                yield
+        finally:
+            autograd._engine_run_backward = engine
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")

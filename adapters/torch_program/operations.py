@@ -34,7 +34,7 @@ MOVEMENTS: set[str] = {
     "cat", "stack", "index", "gather", "index_select", "roll", "flip", "tril", "triu", "diag_embed", "unfold", "repeat",
     "clone", "copy", "_to_copy", "select_scatter", "slice_scatter", "diagonal_scatter", "_unsafe_view",
     "_reshape_alias", "_reshape_copy", "view_copy", "select_backward", "slice_backward", "diagonal_backward", "im2col",
-    "masked_select", "masked_scatter", "masked_scatter_backward", "take", "index_copy", "scatter.src", "rot90",
+    "masked_select", "masked_scatter", "masked_scatter_backward", "take", "index_copy", "rot90",
     "block_diag", "max_unpool2d", "max_unpool3d", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     "native_channel_shuffle", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d",
     "replication_pad2d", "replication_pad3d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",

@@ -248,7 +248,10 @@ def _xlog(call: Any, self: Any, other: Any, shifted: Any, least: float) -> Value
     first, second = (call.numbers(call.arguments[name]) for name in ("self", "other"))
     empty = np.broadcast_to((first == 0) & (second <= least), x.shape)
     inside = chosen(empty, call.filled(1, x.shape), shifted(y))
-    return chosen(empty, call.filled(0, x.shape), x * e.log(inside))
+    # at zero itself there is no derivative by y: x/y is 0/0, as that of x·√y is
+    ends = np.broadcast_to((first == 0) & (second == least), x.shape)
+    zero = x * e.sqrt(chosen(ends, shifted(y), call.filled(1, x.shape)))
+    return chosen(empty, chosen(ends, zero, call.filled(0, x.shape)), x * e.log(inside))
 
 
 @entry("nextafter")

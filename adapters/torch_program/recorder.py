@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...reference.programs import (
     WHAT_TO_DO,
+    NoGraph,
     Origin,
     Program,
     Unsupported,
@@ -55,6 +56,7 @@ SAME_MEMORY = {
     "detach", "alias", "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "as_strided_",
     "resolve_conj", "resolve_neg", "lift_fresh", "contiguous",
 }  # fmt: skip
+TORCHS_OWN = {"aten", "prims", "torch_nn"}  # namespaces of operations that PyTorch documents
 _HERE = Path(__file__).parents[2]
 _OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adapters", "reference", "reports")))
 
@@ -82,6 +84,7 @@ class Recorder(TorchDispatchMode):
         self.calls = 0
         self.within: list[str] = []
         self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears
+        self.roundoff = 0.0  # of the coarsest format that a followed number came in
         self.off = False
 
     # ---------------------------------------------------------------- memory
@@ -112,6 +115,7 @@ class Recorder(TorchDispatchMode):
     def write(self, tensor: Tensor, value: Value) -> None:
         """From now on the tensor's places hold `value`."""
         self.kept.append(tensor)
+        self.roundoff = max(self.roundoff, torch.finfo(tensor.dtype).eps / 2)
         storage = tensor.untyped_storage()
         size = storage.nbytes() // tensor.element_size()
         if value.shape != tuple(tensor.shape):
@@ -324,17 +328,24 @@ class Recorder(TorchDispatchMode):
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
         if decomposition is None:
-            said = f"{self.program.origin}: the operation {func._schema.name} is not covered: {WHAT_TO_DO}"
-            self.uncovered(Unsupported(said), [])
+            reason = self._unknown(func)
+            self.uncovered(reason, [])
             result = self._kept(func(*args, **kwargs))
             written = [x for x in leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)]
-            self.uncovered(Unsupported(said), written)
+            self.uncovered(reason, written)
             return result
         note = f"{name}: by PyTorch's decomposition"
         if note not in self.notes:
             self.notes.append(note)
         with self:
             return decomposition(*args, **kwargs)
+
+    def _unknown(self, func: Any) -> Unsupported:
+        """Of PyTorch's own operations it is known what they are to compute; a kernel of somebody else is opaque."""
+        if func.namespace in TORCHS_OWN:
+            said = f"{self.program.origin}: the operation {func._schema.name} is not covered: {WHAT_TO_DO}"
+            return Unsupported(said)
+        return NoGraph(f"numbers leave the graph at {self.program.origin}, an operation of an extension")
 
     def _one_by_one(self, func: Any, arguments: dict[str, Any]) -> Any:
         """An operation on lists of tensors: the operation on each."""
@@ -434,7 +445,7 @@ def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 def _plain(result: Any, origin: Origin) -> Any:
     """The result, if it is made of real numbers."""
     if any(isinstance(x, torch.Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)):
-        raise Unsupported(f"{origin}: complex numbers and sparse tensors are not covered")
+        raise Unsupported(f"{origin}: complex numbers and sparse tensors are not covered: {WHAT_TO_DO}")
     return result
 
 

@@ -91,18 +91,31 @@ def _index_put(
     added = call.spread(values, places.shape)
     if accumulate:
         return self + scattered(added, places, self.shape)
-    return _written(self, added, places)
+    return _written(call, self, added, places)
+
+
+@entry("scatter.src")
+def _scatter(call: Any, self: Value, dim: int, index: Any, src: Value) -> Any:
+    _told_of_repeated(call, along(self.shape, dim, call.positions(index)))
+    return call.moved({"self": self, "dim": dim, "index": index, "src": src})
 
 
 @entry("put")
 def _put(call: Any, self: Value, index: Any, source: Value, accumulate: bool = False) -> Value:
     places = call.positions(index) % max(1, self.size)
     added = reshaped(source, places.shape)
-    return self + scattered(added, places, self.shape) if accumulate else _written(self, added, places)
+    return self + scattered(added, places, self.shape) if accumulate else _written(call, self, added, places)
 
 
-def _written(self: Value, values: Value, places: Positions) -> Value:
+def _told_of_repeated(call: Any, places: Positions) -> None:
+    """Source: PyTorch's documentation of Tensor.scatter_: "the gradient will be incorrect" where indices repeat."""
+    if np.unique(places).size < places.size:
+        call.note("two elements are written to one place, and PyTorch gives both a gradient, as it documents")
+
+
+def _written(call: Any, self: Value, values: Value, places: Positions) -> Value:
     """self, with values at these places; where one is named twice, the last."""
+    _told_of_repeated(call, places)
     sources = numbered(self.shape).reshape(-1)
     sources[places.reshape(-1)] = np.arange(values.size) + self.size
     return rearranged(joined([self, values]), sources.reshape(self.shape))
@@ -204,7 +217,7 @@ def _as_strided_scatter(
     if not call.arguments["self"].is_contiguous():
         raise Unsupported(f"{call.program.origin}: as_strided_scatter is covered for contiguous tensors only")
     places = call.traced(self.shape, lambda x: x.as_strided(size, stride, storage_offset or 0))
-    return _written(self, broadcast(src, places.shape), places)
+    return _written(call, self, broadcast(src, places.shape), places)
 
 
 # ------------------------------------------------------------------------------------------------ segments

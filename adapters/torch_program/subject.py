@@ -237,4 +237,4 @@ def _accept(name: str, leaf: Any) -> None:
             f"{name}: on the meta device a tensor has no numbers; pass one on the CPU or an accelerator."
         )
     if leaf.requires_grad and leaf.is_complex():
-        raise Unsupported(f"{name}: complex numbers are not in our programs")
+        raise Unsupported(f"{name}: complex numbers are not in our programs: pass torch.view_as_real(x)'s numbers")

@@ -59,6 +59,17 @@ def _moments(self: Value, dim: Any, correction: float | None, keepdim: bool) -> 
     return squares / freedom, mean(self, axes, keepdim)
 
 
+def rooted(call: Any, sums: Value, root: Callable[[Value], Value]) -> Value:
+    """A root of sums of powers, which has no gradient where it is zero: PyTorch takes zero, one of the norm's
+    subgradients. Source: FunctionsManual.cpp, norm_backward, std_backward; DistanceOpsKernel.cpp."""
+    numbers = call.numbers(call.outputs[0])
+    zero = numbers == 0 if numbers.shape == sums.shape else np.zeros(sums.shape, dtype=bool)
+    if not zero.any() or call.recorder.decides_by_numbers:
+        return root(sums)
+    call.note("it is zero, where it has no gradient, and PyTorch takes zero")
+    return chosen(zero, call.filled(0, sums.shape), root(chosen(zero, call.filled(1, sums.shape), sums)))
+
+
 @entry("var.correction")
 def _var(call: Any, self: Value, dim: Any = None, correction: Any = None, keepdim: bool = False) -> Value:
     return _moments(self, dim, correction, keepdim)[0]
@@ -66,7 +77,7 @@ def _var(call: Any, self: Value, dim: Any = None, correction: Any = None, keepdi
 
 @entry("std.correction")
 def _std(call: Any, self: Value, dim: Any = None, correction: Any = None, keepdim: bool = False) -> Value:
-    return e.sqrt(_moments(self, dim, correction, keepdim)[0])
+    return rooted(call, _moments(self, dim, correction, keepdim)[0], e.sqrt)
 
 
 @entry("var_mean.correction")
@@ -77,7 +88,7 @@ def _var_mean(call: Any, self: Value, dim: Any = None, correction: Any = None, k
 @entry("std_mean.correction")
 def _std_mean(call: Any, self: Value, dim: Any = None, correction: Any = None, keepdim: bool = False) -> Any:
     variance, middle = _moments(self, dim, correction, keepdim)
-    return e.sqrt(variance), middle
+    return rooted(call, variance, e.sqrt), middle
 
 
 # ------------------------------------------------------------------------------------------------ the largest

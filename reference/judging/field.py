@@ -110,16 +110,21 @@ class FieldCheck:
                 f"loss does; {self.power:.1e} of what the sides add up to would have been seen ({how})"
             )
             return "\n".join([fill(said, 80), *([fill(f"not decided: {self.reason}", 80)] if self.reason else [])])
+        first, *rest = self.findings
+        return "\n".join(fill(said, 80) for said in (f"{first} ({how})", *rest))
+
+    @property
+    def findings(self) -> list[str]:
+        """Where no loss has this gradient, a sentence each."""
+        if self.symmetric is not False:
+            return []
         worst = self._worst()
         said = (
             f"no loss has this gradient: around a loop in {worst.place} it adds up to {worst.asymmetry:.1e} of what "
-            f"its sides do, where {worst.tolerance:.0e} is rounding ({how})"
+            f"its sides do, where {worst.tolerance:.0e} is rounding"
         )
-        lines = [fill(said, 80)]
-        if self.misfits:
-            sets = " or ".join(" with ".join(names) for names in self.misfits)
-            lines.append(fill(f"without {sets}, the rest fits together", 80))
-        return "\n".join(lines)
+        sets = " or ".join(" with ".join(names) for names in self.misfits)
+        return [said, *([f"without {sets}, the rest fits together"] if self.misfits else [])]
 
     def _worst(self) -> Pair:
         wrong = [pair for pair in self.pairs if pair.verdict == ASYMMETRIC]

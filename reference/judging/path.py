@@ -115,7 +115,8 @@ class PathCheck:
                 f"{self.power:.1e} would have been seen ({how})"
             )
             return "\n".join([fill(said, 80), *([fill(f"not decided: {self.reason}", 80)] if self.reason else [])])
-        return "\n".join([f"wrong: this is not the gradient of that loss ({how})", *self._wrong_paths()])
+        found = [fill(said, 80, initial_indent="  ", subsequent_indent="    ") for said in self.findings]
+        return "\n".join([f"wrong: this is not the gradient of that loss ({how})", *found])
 
     @property
     def factor(self) -> float | None:
@@ -131,25 +132,23 @@ class PathCheck:
         )
         return factor if explained else None
 
-    def _wrong_paths(self) -> list[str]:
-        """The clearest path of each name in a line or two; and where it is right."""
+    @property
+    def findings(self) -> list[str]:
+        """Where it is wrong, the clearest path of each name, a sentence each; and where it is right."""
         if self.factor is not None:
-            return [fill(f"  along all paths the loss changes {self.factor:.9g} times as much as it adds up to", 80)]
+            return [f"along all paths the loss changes {self.factor:.9g} times as much as it adds up to"]
         wrong = sorted(
             (path for path in self.paths if path.verdict == WRONG), key=lambda path: -path.error / path.power
         )
-        lines = []
+        found = []
         for path in {path.name: path for path in reversed(wrong)}.values():
             ratio = f", {path.ratio:.12g} times as much" if path.ratio is not None else ""
-            said = (
+            found.append(
                 f"along {path.name} the loss changes by {path.change:.12g}{ratio}; the gradient adds up to "
                 f"{path.integral:.12g}; rounding: {path.tolerance:.0e}"
             )
-            lines.append(fill(said, 80, initial_indent="  ", subsequent_indent="    "))
         right = [path.name for path in self.paths if path.verdict == RIGHT and path.name != EVERYTHING]
-        if right:
-            lines.append(fill("right along " + ", ".join(right), 80, initial_indent="  ", subsequent_indent="    "))
-        return lines
+        return [*found, *(["right along " + ", ".join(right)] if right else [])]
 
 
 def check_path(

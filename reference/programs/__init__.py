@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         zeros,
     )
     from .ndarrays import FLOATS, Balls, Floats, Numbers
-    from .perturbed import spread
+    from .perturbed import sizes_of_rounding, spread
     from .program import Origin, Program, Value
     from .rule_check import (
         Agreement,

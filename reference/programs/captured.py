@@ -55,6 +55,7 @@ class Captured:
     stops: where the code itself stops a gradient (detach, stop_gradient), which the chain rule does not
     conventions: gradients that the framework declares to be others (embedding's padding), and the program follows
     surrogates: the names of custom functions whose backward is declared to be meant as it is
+    roundoff: of the coarsest format that any of its numbers came in, where that is coarser than its inputs'
     """
 
     program: Program
@@ -70,3 +71,4 @@ class Captured:
     stops: tuple[Origin, ...] = ()
     conventions: tuple[str, ...] = ()
     surrogates: frozenset[str] = frozenset()
+    roundoff: float = 0.0

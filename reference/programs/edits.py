@@ -301,7 +301,8 @@ def of_a_value(trial: Trial) -> Iterator[Edit]:
         values = {
             line: np.broadcast_to(trial.known[line], right.shape)
             for line in sorted(trial.forward_lines)
-            if line in trial.known and _broadcasts(nodes[line].shape, right.shape) and np.all(trial.known[line])
+            if line in trial.known and _broadcasts(nodes[line].shape, right.shape)
+            if np.all(trial.known[line]) and np.all(np.isfinite(trial.known[line]))
         }
         names = {line: named(trial, line) for line in values}
         for v, value in values.items():

@@ -67,7 +67,8 @@ class Floats:
             return np.asarray(floats(*arrays), dtype=np.float64)
 
     def total(self, array: Array, axes: tuple[int, ...]) -> Array:
-        return np.asarray(array.sum(axis=axes))
+        with np.errstate(all="ignore"):
+            return np.asarray(array.sum(axis=axes))
 
     def products(self, left: Array, right: Array) -> Array:
         with np.errstate(all="ignore"):
@@ -80,7 +81,8 @@ class Floats:
 
     def added_at(self, array: Array, positions: Positions, size: int) -> Array:
         result = np.zeros(size + 1)  # the last one takes what goes nowhere
-        np.add.at(result, positions.reshape(-1), array.reshape(-1))
+        with np.errstate(all="ignore"):
+            np.add.at(result, positions.reshape(-1), array.reshape(-1))
         return result[:size]
 
     def joined(self, parts: Sequence[Array]) -> Array:
@@ -92,7 +94,8 @@ class Balls:
     """Balls, computed with so many bits. An array's elements are `arb`s.
 
     rounded_literals: where one of these numbers stands in the program, any that rounds to it is meant: 0.7978845608 may
-        mean √(2/π). Of the other literals, any that float64 rounds to it. None: all are meant as they stand
+        mean √(2/π); in a table, one that the computation of it may give. Of the other literals, any that float64 rounds
+        to it. None: all are meant as they stand
     """
 
     bits: int = 128
@@ -116,13 +119,25 @@ class Balls:
         return _array([arb(float(x)) for x in values.reshape(-1)], values.shape)
 
     def literal(self, values: Array) -> Array:
-        if self.rounded_literals is None or any(values.strides) or not values.size:
+        if self.rounded_literals is None or not values.size or values.dtype == object:
             return self.array(values)
+        if any(values.strides):
+            return self._table(values, self.rounded_literals)
         number = float(values.flat[0])
         unit = half_unit(number)
         if number not in self.rounded_literals:
             unit = min(unit, abs(number) * 2.0**-53)
         return _filled(values.shape, arb(number, unit))
+
+    def _table(self, values: Array, literals: frozenset[float]) -> Array:
+        """Numbers that were computed before, such as a window: each is off by up to a unit in the last place of the
+        largest, unless all of them are short, and stand for themselves."""
+        numbers = values.reshape(-1).astype(np.float64)
+        largest = float(np.abs(numbers).max())
+        narrow = bool((numbers == numbers.astype(np.float32)).all())
+        unit = largest * (2.0**-23 if narrow else 2.0**-52) if any(map(half_unit, numbers.tolist())) else 0.0
+        units = [unit if x in literals else min(unit, abs(x) * 2.0**-53) for x in numbers.tolist()]
+        return _array([arb(x, each) for x, each in zip(numbers.tolist(), units, strict=True)], values.shape)
 
     def missing(self, shape: Shape) -> Array:
         raise ValueError(f"an input of shape {shape} was not given")

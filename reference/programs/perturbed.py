@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numbers import CHANNELS, RANDOM, SYSTEMATIC, Profile
-from .bounds import Bounds, bounded
+from .bounds import Bounds, NoBounds, bounded
 from .ndarrays import Floats
 from .program import Positions, Value
 from .running import run
@@ -103,6 +103,20 @@ def spread(results: Sequence[Value], given: Mapping[int, Array], profile: Profil
             moved = run(results, given, Perturbed(recording.errors, generator))
             squares = [s + (m - v) ** 2 for s, m, v in zip(squares, moved, values, strict=True)]
     return [(v, UNDERESTIMATED * np.sqrt(s / RUNS)) for v, s in zip(values, squares, strict=True)]
+
+
+def sizes_of_rounding(results: Sequence[Value], given: Mapping[int, Array], profile: Profile) -> list[float]:
+    """For each result the size of what it was added up from, as its roundings show: what cancels leaves them behind.
+
+    profile: the formats of the run
+    Returns zeros where the errors of an operation are not known.
+    """
+    try:
+        found = spread(results, given, profile)
+    except NoBounds:
+        return [0.0] * len(results)
+    moved = [float(np.nan_to_num(s, nan=0.0, posinf=0.0).max(initial=0.0)) for _, s in found]
+    return [m / profile.storage.unit_roundoff for m in moved]
 
 
 def _exact(values: Array) -> Array:

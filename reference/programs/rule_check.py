@@ -17,10 +17,12 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
+from ..numbers import Profile
 from .captured import Captured
 from .chain_rule import Edge
 from .movement import STOP, zeros
 from .ndarrays import FLOATS, Balls, half_unit
+from .perturbed import sizes_of_rounding
 from .program import CONSTANT, Value
 from .running import lines_needed, run
 from .surrogates import right
@@ -188,7 +190,9 @@ def literals(values: Sequence[Value]) -> frozenset[float]:
     """The numbers that stand in the lines that these depend on."""
     nodes = values[0].program.nodes
     arrays = [nodes[k].parameters["array"] for k in lines_needed(values) if nodes[k].operation is CONSTANT]
-    return frozenset(float(x.flat[0]) for x in arrays if x.size and not any(x.strides))
+    return frozenset(
+        number for x in arrays if x.size for number in (x.reshape(-1) if any(x.strides) else x.flat[:1]).tolist()
+    )
 
 
 def rounded_gradients(captured: Captured) -> bool:
@@ -205,11 +209,12 @@ def rounded_gradients(captured: Captured) -> bool:
     )
 
 
-def ran_as_captured(captured: Captured) -> float:
+def ran_as_captured(captured: Captured, profile: Profile | None = None) -> float:
     """To how many digits the numbers that ran are those of the program, relative to the largest output, or gradient.
 
     Rounding decides it in a framework that does what its operations are called; a kernel that does something else, or
     numbers that took another way, show here.
+    profile: the formats of the run, where what cancels is to be told by the size of what it was added up from
     """
     digits = math.inf
     ends = len(captured.outputs)
@@ -217,6 +222,8 @@ def ran_as_captured(captured: Captured) -> float:
         there = [(v, x) for v, x in zip(values, ran, strict=True) if v is not None and x is not None and x.size]
         results = run([v for v, _ in there], captured.given, FLOATS)
         size = max((float(np.abs(x).max()) for _, x in there), default=0.0)
+        if profile is not None:
+            size = max([size, *sizes_of_rounding([v for v, _ in there], captured.given, profile)])
         for result, (_, x) in zip(results, there, strict=True):
             gap = float(np.abs(result - x).max())
             if not math.isfinite(gap):

@@ -13,6 +13,6 @@ if TYPE_CHECKING:
     from .networks import subject_of, verify_by_paths, verify_network
     from .numbers import NumbersReport, WrongNumbers, check_numbers
     from .operation import assert_operation
-    from .rule import NotDecided, RuleReport, Subject, WrongRule, check_rule
+    from .rule import NotDecided, OnlyAlongPaths, RuleReport, Subject, WrongRule, check_rule
 else:
     __getattr__ = door(__name__)

@@ -14,7 +14,8 @@ from functools import partial
 from ...reference.programs import right, zeros
 from .guarded import by_itself, captured_at
 from .not_finite import finite, not_finite
-from .rule import RuleReport, Subject, digits_of_numbers, in_digits, points_of
+from .rule import RuleReport, Subject, points_of
+from .what_ran import digits_of_numbers, in_digits
 
 
 def by_numbers(subject: Subject) -> RuleReport:

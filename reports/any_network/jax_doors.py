@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...reference.case import InvalidInput
-from .forward import check_forward_rule
+from .forward import ForwardMode, check_forward_rule
 from .guarded import kinds
 from .networks import names_of
 from .numbers import NumbersReport
 from .numbers import check_numbers as judged_numbers
-from .rule import RuleReport, check_rule
+from .rule import RuleReport, check_rule, warn_of_paths
 
 MODES = ("fwd", "rev")
 
@@ -56,6 +56,7 @@ def check_grads(
         raise InvalidInput(f"check_grads: args: expected a tuple of the arguments, such as (x,), got {kinds([args])}.")
     for report in rules_of(f, args, order, modes, stopped, surrogate):
         report.raise_for_wrong()
+        warn_of_paths(report)
 
 
 def check_numbers(f: Callable[..., Any], args: Sequence[Any]) -> NumbersReport:
@@ -116,7 +117,7 @@ def _reports(
         if "rev" in modes:
             reports.append(check_rule(subject, stopped))
         if "fwd" in modes:
-            reports.append(check_forward_rule(forward_of(function, given), subject.name, subject.names))
+            reports.append(check_forward_rule(forward_of(function, given, subject)))
     return reports
 
 
@@ -156,8 +157,8 @@ def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Call
     return pulled_back, (*(given[k] for k in arrays), arriving)
 
 
-def forward_of(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """The outputs and what forward mode says of them in one program: capture(seed) for `check_forward_rule`."""
+def forward_of(function: Callable[..., Any], args: Sequence[Any], subject: Any) -> ForwardMode:
+    """The outputs and what forward mode says of them."""
     import jax
     import numpy as np
 
@@ -190,4 +191,15 @@ def forward_of(function: Callable[..., Any], args: Sequence[Any]) -> Any:
         tangents = [generator.standard_normal(x.shape).astype(x.dtype) for x in points]
         return capture(both, (moved, tangents), seed)
 
-    return captured
+    compiled = jax.jit(both)
+
+    def along(values: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        points = [np.asarray(x).astype(d) for x, d in zip(values, formats, strict=True)]
+        moving = [np.asarray(t).astype(d) for t, d in zip(tangents, formats, strict=True)]
+        try:
+            found, moved = compiled(points, moving)
+        except jax.errors.ConcretizationTypeError:  # Python decides by a number
+            found, moved = both(points, moving)
+        return [np.asarray(x, dtype=np.float64) for x in found], [np.asarray(x, dtype=np.float64) for x in moved]
+
+    return ForwardMode(subject.name, subject.names, subject.start, subject.roundoff, captured, along)

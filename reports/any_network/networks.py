@@ -9,7 +9,8 @@ from typing import Any
 from ...reference.case import InvalidInput
 from .guarded import kinds
 from .modules import of_parameters
-from .rule import RuleReport, Subject, by_path, check_rule
+from .rule import RuleReport, Subject, check_rule
+from .without_graph import without_graph
 
 
 def verify_network(
@@ -49,7 +50,7 @@ def verify_by_paths(
     function: Callable[..., Any], inputs: Any, *, loss: Callable[[Any], Any] | None = None
 ) -> RuleReport:
     """The same, without a graph: whether the gradient that runs adds up to the function that runs."""
-    return by_path(subject_of(function, inputs, loss))
+    return without_graph(subject_of(function, inputs, loss))
 
 
 def subject_of(

@@ -8,6 +8,7 @@ the numbers that really ran are asked as well whether they add up to the functio
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.case import InvalidInput
-from ...reference.judging import PathCheck, check_path
+from ...reference.judging import PathCheck
 from ...reference.programs import (
     FLOATS,
     Agreement,
@@ -28,7 +29,6 @@ from ...reference.programs import (
     check,
     depending,
     explained,
-    ran_as_captured,
     right,
     right_as_stopped,
     rounded_gradients,
@@ -40,6 +40,7 @@ from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 from .same_program import same_lines, same_rule
+from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits
 
 Array = NDArray[Any]
 RIGHT = (Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK)
@@ -51,6 +52,10 @@ class WrongRule(RuntimeError):
 
 class NotDecided(RuntimeError):
     """Nothing can be said of a gradient; the text says why, and what to do."""
+
+
+class OnlyAlongPaths(UserWarning):
+    """A gradient was checked by its numbers along paths, not by its rule; the text says why, and with what power."""
 
 
 class Subject(Protocol):
@@ -150,6 +155,12 @@ class RuleReport(Shown):
         return told(self)
 
 
+def warn_of_paths(report: RuleReport) -> None:
+    """Warns where there was no graph, from a door that says nothing else of what agrees."""
+    if report.ok and report.path is not None:
+        warnings.warn(report.text, OnlyAlongPaths, stacklevel=4)
+
+
 def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
     """The verdict on one function.
 
@@ -188,12 +199,16 @@ def _certain(report: RuleReport, wide: RuleReport) -> bool:
 
 @dataclass
 class _Looked:
-    """What was found at all points. skipped: points by why nothing was found there;  nowhere: why there is no graph"""
+    """What was found at all points. skipped: points by why nothing was found there
+
+    nowhere: why there is no graph;  stops: where the code stops a gradient besides, in words
+    """
 
     seen: list[Seen] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     kinks: list[str] = field(default_factory=list)
     nowhere: str = ""
+    stops: str = ""
 
 
 def _looked(subject: Subject) -> _Looked:
@@ -213,6 +228,7 @@ def _looked(subject: Subject) -> _Looked:
             continue
         if found.captured.left and found.captured.outputs:
             looked.nowhere = f"numbers leave the graph at {', '.join(map(str, found.captured.left))}"
+            looked.stops = f" ({', '.join(map(str, found.captured.stops))})" if found.captured.stops else ""
             return looked
         convention = _convention(subject, found) if point.special and found.wrong() else ""
         if convention:
@@ -234,7 +250,9 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
 
         return by_numbers(subject)
     if looked.nowhere:
-        return by_path(subject, looked.nowhere)
+        from .without_graph import without_graph
+
+        return without_graph(subject, looked.nowhere, ", as is declared" if stopped else looked.stops)
     seen = looked.seen
     notes, kinks = _notes(subject, seen, looked.skipped), tuple(looked.kinks)
     report = RuleReport("undecided", subject.name, tuple(subject.names), tuple(seen), kinks, (), notes)
@@ -253,11 +271,11 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
     undecided = [a.reason for s in seen for a in s.agreements if a.outcome is Outcome.UNDECIDED and not s.point.special]
     if undecided:
         return replace(report, reason=undecided[0])
-    off = [s.digits for s in seen if s.digits < -math.log10(subject.roundoff) / 2 and not s.point.special]
+    off = [s.digits for s in seen if s.digits < half_of_digits(subject, s.captured) and not s.point.special]
     if off:
         reason = f"what ran agrees with the operations captured to {in_digits(min(off))} only: {BEYOND}"
         return replace(report, reason=reason)
-    path, surrogates = _path(subject), sorted(subject.surrogates)
+    path, surrogates = along_a_path(subject, seen[0].captured), sorted(subject.surrogates)
     if surrogates:
         report = replace(report, but=f"but for what is declared a surrogate: {', '.join(surrogates)}")
     # what is stopped is missing along a path, and has been looked at
@@ -277,8 +295,8 @@ def _unusable(subject: Subject, looked: _Looked, unwatched: tuple[float, list[Ar
         return NOTHING_DEPENDS
     if not any(not s.point.special for s in seen):
         return next(iter(looked.skipped))
-    alike = math.inf if seen[0].point.name != GIVEN else _alike(subject, seen[0].captured, *unwatched)
-    if alike >= -math.log10(subject.roundoff) / 2:
+    alike = math.inf if seen[0].point.name != GIVEN else alike_unwatched(subject, seen[0].captured, *unwatched)
+    if alike >= half_of_digits(subject, seen[0].captured):
         return ""
     if subject.reference is not None:
         return f"what it gives is not what its reference gives: they agree to {in_digits(alike)} only"
@@ -301,19 +319,6 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
         reason = f"the code itself stops a gradient: {where}; it is right if that is meant (say stopped=True)"
         return replace(report, verdict="undecided", reason=reason)
     return replace(report, explanations=tuple(_explained(subject, wrong)))
-
-
-def by_path(subject: Subject, left: str = "") -> RuleReport:
-    """Where there is no graph: whether the gradient that runs adds up to the function that runs, along paths."""
-    path = _path(subject)
-    where = f": {left}" if left else ""
-    report = RuleReport("undecided", subject.name, tuple(subject.names), (), path=path)
-    if path is None or path.agrees is None:
-        return replace(report, reason=f"no graph to be had{where}, and rounding or kinks hide it from the path test")
-    if subject.surrogates and not path.agrees:
-        return replace(report, reason=f"no graph to be had{where}, and a surrogate does not add up along a path")
-    note = f"no graph to be had{where}; the path test answers, which sees an error of {path.power:.1g} of the change"
-    return replace(report, verdict="agrees" if path.agrees else "wrong", notes=(note,))
 
 
 NOTHING_DEPENDS = (
@@ -352,7 +357,7 @@ def _seen(subject: Subject, point: Point, seed: int) -> Seen | str:
         if not any(a.outcome is Outcome.DIFFERENT for a in agreements):
             return not_finite(captured)
         return Seen(point, agreements, captured, math.inf, lines, seed)
-    digits = ran_as_captured(captured)
+    digits = as_captured(subject, captured)
     return Seen(point, tuple(check(captured)), captured, digits, lines, seed)
 
 
@@ -377,13 +382,7 @@ def _changes(subject: Subject, seen: Seen) -> bool:
     if isinstance(again, str) or [v.shape for v in again.outputs] != [v.shape for v in seen.captured.outputs]:
         return True
     values = [run(c.outputs, c.given, FLOATS) for c in (seen.captured, again)]
-    return any(not np.array_equal(a, b) for a, b in zip(*values, strict=True))
-
-
-def in_digits(number: float) -> str:
-    """Such as 3 digits; none is 0 digits."""
-    digits = max(0, round(number))
-    return f"{digits} digit{'' if digits == 1 else 's'}"
+    return any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(*values, strict=True))
 
 
 def _convention(subject: Subject, found: Seen) -> str:
@@ -416,6 +415,7 @@ def _right(captured: Captured) -> list[Array]:
     return [np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)]
 
 
+GIVEN = "the point given"
 JUMP = 1e-3  # of the gradient's size, over a distance of 1e-7: no slope that a smooth function has
 
 
@@ -429,54 +429,6 @@ def _explained(subject: Subject, wrong: Seen) -> list[Explanation]:
     if isinstance(elsewhere, str) or not same_lines(wrong.captured, elsewhere):
         return []
     return explained(wrong.captured, elsewhere)
-
-
-def _path(subject: Subject) -> PathCheck | None:
-    """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked."""
-    start = [np.asarray(x, dtype=np.float64) for x in subject.start]
-    if not any(x.size for x in start) or subject.roundoff not in FORMATS:
-        return None
-    end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
-    return check_path(subject.value_and_gradient, start, end, dtype=FORMATS[subject.roundoff])
-
-
-FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}
-
-
-def _alike(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:
-    """To how many digits a run that nobody watched gives the numbers of what was captured. Where it does not, what is
-    captured with that run's own cotangents is asked: a backward may branch by them, as that of logcumsumexp does."""
-    alike = min(digits_of_numbers(captured, total, gradients))
-    if alike >= -math.log10(subject.roundoff) / 2:
-        return alike
-    again = captured_at(subject, subject.start, WEIGHTS)
-    return alike if isinstance(again, str) else min(digits_of_numbers(again, total, gradients))
-
-
-def digits_of_numbers(captured: Captured, total: float, gradients: Sequence[Array]) -> tuple[float, float]:
-    """To how many digits a run that nobody watched gives the captured program's value, and its gradients."""
-    generator = np.random.default_rng(WEIGHTS)
-    weights = {c.index: generator.standard_normal(c.shape) for c in captured.cotangents}
-    values = [*captured.outputs, *(g for g in captured.gradients if g is not None)]
-    results = run(values, {**captured.given, **weights}, FLOATS)
-    ends = len(captured.outputs)
-    terms = [r * weights[c.index] for r, c in zip(results[:ends], captured.cotangents, strict=True)]
-    size = sum(float(np.abs(t).sum()) for t in terms)
-    pairs: list[tuple[Any, Any, float]] = [(sum(float(t.sum()) for t in terms), total, size)]
-    there = [x for x, g in zip(gradients, captured.gradients, strict=True) if g is not None]
-    largest = max((float(np.abs(x).max(initial=0.0)) for x in there), default=0.0)
-    pairs += [(r, x, largest) for r, x in zip(results[ends:], there, strict=True)]
-    gaps = [float(np.abs(a - b).max(initial=0.0)) / scale for a, b, scale in pairs if scale]
-    value, worst = (gaps[:1], max(gaps[1:], default=0.0)) if size else ([0.0], max(gaps, default=0.0))
-    return _as_digits(value[0]), _as_digits(worst)
-
-
-def _as_digits(gap: float) -> float:
-    return -math.log10(gap) if gap else math.inf
-
-
-GIVEN = "the point given"
-WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
 
 
 def _notes(subject: Subject, seen: Sequence[Seen], skipped: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...reference.case import InvalidInput
-from .forward import check_forward_rule
+from .forward import ForwardMode, check_forward_rule
 from .guarded import by_itself, kinds, refuse_what_has_no_numbers
 from .networks import names_of
 from .numbers import NumbersReport
 from .numbers import check_numbers as judged_numbers
 from .points import NEARER, generic
-from .rule import RuleReport, check_rule
+from .rule import RuleReport, check_rule, warn_of_paths
 
 
 def gradcheck(
@@ -173,7 +173,7 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     from torch.autograd import forward_ad
     from torch.utils import _pytree
 
-    from ...adapters.torch_program.capture import capture, real
+    from ...adapters.torch_program.capture import array, capture, real
     from ...adapters.torch_program.subject import TorchSubject
 
     name = _called(func)
@@ -200,9 +200,16 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
                 torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype).requires_grad_()
                 for x in subject.differentiated(arguments)
             ]
-            return capture(both, (*arguments, *tangents), seed)
+            return capture(both, (*arguments, *tangents), seed, backward=False)
 
-    return check_forward_rule(captured, name, subject.names)
+    def along(values: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        with subject.at(values) as arguments:
+            leaves = subject.differentiated(arguments)
+            moving = [torch.tensor(t, dtype=x.dtype) for t, x in zip(tangents, leaves, strict=True)]
+            found, moved = both(*arguments, *moving)
+            return [array(x) for x in found], [array(x) for x in moved]
+
+    return check_forward_rule(ForwardMode(name, subject.names, subject.start, subject.roundoff, captured, along))
 
 
 def rule_of(
@@ -271,6 +278,7 @@ def _answered(report: RuleReport, raise_exception: bool) -> bool:
     __tracebackhide__ = True
     if raise_exception:
         report.raise_for_wrong()
+    warn_of_paths(report)
     return report.ok
 
 

@@ -24,7 +24,9 @@ def _headline(report: RuleReport) -> Iterator[str]:
             digits = f"to {least:.0f} digits, and exactly but for the rounding of literals"
         first = f"agrees: {report.name}'s {report.what} is the chain rule's {digits}"
         if report.path is not None:
-            first = f"agrees: {report.name}'s {report.what} adds up to what it computes"
+            first = (
+                f"agrees: {report.name}'s {report.what} adds up to what it computes, to {report.path.power:.1g} of it"
+            )
         if report.digits is not None:
             first = (
                 f"agrees: {report.name}'s {report.what} is its reference's to {report.digits:.0f} digits, by numbers"

@@ -346,7 +346,7 @@ def composition(thrown: Dice) -> Made:
             # in the same context as it runs: JAX 0.10 keeps the format of indices that it saw in the other one
             with jax.enable_x64(True):
                 found = jax.eval_shape(step, *given).shape
-        except (TypeError, ValueError, IndexError, AssertionError):
+        except (TypeError, ValueError, IndexError, AssertionError, ZeroDivisionError):
             continue  # it does not fit this shape
         if 0 < np.prod(found) <= LARGEST:
             steps.append((step, operands))

@@ -1,0 +1,108 @@
+"""Do the numbers that really ran say the same as the program? What is outside of the graph would show here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...reference.judging import PathCheck, check_path
+from ...reference.numbers import PROFILES, Profile
+from ...reference.programs import FLOATS, Captured, ran_as_captured, run, sizes_of_rounding
+from .guarded import captured_at
+from .points import NEARER, generic
+
+if TYPE_CHECKING:
+    from .rule import Subject
+
+Array = NDArray[Any]
+WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
+FORMATS = {2.0**-53: "float64", 2.0**-24: "float32", 2.0**-11: "float16", 2.0**-8: "bfloat16"}
+
+
+def half_of_digits(subject: Subject, captured: Captured) -> float:
+    """Half of the digits of the coarsest format that a number came in: that many agree in spite of rounding."""
+    return -math.log10(max(subject.roundoff, captured.roundoff)) / 2
+
+
+def profile_of(subject: Subject, captured: Captured) -> Profile:
+    """The formats that it ran in."""
+    return PROFILES[FORMATS.get(max(subject.roundoff, captured.roundoff), "bfloat16")]
+
+
+def as_captured(subject: Subject, captured: Captured) -> float:
+    """To how many digits the numbers that were captured are those of the program."""
+    digits, half = ran_as_captured(captured), half_of_digits(subject, captured)
+    if digits >= half:
+        return digits
+    where_it_cancels = ran_as_captured(captured, profile_of(subject, captured))
+    return where_it_cancels if where_it_cancels >= half else digits
+
+
+def along_a_path(subject: Subject, captured: Captured) -> PathCheck | None:
+    """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked."""
+    start = [np.asarray(x, dtype=np.float64) for x in subject.start]
+    roundoff = max(subject.roundoff, captured.roundoff)
+    if not any(x.size for x in start) or roundoff not in FORMATS:
+        return None
+    end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
+    return check_path(subject.value_and_gradient, start, end, dtype=FORMATS[roundoff])
+
+
+def alike_unwatched(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:
+    """To how many digits a run that nobody watched gives the numbers of what was captured. Where it does not, what is
+    captured with that run's own cotangents is asked: a backward may branch by them, as that of logcumsumexp does."""
+    alike, half = min(digits_of_numbers(captured, total, gradients)), half_of_digits(subject, captured)
+    if alike >= half:
+        return alike
+    profile = profile_of(subject, captured)
+    where_it_cancels = min(digits_of_numbers(captured, total, gradients, profile))
+    if where_it_cancels >= half:
+        return where_it_cancels
+    again = captured_at(subject, subject.start, WEIGHTS)
+    if isinstance(again, str):
+        return alike
+    another = min(digits_of_numbers(again, total, gradients, profile))
+    return another if another >= half else alike
+
+
+def digits_of_numbers(
+    captured: Captured, total: float, gradients: Sequence[Array], profile: Profile | None = None
+) -> tuple[float, float]:
+    """To how many digits a run that nobody watched gives the captured program's value, and its gradients.
+
+    profile: as of `ran_as_captured`
+    """
+    generator = np.random.default_rng(WEIGHTS)
+    weights = {c.index: generator.standard_normal(c.shape) for c in captured.cotangents}
+    values = [*captured.outputs, *(g for g in captured.gradients if g is not None)]
+    given = {**captured.given, **weights}
+    results = run(values, given, FLOATS)
+    from_what = [0.0] * len(values) if profile is None else sizes_of_rounding(values, given, profile)
+    ends = len(captured.outputs)
+    factors = [weights[c.index] for c in captured.cotangents]
+    terms = [r * w for r, w in zip(results[:ends], factors, strict=True)]
+    size = sum(float(np.abs(t).sum()) for t in terms)
+    scale = size + sum(s * float(np.abs(w).sum()) for s, w in zip(from_what[:ends], factors, strict=True))
+    pairs: list[tuple[Any, Any, float]] = [(sum(float(t.sum()) for t in terms), total, scale)]
+    there = [x for x, g in zip(gradients, captured.gradients, strict=True) if g is not None]
+    largest = max([0.0, *(float(np.abs(x).max(initial=0.0)) for x in there), *from_what[ends:]])
+    pairs += [(r, x, largest) for r, x in zip(results[ends:], there, strict=True)]
+    gaps = [float(np.abs(a - b).max(initial=0.0)) / scale for a, b, scale in pairs if scale]
+    first, *rest = gaps if scale else [0.0, *gaps]
+    return _as_digits(first), min(map(_as_digits, rest), default=math.inf)
+
+
+def _as_digits(gap: float) -> float:
+    if not math.isfinite(gap):
+        return 0.0
+    return -math.log10(gap) if gap else math.inf
+
+
+def in_digits(number: float) -> str:
+    """Such as 3 digits; none is 0 digits."""
+    digits = max(0, round(number))
+    return f"{digits} digit{'' if digits == 1 else 's'}"

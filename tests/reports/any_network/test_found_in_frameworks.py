@@ -1,0 +1,56 @@
+"""What the rule check finds in PyTorch and JAX themselves: the witnesses of docs/any-network.md.
+
+Each is of the version named; another one may have repaired it. The compiler's is in test_torch_doors.py, `select_n`'s in
+tests/adapters/test_jax_program.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch: Any = pytest.importorskip("torch")
+np = pytest.importorskip("numpy")
+
+import backproof as bp
+
+F = torch.nn.functional
+OF_TORCH = pytest.mark.skipif(not torch.__version__.startswith("2.13"), reason="seen in PyTorch 2.13")
+
+
+def drawn(*shape: int) -> Any:
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
+
+
+REPEATED = torch.tensor([1, 1, 0])
+FOUND: dict[str, tuple[Any, Any]] = {
+    "scatter": (lambda x: torch.zeros(2).double().scatter(0, REPEATED, x), drawn(3)),
+    "index_put": (lambda x: torch.zeros(2).double().index_put((REPEATED,), x), drawn(3)),
+    "max_unpool": (lambda x: F.max_unpool1d(x, torch.tensor([[0, 0]]), 2), drawn(1, 2)),
+    "as_strided_scatter": (lambda x, y: x.as_strided_scatter(y, (2,), (1,)), (drawn(3), drawn(2))),
+    "hardsigmoid": (F.hardsigmoid, drawn(3)),
+    "celu": (lambda x: F.celu(x, 0.7), -drawn(3).detach().abs().requires_grad_()),
+}
+
+
+@OF_TORCH
+@pytest.mark.parametrize("name", FOUND)
+def test_pytorch(name: str) -> None:
+    function, inputs = FOUND[name]
+    report: Any = bp.verify(function, inputs)
+    # 1/6 in float32 may be a literal for 1/6, which the rule allows; that it does not add up is seen all the same
+    assert report.verdict == ("undecided" if name == "hardsigmoid" else "wrong"), str(report)
+    if name == "hardsigmoid":
+        assert "does not add up to the function that ran" in report.reason
+
+
+def test_jax_has_no_gradient_of_x_to_the_0_at_0() -> None:
+    jax: Any = pytest.importorskip("jax")
+    if not jax.__version__.startswith("0.10"):
+        pytest.skip("seen in JAX 0.10")
+    report: Any = bp.verify(lambda x: x**0.0, np.zeros(2, np.float32))
+    assert report.verdict == "wrong"
+    assert "seen              nan" in str(report)
+    assert bp.verify(lambda x: x**0, np.zeros(2, np.float32)).ok
