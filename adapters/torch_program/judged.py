@@ -78,8 +78,9 @@ class JudgingRecorder(Recorder):
         seen = [k for k, (_, _, value) in enumerate(pairs) if not _constant(value)]
         if len(seen) < len(pairs) and self.program.origin.name not in MADE:
             self.taken.append(str(self.program.origin))
+        calls: Sequence[JudgedCall] = ()
         if seen:
-            self.judged += judged_call(
+            calls = judged_call(
                 [pairs[k][2] for k in seen],
                 self.ran,
                 [numbers[k] for k in seen],
@@ -89,10 +90,14 @@ class JudgingRecorder(Recorder):
                 ),
                 self.unseen(lambda: _allowed(self.program.origin.name, pairs[seen[0]][1])),
             )
+        # of their own: the lines themselves may be those of operands in another format
+        lines = [identity(value) for _, _, value in pairs]
+        self.ran |= {line.index: ran for line, ran in zip(lines, numbers, strict=True)}
+        backward = torch._C._current_autograd_node() is not None
+        for k, call in zip(seen, calls, strict=True):
+            self.judged.append(replace(call, line=lines[k].index, backward=backward))
         found = list(values)
-        for (k, _, value), ran in zip(pairs, numbers, strict=True):
-            line = identity(value)  # of its own: the line itself may be that of an operand in another format
-            self.ran[line.index] = ran
+        for (k, _, _), line in zip(pairs, lines, strict=True):
             found[k] = line
         return tuple(found)
 

@@ -16,6 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...reference.programs import (
+    NOWHERE,
     WHAT_TO_DO,
     Origin,
     Program,
@@ -378,13 +379,14 @@ class Recorder(TorchDispatchMode):
     def _origin(self, name: str) -> Origin:
         node: Any = torch._C._current_autograd_node()
         if node is not None:
-            before = self.origins.get(node._sequence_nr())
-            file, line = users_line()
-            if before is not None and not file:
-                return Origin(name, before.file, before.line, self.calls, node.name())
-            return Origin(name, file, line, self.calls, node.name())
+            before = self.origins.get(node._sequence_nr(), NOWHERE)
+            file, line = users_line(of_backward=True)  # of a custom function's own backward, or a recomputed forward
+            if not file:
+                file, line = (before.file, before.line) if before is not NOWHERE else users_line()
+            return Origin(name, file, line, self.calls, node.name(), before.call)
         origin = Origin(name, *users_line(), self.calls, self.within[-1] if self.within else "")
-        self.origins[torch._C._autograd._get_sequence_nr() - 1] = origin
+        # the first call after a node of autograd's was made is the node's own
+        self.origins.setdefault(torch._C._autograd._get_sequence_nr() - 1, origin)
         return origin
 
 
@@ -438,11 +440,16 @@ def _plain(result: Any, origin: Origin) -> Any:
     return result
 
 
-def users_line() -> tuple[str, int]:
-    """The innermost line that is not PyTorch's or ours; nothing where there is none."""
+def users_line(of_backward: bool = False) -> tuple[str, int]:
+    """The innermost line that is not PyTorch's or ours; nothing where there is none.
+
+    of_backward: that autograd itself has called, not the line that set it going
+    """
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
+        if of_backward and frame.f_code.co_name == "_engine_run_backward":
+            return "", 0
         if not file.startswith(_OWN) and not file.startswith("<"):
             return file, frame.f_lineno
         frame = frame.f_back

@@ -29,7 +29,7 @@ from ..numbers import (
     Precision,
     Profile,
 )
-from ..programs import Bounds, NoBounds, Origin, Value, bounded, computing_lines, held, run, spread
+from ..programs import Bounds, NoBounds, Origin, Value, bounded, computing_lines, held, run, spread, starting_lines
 from .statistical import Aggregate, aggregates
 from .verdict import Verdict
 
@@ -51,6 +51,9 @@ class JudgedCall:
     zeroable: how many that are not zero might be zero instead, unseen element by element
     reason: why undecided
     like: what its numbers are those of, where it does not agree: a coarser format, found out
+    digits: to how many decimal digits of the largest element every element is what it should be; infinite where exact
+    line: of the run's program, where its numbers stand;  operands: the lines that it was computed from
+    backward: whether it is part of the way back
     """
 
     origin: Origin
@@ -70,6 +73,10 @@ class JudgedCall:
     zeroable: int = 0
     reason: str = ""
     like: str = ""
+    digits: float = math.nan
+    line: int = -1
+    operands: tuple[int, ...] = ()
+    backward: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def judged_call(
             )  # fmt: skip
         if call.verdict in (Verdict.WRONG, Verdict.SUSPECT):
             call = _explained(call, judged, numbers, array, precision, allowed)
-        found.append(call)
+        found.append(replace(call, operands=starting_lines(result, given)))
     return found
 
 
@@ -245,7 +252,14 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
         observed.size,
         int(np.count_nonzero(~known)),
         int(np.count_nonzero(known & (value != 0) & (np.abs(value) <= likely))),
+        digits=_digits(float(off[known].max()), float(np.abs(value[known]).max())),
     )
+
+
+def _digits(error: float, largest: float) -> float:
+    if not error:
+        return math.inf
+    return max(0.0, -math.log10(error / largest)) if largest and math.isfinite(error) else 0.0
 
 
 def _parts(off: Array, bound: Array) -> Array:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from .ndarrays import FLOATS, Balls, Floats, Numbers
     from .perturbed import spread
-    from .program import Origin, Program, Value
+    from .program import NOWHERE, Origin, Program, Value
     from .rule_check import (
         Agreement,
         Outcome,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         right_as_stopped,
         rounded_gradients,
     )
-    from .running import computing_lines, lines_needed, run
+    from .running import computing_lines, lines_needed, run, starting_lines
     from .sums import contracted, matmul, mean, products, total
     from .surrogates import right
 else:

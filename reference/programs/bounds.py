@@ -34,9 +34,10 @@ BOUNDED = np.dtype([("value", np.float64), ("errors", np.float64, (len(CHANNELS)
 MONOTONE = {
     "sqrt": "", "cbrt": "cbrt", "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "logistic": "sigmoid",
     "tanh": "tanh", "sinh": "sinh", "asin": "asin", "acos": "acos", "atan": "atan", "asinh": "asinh", "acosh": "acosh",
-    "atanh": "atanh", "erf": "erf", "erfc": "erfc", "erfinv": "erfinv",
+    "atanh": "atanh", "erfinv": "erfinv",
 }  # fmt: skip
 CIRCULAR = {"sin": "sin", "cos": "cos"}  # their slope is at most 1
+BELLS = {"erf": "erf", "erfc": "erfc"}  # whose slope is a bell, and which take long to evaluate
 EVEN = {"cosh": "cosh"}  # as steep as the function itself is large
 
 
@@ -136,6 +137,8 @@ class Bounds:
                 return self._function(MONOTONE[name], floats, _moved_monotone, *arrays)
             if name in CIRCULAR:
                 return self._function(CIRCULAR[name], floats, lambda f, x, e: np.minimum(np.abs(e), 2.0), *arrays)
+            if name in BELLS:
+                return self._function(BELLS[name], floats, _moved_along_a_bell, *arrays)
             if name == "tan":
                 return self._function("tan", floats, _moved_tan, *arrays)
             if name in EVEN:
@@ -306,6 +309,13 @@ def _moved_tan(f: Function, x: Array, e: Array) -> Array:
     """As a monotone function, unless a pole may be passed."""
     apart = np.floor((x + e) / math.pi + 0.5) == np.floor((x - e) / math.pi + 0.5)
     return np.where(apart, _moved_monotone(f, x, e), math.inf)
+
+
+def _moved_along_a_bell(f: Function, x: Array, e: Array) -> Array:
+    """At most by the largest slope between, 2/√π exp(−t²) where |t| is least."""
+    del f
+    nearest = np.maximum(np.abs(x) - np.abs(e), 0.0)
+    return np.asarray(np.abs(e) * (2 / math.sqrt(math.pi) * np.exp(-(nearest**2))) * (1 + 2**-20))
 
 
 def _moved_even(f: Function, x: Array, e: Array) -> Array:

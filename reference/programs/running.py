@@ -47,6 +47,11 @@ def lines_needed(wanted: Sequence[Value]) -> list[int]:
     return _needed(wanted, {})[1]
 
 
+def starting_lines(wanted: Value, given: Mapping[int, Array]) -> tuple[int, ...]:
+    """The lines given that this value is computed from, by nothing that is given as well."""
+    return tuple(line for line in _needed([wanted], given)[1] if line in given)
+
+
 def computing_lines(wanted: Sequence[Value], given: Mapping[int, Array]) -> int:
     """How many lines, from what is given to what is wanted, compute something: all but constants and movements."""
     nodes = wanted[0].program.nodes
