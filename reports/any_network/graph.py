@@ -171,7 +171,7 @@ _ORDER = {"wrong": 0, "suspect": 1, "undecided": 2, "agrees": 3}  # what a reade
 
 
 def abreast(results: Sequence[Result], among: Sequence[int]) -> Iterator[tuple[Result, tuple[int, ...]]]:
-    """The results to draw beside each other, and the numbers that each stands for: the last one for all that is left."""
+    """The results to draw beside each other, and the numbers that each stands for: the last for all that is left."""
     if len(among) <= ABREAST:
         yield from ((results[k], (k,)) for k in among)
         return
