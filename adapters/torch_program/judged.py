@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...reference.judging import JudgedCall, JudgedRun, judged_call, judged_whole
 from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision, Profile
-from ...reference.programs import Origin, Unsupported, Value
+from ...reference.programs import LARGE, Origin, Unsupported, Value
 from ...reference.programs.special import identity
 from .call import array, real
 from .recorder import Recorder, leaves
@@ -65,15 +65,19 @@ class JudgingRecorder(Recorder):
 
     def given(self, tensor: Any) -> Value:
         value = super().given(tensor)
-        self.ran[value.index] = self.unseen(lambda: array(tensor))
+        self.ran[value.index] = self.unseen(lambda: _held(tensor))
         return value
+
+    def numbers_given(self, value: Value, tensor: Any) -> NDArray[Any]:
+        del tensor
+        return self.ran[value.index]
 
     def computed(
         self, outputs: list[Any], changed: list[Any], values: tuple[Any, ...], arguments: Mapping[str, Any]
     ) -> tuple[Any, ...]:
         tensors = [*outputs, *changed]
         pairs = [(k, tensors[k], v) for k, v in enumerate(values[: len(tensors)]) if v is not None and real(tensors[k])]
-        numbers = self.unseen(lambda: [array(tensor) for _, tensor, _ in pairs])
+        numbers = self.unseen(lambda: [_held(tensor) for _, tensor, _ in pairs])
         self.formats |= {tensor.dtype for _, tensor, _ in pairs}
         seen = [k for k, (_, _, value) in enumerate(pairs) if not _constant(value)]
         if len(seen) < len(pairs) and self.program.origin.name not in MADE:
@@ -131,7 +135,7 @@ class JudgingRecorder(Recorder):
             return
         found = judged_whole(
             list(asked.values()),
-            {k: self.ran[k] for k in inputs},
+            {k: self.ran[k].astype(np.float64) for k in inputs},
             [array(tensors[k]) for k in asked],
             [precision(tensors[k]) for k in asked],
             self._whole_profile(narrowest, [tensors[k] for k in asked]),
@@ -145,6 +149,14 @@ class JudgingRecorder(Recorder):
         if allowed:
             profile = replace(profile, multiply=min(allowed, key=lambda f: f.digits), truncated=True)
         return replace(profile, reduce=profile.accumulate, stored_between=2)
+
+
+def _held(tensor: Any) -> NDArray[Any]:
+    """A tensor's numbers, in float64; of a large one in float32 where that holds them, for half of the memory."""
+    if tensor.numel() <= LARGE or tensor.dtype is torch.float64 or tensor._is_zerotensor():
+        return array(tensor)
+    own = tensor.detach().cpu().resolve_conj().resolve_neg().to(torch.float32).contiguous()
+    return own.clone().numpy() if own.data_ptr() == tensor.data_ptr() else own.numpy()
 
 
 def precision(tensor: Any) -> Precision:

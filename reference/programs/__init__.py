@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
+    from .blocks import LARGE, Part, in_parts
     from .bounds import BOUNDED, Bounds, NoBounds, bounded, held
     from .captured import WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward

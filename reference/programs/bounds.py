@@ -179,15 +179,24 @@ class Bounds:
     # ---------------------------------------------------------------- sums
 
     def total(self, array: Array, axes: tuple[int, ...]) -> Array:
+        terms = max(1, math.prod(array.shape[axis] for axis in axes))
+        return self.totalled(*self.sums_of(array, axes), terms)
+
+    def sums_of(self, array: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+        """Of terms: their values, errors and sizes, added up."""
         array = shared(array)
         size = np.abs(array["value"]) + array["errors"][..., WORST]
-        terms = max(1, math.prod(array.shape[axis] for axis in axes))
         with np.errstate(all="ignore"):
-            value = np.asarray(array["value"].sum(axis=axes))
-            errors = array["errors"].sum(axis=axes) * (1 + terms * 2 * U64)
+            value, errors = np.asarray(array["value"].sum(axis=axes)), array["errors"].sum(axis=axes)
+            return value, errors, np.asarray(size.sum(axis=axes))
+
+    def totalled(self, value: Array, errors: Array, size: Array, terms: int) -> Array:
+        """A sum of so many terms, of what `sums_of` gives for all of them."""
+        with np.errstate(all="ignore"):
+            errors = errors * (1 + terms * 2 * U64)
             model = self.added_up if self.profile.reduce == self.profile.accumulate else self.model
             between = min(self.profile.stored_between, terms - 1) * self.model.rounding
-            errors = errors + np.asarray(size.sum(axis=axes))[..., None] * _each(model.reductions(terms) + between)
+            errors = errors + size[..., None] * _each(model.reductions(terms) + between)
             errors += self._storing(value, errors)
         return settled(value, errors)
 

@@ -263,7 +263,8 @@ def _checkable(subject: Any) -> Any:
             "gradcheck: expected at least one floating-point input with requires_grad=True; none of the inputs has it: "
             f"got {kinds(subject.leaves)}."
         )
-    refuse_what_has_no_numbers(subject.names, subject.start)
+    if not subject.finite():
+        refuse_what_has_no_numbers(subject.names, subject.start)
     return subject
 
 

@@ -28,7 +28,9 @@ def chain(n: int, line_of: Any = lambda k: 1 + k // 4, name: str = "mul") -> tup
     for k in range(n):
         forward = k if k < half else n - 1 - k
         origin = Origin(name, "/home/who/net.py", line_of(forward), k, "", -1 if k < half else forward)
-        call = JudgedCall(origin, 0, (2, 3), "float32", Verdict.AGREES, ratio=0.5, allowed=1e-7, digits=7.0)
+        call = JudgedCall(
+            origin, 0, (2, 3), "float32", Verdict.AGREES, ratio=0.5, allowed=1e-7, error=1e-7, largest=1.0
+        )
         made.append(replace(call, line=2 * k, operands=(2 * k - 2,) if k else (), backward=k >= half))
     return tuple(made)
 
@@ -65,10 +67,10 @@ def test_each_result_stands_under_its_line_beside_its_way_back() -> None:
 
 def test_a_box_says_digits_verdict_line_and_bound_without_colours() -> None:
     calls = list(chain(4))
-    calls[0] = replace(calls[0], digits=float("inf"), ratio=0.0)
-    calls[1] = replace(calls[1], verdict=Verdict.WRONG, digits=2.96, ratio=800.0)
-    calls[2] = replace(calls[2], verdict=Verdict.SUSPECT, digits=6.4, likely=1.5)
-    calls[3] = replace(calls[3], verdict=Verdict.UNDECIDED, digits=float("nan"), reason="lgamma has no error bound yet")
+    calls[0] = replace(calls[0], error=0.0, ratio=0.0)
+    calls[1] = replace(calls[1], verdict=Verdict.WRONG, error=10**-2.96, ratio=800.0)
+    calls[2] = replace(calls[2], verdict=Verdict.SUSPECT, error=10**-6.4, likely=1.5)
+    calls[3] = replace(calls[3], verdict=Verdict.UNDECIDED, error=float("nan"), reason="lgamma has no error bound yet")
     found = {kind: (title, text) for title, kind, text in boxes(tuple(calls))}
     assert [found[kind][1] for kind in ("agrees", "wrong", "suspect", "undecided")] == ["=", "✕3.0", "!6.4", "?"]
     assert (
@@ -100,7 +102,7 @@ def test_one_operation_on_many_tensors_is_a_line() -> None:
 @pytest.mark.parametrize("line_of", [lambda k: k, lambda k: 1 + k // 100, lambda k: 1], ids=["own", "hundreds", "one"])
 def test_16_000_results_are_folded_and_the_wrong_one_stays(line_of: Any) -> None:
     calls = list(chain(16_000, line_of))
-    calls[7777] = replace(calls[7777], verdict=Verdict.WRONG, digits=1.0, ratio=9.0)
+    calls[7777] = replace(calls[7777], verdict=Verdict.WRONG, error=0.1, ratio=9.0)
     results = graph(tuple(calls))
     found = blocks(results)
     assert len(found) <= BLOCKS
