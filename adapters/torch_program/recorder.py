@@ -34,6 +34,7 @@ from . import (
     convolutions,
     distances,
     embeddings,
+    fused,
     linear_algebra,
     losses,
     norms,
@@ -220,7 +221,7 @@ class Recorder(TorchDispatchMode):
         """The call, made and written down."""
         rule = self._rule(func)
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
-        unknown = rule is None and not func._schema.name.startswith("aten::_foreach_")
+        unknown = rule is None and not func._schema.name.startswith(("aten::_foreach_", "aten::_fused_"))
         if not followed and (unknown or _is_view(func) or not any(real(x) for x in tensors)):
             return self._kept(self.passed_by(func, func(*args, **kwargs), rule is None))
         name = func._schema.name.removeprefix("aten::")
@@ -326,6 +327,12 @@ class Recorder(TorchDispatchMode):
         name = func._schema.name.removeprefix("aten::")
         if name.startswith("_foreach_"):
             return self._one_by_one(func, _by_name(func, args, kwargs))
+        if name in fused.FUSED:
+            try:
+                return fused.step(self, func, args, kwargs, _by_name(func, args, kwargs))
+            except Unsupported as reason:
+                self.uncovered(reason, [])
+                return self._kept(func(*args, **kwargs))
         decomposition = decomposition_table.get(func)
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
