@@ -160,7 +160,9 @@ class _Part:
     def judged(self, numbers: Bounds, stored: Precision) -> tuple[JudgedCall, Array]:
         """The verdict, and the values that were expected. Raises NoBounds."""
         if self.positions is None:
-            (expected,) = run([self.result], self.given, numbers)
+            lines = starting_lines(self.result, self.given)
+            given = {line: np.asarray(self.given[line], np.float64) for line in lines}
+            (expected,) = run([self.result], given, numbers)
         else:
             expected = Part(self.result.program, self.given, numbers).at(self.result.index, self.positions)
         call = _judged(self.result.node.origin, self.number, self.observed, numbers.stored(expected, stored), stored)

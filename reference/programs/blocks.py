@@ -1,7 +1,7 @@
 """Large arrays, part by part: the elements of a result that are asked for, from those of its operands that they need.
 
-`judging/calls.py` judges a call on millions of elements so, and needs memory for a part of them only. What moves or
-meets elements in other ways than those below (a scatter) is run as a whole.
+`judging/calls.py` judges a call on millions of elements so, and needs memory for a part of them only. A result that
+something else takes part in than what is `KNOWN` here (a scatter) is looked at as a whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .bounds import BOUNDED, Bounds, shared
 from .elementwise import OPERATIONS
 from .movement import JOIN, REARRANGE, RESHAPE, STOP
 from .program import CONSTANT, Node, Positions, Value
-from .running import needed_lines, run
+from .running import needed_lines
 from .sums import PRODUCTS, TOTAL
 
 Array = NDArray[Any]
@@ -25,13 +25,16 @@ LARGE = 2**20  # elements of an array from which on parts are looked at
 PART = 2**18  # of a result, and of the terms of a sum, at a time
 FACTORS = 2**21  # of one side of a product at a time
 IN_PLACE = (RESHAPE, STOP)  # the same elements in the same order
+KNOWN = (*IN_PLACE, CONSTANT, REARRANGE, JOIN, TOTAL, PRODUCTS)
 
 
 def in_parts(result: Value, given: Mapping[int, Array]) -> Iterator[Positions | None]:
-    """The positions of the result's elements, part by part; None for all of them, where nothing is large."""
+    """The positions of the result's elements, part by part; None for all of them, where nothing is large or a line can
+    only be run as a whole."""
     nodes = result.program.nodes
-    sizes = (math.prod(nodes[line].shape) for line in needed_lines(result, given))
-    if max(sizes) <= LARGE:
+    needed = needed_lines(result, given)
+    known = all(line in given or nodes[line].operation in KNOWN or _elementwise(nodes[line]) for line in needed)
+    if not known or max(math.prod(nodes[line].shape) for line in needed) <= LARGE:
         yield None
         return
     product = _product(result, given)
@@ -109,8 +112,7 @@ class Part:
             return self._total(node, positions)
         if node.operation is PRODUCTS:
             return self._products(node, positions)
-        whole = {k: np.asarray(x, np.float64) for k, x in self.given.items()}
-        return np.asarray(run([self.program.value(line)], whole, self.numbers)[0].reshape(-1)[positions])
+        raise ValueError(f"{node.operation.name} is not looked at part by part")
 
     def _filled(self, size: int, parts: list[tuple[int, Positions]]) -> Array:
         """Zeros, but where a part has elements: those that are not −1."""

@@ -15,6 +15,7 @@ pytest.importorskip("flint")
 from backproof.reference.judging import Verdict, judged_call
 from backproof.reference.numbers import FLOAT32, PROFILES
 from backproof.reference.programs import (
+    FLOATS,
     Bounds,
     Part,
     Program,
@@ -50,7 +51,6 @@ def formulas() -> dict[str, Callable[[Value, Value], Value]]:
             else x
         ),
         "a choice": lambda x, y: chosen(np.arange(x.size).reshape(x.shape) % 3 > 0, x, y),
-        "a scatter": lambda x, y: scattered(x, np.arange(x.size).reshape(x.shape) // 2, (x.size,)) * 2,
     }
 
 
@@ -83,6 +83,15 @@ def test_parts_are_those_of_the_whole(name: str, monkeypatch: pytest.MonkeyPatch
         np.testing.assert_allclose(part["errors"], flat["errors"][positions], rtol=1e-9, atol=1e-22)
         seen += positions.tolist()
     assert sorted(seen) == list(range(result.size))
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_what_is_scattered_is_looked_at_as_a_whole() -> None:
+    result, given = called(lambda x, y: scattered(x, np.arange(x.size).reshape(x.shape) // 2, (x.size,)) * 2, (9, 9))
+    assert list(in_parts(result, given)) == [None]
+    (value,) = run([result], given, FLOATS)
+    (call,) = judged_call([result], given, [value.astype(np.float32)], [FLOAT32], PROFILES["float32"])
+    assert (call.verdict, call.elements) == (Verdict.AGREES, 81)
 
 
 @pytest.mark.usefixtures("small_parts")
