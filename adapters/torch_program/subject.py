@@ -80,7 +80,10 @@ class TorchSubject:
 
     def finite(self) -> bool:
         """Whether they are all finite."""
-        return all(bool(x.detach().isfinite().all()) for x in self._starts)
+        wide = (
+            x.detach() if x.element_size() >= 4 else x.detach().float() for x in self._starts
+        )  # 8 bits lack isfinite
+        return all(bool(x.isfinite().all()) for x in wide)
 
     def widened(self) -> TorchSubject | None:
         """The same in float64; None where it is that already."""
