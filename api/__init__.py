@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from .reference.numbers import PLAIN, BoundedArithmetic, PlainArithmetic
     from .reference.worked_example import worked_example
-    from .reports.any_network import NumbersReport, RuleReport, assert_operation, verify_network
+    from .reports.any_network import NumbersReport, RuleAndNumbers, RuleReport, assert_operation, verify_network
     from .reports.documents import Report, WrongGradients
     from .reports.validation import assert_gradients, verify
 
@@ -55,7 +55,7 @@ _HOMES = {
     ),
     "reference.numbers": ("PLAIN", "BoundedArithmetic", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
-    "reports.any_network": ("NumbersReport", "RuleReport", "assert_operation", "verify_network"),
+    "reports.any_network": ("NumbersReport", "RuleAndNumbers", "RuleReport", "assert_operation", "verify_network"),
     "reports.documents": ("Report", "WrongGradients"),
     "reports.validation": ("assert_gradients", "verify"),
 }
@@ -77,6 +77,7 @@ __all__ = [
     "Observation",
     "PlainArithmetic",
     "Report",
+    "RuleAndNumbers",
     "RuleReport",
     "Rules",
     "UnusableAnswer",

@@ -57,6 +57,9 @@ def verify(
     once: Annotated[bool, typer.Option("--once", help="Start the command anew for every case.")] = False,
     hello: Annotated[bool, typer.Option("--hello", help="Ask the command first what it can do.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes of the command at a time.")] = 1,
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="Of a network: judge each operation's numbers as well (docs/numbers.md).")
+    ] = False,
     strict: Strict = False,
     format: Annotated[Format, typer.Option(metavar="VIEW", help=VIEWS)] = Format.terminal,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write every view there.")] = None,
@@ -74,7 +77,7 @@ def verify(
         "returns": returns, "sizes": whole_numbers(sizes), "activations": names, "loss": loss,
         "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
         "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
-        "sign": sign, "decay": decay, "optimizer": optimizer,
+        "sign": sign, "decay": decay, "optimizer": optimizer, "numbers": numbers,
     }  # fmt: skip
     if out is not None:
         prepare(out)
@@ -120,7 +123,7 @@ def _verified(
     from .validation import verify_command
 
     assert command is not None
-    of_functions = ("returns", "orientation", "sign", "decay", "optimizer")
+    of_functions = ("returns", "orientation", "sign", "decay", "optimizer", "numbers")
     return verify_command(
         command, **{k: v for k, v in options.items() if k not in of_functions}, **process, watched=True
     )
@@ -128,7 +131,7 @@ def _verified(
 
 NOT_TAKEN = {
     "MODULE:FUNCTION": ("once", "hello", "jobs"),
-    "--command": ("returns", "orientation", "sign", "decay", "optimizer", "targets"),
+    "--command": ("returns", "orientation", "sign", "decay", "optimizer", "targets", "numbers"),
 }
 
 

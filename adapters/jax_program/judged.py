@@ -64,7 +64,7 @@ class JudgingInterpreter(Interpreter):
             formats = [PRECISIONS[str(x.aval.dtype)] for x in real]
             self.formats |= set(formats)
             narrowest = min(formats, key=lambda p: p.digits)
-            self.judged += judged_call(
+            calls = judged_call(
                 [x.value for x in asked],
                 self.ran,
                 [_said(eqn.primitive.name, _array(x)) for x in asked],
@@ -72,9 +72,10 @@ class JudgingInterpreter(Interpreter):
                 PROFILES[narrowest.name],
                 _allowed(eqn),
             )
-        for x in asked:
-            x.become(identity(x.value), x.varies)  # a line of its own: the other may be that of an operand
-            self.ran[x.value.index] = _array(x)
+            for x, call in zip(asked, calls, strict=True):
+                x.become(identity(x.value), x.varies)  # a line of its own: the other may be that of an operand
+                self.ran[x.value.index] = _array(x)
+                self.judged.append(replace(call, line=x.value.index))
         return results
 
     def as_a_whole(

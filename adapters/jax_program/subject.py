@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun
-from ...reference.programs import Captured
+from ...reference.programs import Captured, Value, depending
 from .capture import capture, real_number
 from .judged import JudgingInterpreter
 
@@ -101,6 +102,10 @@ class JaxSubject:
 
         run = self.run if self.jitted else None
         captured = capture(self.function, self._at(self.start), 0, run, reader=reader)
+        judged = readers[0].judged
+        results = [Value(captured.program, call.line) for call in judged]
+        back = depending(results, captured.cotangents)
+        judged[:] = [replace(call, backward=call.line in back) for call in judged]
         if self.jitted:
             names = [f"output {k}" for k in range(len(captured.outputs))] + [f"gradient of {n}" for n in self.names]
             readers[0].as_a_whole([*captured.outputs, *captured.gradients], names, captured.ran)

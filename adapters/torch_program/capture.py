@@ -133,7 +133,7 @@ def capture(
     differentiated = list({id(x): x for x in differentiated}.values())
     _have_own_memory(differentiated)
     starts = [recorder.given(x.detach()) for x in differentiated]
-    given = {value.index: array(x) for value, x in zip(starts, differentiated, strict=True)}
+    given = {value.index: recorder.numbers_given(value, x) for value, x in zip(starts, differentiated, strict=True)}
     leaving = Leaving(recorder.known, recorder.leaving, recorder.stopping, recorder.decided)
     uncompiled = torch.compiler.set_stance(
         "force_eager"
@@ -149,8 +149,7 @@ def capture(
             lambda: [torch.tensor(generator.standard_normal(tuple(x.shape))).to(x) for x in outputs]
         )
         cotangents = [recorder.given(x) for x in arriving]
-        numbers = recorder.unseen(lambda: [array(x) for x in arriving])
-        given |= {value.index: x for value, x in zip(cotangents, numbers, strict=True)}
+        given |= {value.index: recorder.numbers_given(value, x) for value, x in zip(cotangents, arriving, strict=True)}
         again = any(border.name == "CheckpointFunction" for border in borders)
         run = _accumulated if again else _differentiated
         computed = run(outputs, differentiated, arriving) if backward else [None] * len(differentiated)
@@ -162,7 +161,7 @@ def capture(
         tuple(cotangents),
         tuple(gradients),
         given,
-        tuple(None if x is None else array(x) for x in (*outputs, *computed)),
+        tuple(None if x is None else array(x) for x in (() if recorder.decides_by_numbers else (*outputs, *computed))),
         tuple(borders),
         tuple(recorder.notes),
         tuple(dict.fromkeys(recorder.left)),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...reference.judging import JudgedCall, JudgedRun, judged_call, judged_whole
 from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision, Profile
-from ...reference.programs import Origin, Unsupported, Value
+from ...reference.programs import LARGE, Origin, Unsupported, Value
 from ...reference.programs.special import identity
 from .call import array, real
 from .recorder import Recorder, leaves
@@ -65,21 +65,26 @@ class JudgingRecorder(Recorder):
 
     def given(self, tensor: Any) -> Value:
         value = super().given(tensor)
-        self.ran[value.index] = self.unseen(lambda: array(tensor))
+        self.ran[value.index] = self.unseen(lambda: _held(tensor))
         return value
+
+    def numbers_given(self, value: Value, tensor: Any) -> NDArray[Any]:
+        del tensor
+        return self.ran[value.index]
 
     def computed(
         self, outputs: list[Any], changed: list[Any], values: tuple[Any, ...], arguments: Mapping[str, Any]
     ) -> tuple[Any, ...]:
         tensors = [*outputs, *changed]
         pairs = [(k, tensors[k], v) for k, v in enumerate(values[: len(tensors)]) if v is not None and real(tensors[k])]
-        numbers = self.unseen(lambda: [array(tensor) for _, tensor, _ in pairs])
+        numbers = self.unseen(lambda: [_held(tensor) for _, tensor, _ in pairs])
         self.formats |= {tensor.dtype for _, tensor, _ in pairs}
         seen = [k for k, (_, _, value) in enumerate(pairs) if not _constant(value)]
         if len(seen) < len(pairs) and self.program.origin.name not in MADE:
             self.taken.append(str(self.program.origin))
+        calls: Sequence[JudgedCall] = ()
         if seen:
-            self.judged += judged_call(
+            calls = judged_call(
                 [pairs[k][2] for k in seen],
                 self.ran,
                 [numbers[k] for k in seen],
@@ -89,10 +94,14 @@ class JudgingRecorder(Recorder):
                 ),
                 self.unseen(lambda: _allowed(self.program.origin.name, pairs[seen[0]][1])),
             )
+        # of their own: the lines themselves may be those of operands in another format
+        lines = [identity(value) for _, _, value in pairs]
+        self.ran |= {line.index: ran for line, ran in zip(lines, numbers, strict=True)}
+        backward = torch._C._current_autograd_node() is not None
+        for k, call in zip(seen, calls, strict=True):
+            self.judged.append(replace(call, line=lines[k].index, backward=backward))
         found = list(values)
-        for (k, _, value), ran in zip(pairs, numbers, strict=True):
-            line = identity(value)  # of its own: the line itself may be that of an operand in another format
-            self.ran[line.index] = ran
+        for (k, _, _), line in zip(pairs, lines, strict=True):
             found[k] = line
         return tuple(found)
 
@@ -126,7 +135,7 @@ class JudgingRecorder(Recorder):
             return
         found = judged_whole(
             list(asked.values()),
-            {k: self.ran[k] for k in inputs},
+            {k: self.ran[k].astype(np.float64) for k in inputs},
             [array(tensors[k]) for k in asked],
             [precision(tensors[k]) for k in asked],
             self._whole_profile(narrowest, [tensors[k] for k in asked]),
@@ -140,6 +149,14 @@ class JudgingRecorder(Recorder):
         if allowed:
             profile = replace(profile, multiply=min(allowed, key=lambda f: f.digits), truncated=True)
         return replace(profile, reduce=profile.accumulate, stored_between=2)
+
+
+def _held(tensor: Any) -> NDArray[Any]:
+    """A tensor's numbers, in float64; of a large one in float32 where that holds them, for half of the memory."""
+    if tensor.numel() <= LARGE or tensor.dtype is torch.float64 or tensor._is_zerotensor():
+        return array(tensor)
+    own = tensor.detach().cpu().resolve_conj().resolve_neg().to(torch.float32).contiguous()
+    return own.clone().numpy() if own.data_ptr() == tensor.data_ptr() else own.numpy()
 
 
 def precision(tensor: Any) -> Precision:

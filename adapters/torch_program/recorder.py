@@ -16,6 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...reference.programs import (
+    NOWHERE,
     WHAT_TO_DO,
     NoGraph,
     Origin,
@@ -34,6 +35,7 @@ from . import (
     convolutions,
     distances,
     embeddings,
+    fused,
     linear_algebra,
     losses,
     norms,
@@ -98,6 +100,11 @@ class Recorder(TorchDispatchMode):
         value = self.program.input(tuple(tensor.shape))
         self.write(tensor, value)
         return value
+
+    def numbers_given(self, value: Value, tensor: Tensor) -> Any:
+        """The numbers of an input."""
+        del value
+        return self.unseen(lambda: array(tensor))
 
     def read(self, tensor: Tensor) -> Value:
         """What stands in the tensor's places: a value of its shape, a constant where no input has been written."""
@@ -218,7 +225,7 @@ class Recorder(TorchDispatchMode):
         """The call, made and written down."""
         rule = self._rule(func)
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
-        unknown = rule is None and not func._schema.name.startswith("aten::_foreach_")
+        unknown = rule is None and not func._schema.name.startswith(("aten::_foreach_", "aten::_fused_"))
         if not followed and (unknown or _is_view(func) or not any(real(x) for x in tensors)):
             return self._kept(self.passed_by(func, func(*args, **kwargs), rule is None))
         name = func._schema.name.removeprefix("aten::")
@@ -324,6 +331,12 @@ class Recorder(TorchDispatchMode):
         name = func._schema.name.removeprefix("aten::")
         if name.startswith("_foreach_"):
             return self._one_by_one(func, _by_name(func, args, kwargs))
+        if name in fused.FUSED:
+            try:
+                return fused.step(self, func, args, kwargs, _by_name(func, args, kwargs))
+            except Unsupported as reason:
+                self.uncovered(reason, [])
+                return self._kept(func(*args, **kwargs))
         decomposition = decomposition_table.get(func)
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
@@ -389,13 +402,14 @@ class Recorder(TorchDispatchMode):
     def _origin(self, name: str) -> Origin:
         node: Any = torch._C._current_autograd_node()
         if node is not None:
-            before = self.origins.get(node._sequence_nr())
-            file, line = users_line()
-            if before is not None and not file:
-                return Origin(name, before.file, before.line, self.calls, node.name())
-            return Origin(name, file, line, self.calls, node.name())
+            before = self.origins.get(node._sequence_nr(), NOWHERE)
+            file, line = users_line(of_backward=True)  # of a custom function's own backward, or a recomputed forward
+            if not file:
+                file, line = (before.file, before.line) if before is not NOWHERE else users_line()
+            return Origin(name, file, line, self.calls, node.name(), before.call)
         origin = Origin(name, *users_line(), self.calls, self.within[-1] if self.within else "")
-        self.origins[torch._C._autograd._get_sequence_nr() - 1] = origin
+        # the first call after a node of autograd's was made is the node's own
+        self.origins.setdefault(torch._C._autograd._get_sequence_nr() - 1, origin)
         return origin
 
 
@@ -449,11 +463,16 @@ def _plain(result: Any, origin: Origin) -> Any:
     return result
 
 
-def users_line() -> tuple[str, int]:
-    """The innermost line that is not PyTorch's or ours; nothing where there is none."""
+def users_line(of_backward: bool = False) -> tuple[str, int]:
+    """The innermost line that is not PyTorch's or ours; nothing where there is none.
+
+    of_backward: that autograd itself has called, not the line that set it going
+    """
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
+        if of_backward and frame.f_code.co_name == "_engine_run_backward":
+            return "", 0
         if not file.startswith(_OWN) and not file.startswith("<"):
             return file, frame.f_lineno
         frame = frame.f_back

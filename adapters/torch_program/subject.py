@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,11 +67,23 @@ class TorchSubject:
         owner = getattr(function, "__self__", None)  # of Function.apply, the function's class
         self.name = getattr(owner, "__name__", None) or getattr(function, "__name__", None) or type(function).__name__
         self.names = [_named(paths[k][0]) for k in self.places] + list(self.parameters)
-        self.start = [array(x) for x in leaves]
+        self._starts = leaves
         self.moved = len(self.places)
         formats = [x.dtype for x in leaves]
         self.roundoff = max((torch.finfo(d).eps / 2 for d in formats), default=WIDE)
         self.seed = 0
+
+    @cached_property
+    def start(self) -> list[Array]:
+        """The numbers of what is differentiated, at the user's own point."""
+        return [array(x) for x in self._starts]
+
+    def finite(self) -> bool:
+        """Whether they are all finite."""
+        wide = (
+            x.detach() if x.element_size() >= 4 else x.detach().float() for x in self._starts
+        )  # 8 bits lack isfinite
+        return all(bool(x.isfinite().all()) for x in wide)
 
     def widened(self) -> TorchSubject | None:
         """The same in float64; None where it is that already."""
@@ -129,7 +142,7 @@ class TorchSubject:
         """One run at the inputs given, every call of it judged; of compiled code the results as a whole as well."""
         recorder = JudgingRecorder()
         parameters = list(self.parameters.values())
-        with self.at(self.start) as inputs:
+        with self.at(None) as inputs:
             before = torch.random.get_rng_state()
             captured = capture(self._called, inputs, self.seed, parameters, recorder)
             drawn = not torch.equal(before, torch.random.get_rng_state())
@@ -180,20 +193,27 @@ class TorchSubject:
         (torch.default_generator.manual_seed if here else torch.manual_seed)(self.seed)
 
     @contextmanager
-    def at(self, values: Sequence[Array]) -> Iterator[tuple[Any, ...]]:
-        """The inputs with these numbers, and the parameters set to theirs; buffers are put back, the seed is set."""
-        leaves = [x.detach().clone() if isinstance(x, torch.Tensor) else copy.copy(x) for x in self.leaves]
+    def at(self, values: Sequence[Array] | None) -> Iterator[tuple[Any, ...]]:
+        """The inputs with these numbers, and the parameters set to theirs; buffers are put back, the seed is set.
+
+        values: None for those that they have
+        """
+        leaves = [
+            x if k in self.places else x.detach().clone() if isinstance(x, torch.Tensor) else copy.copy(x)
+            for k, x in enumerate(self.leaves)
+        ]
         buffers = {}
         if isinstance(self.function, torch.nn.Module):
             buffers = {name: b.detach().clone() for name, b in self.function.named_buffers()}
-        numbers = iter(values)
+        numbers = iter(values or ())
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # sizes are small, and threads that wait for each other are slow
             self._seeded()
             for k in self.places:
-                leaves[k] = _set(self.leaves[k], next(numbers)).requires_grad_()
-            for parameter in self.parameters.values():
+                own = _set(self.leaves[k], None if values is None else next(numbers))
+                leaves[k] = own.requires_grad_()
+            for parameter in () if values is None else self.parameters.values():
                 with torch.no_grad():
                     parameter.copy_(torch.from_numpy(np.array(next(numbers))))
             try:
@@ -217,10 +237,10 @@ def _named(path: Sequence[Any]) -> str:
     return f"input {path[0].idx}" + pytree.keystr(tuple(path[1:]))
 
 
-def _set(like: Tensor, values: Array) -> Tensor:
-    """A tensor of this format and these strides, with these numbers; expanded ones get memory of their own."""
+def _set(like: Tensor, values: Array | None) -> Tensor:
+    """A tensor of this format and these strides with these numbers, or its own, in memory of its own."""
     result = torch.empty_like(like.detach(), memory_format=torch.preserve_format)
-    return result.copy_(torch.from_numpy(np.array(values)))
+    return result.copy_(like.detach() if values is None else torch.from_numpy(np.array(values)))
 
 
 def _accept(name: str, leaf: Any) -> None:

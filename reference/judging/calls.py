@@ -29,11 +29,25 @@ from ..numbers import (
     Precision,
     Profile,
 )
-from ..programs import Bounds, NoBounds, Origin, Value, bounded, computing_lines, held, run, spread
+from ..programs import (
+    Bounds,
+    NoBounds,
+    Origin,
+    Part,
+    Value,
+    bounded,
+    computing_lines,
+    held,
+    in_parts,
+    run,
+    spread,
+    starting_lines,
+)
 from .statistical import Aggregate, aggregates
-from .verdict import Verdict
+from .verdict import SEVERITY, Verdict
 
 Array = NDArray[Any]
+Positions = NDArray[np.int64]
 FARTHEST = 1e300  # for a bound that is none
 
 
@@ -51,6 +65,9 @@ class JudgedCall:
     zeroable: how many that are not zero might be zero instead, unseen element by element
     reason: why undecided
     like: what its numbers are those of, where it does not agree: a coarser format, found out
+    error, largest: the largest error, and the largest element that was expected
+    line: of the run's program, where its numbers stand;  operands: the lines that it was computed from
+    backward: whether it is part of the way back
     """
 
     origin: Origin
@@ -70,6 +87,18 @@ class JudgedCall:
     zeroable: int = 0
     reason: str = ""
     like: str = ""
+    error: float = math.nan
+    largest: float = math.nan
+    line: int = -1
+    operands: tuple[int, ...] = ()
+    backward: bool = False
+
+    @property
+    def digits(self) -> float:
+        """To how many digits of the largest element every element is what it should be; infinite where exact."""
+        if math.isnan(self.error) or not self.error:
+            return math.nan if math.isnan(self.error) else math.inf
+        return max(0.0, -math.log10(self.error / self.largest)) if self.largest and math.isfinite(self.error) else 0.0
 
 
 @dataclass(frozen=True)
@@ -96,32 +125,75 @@ def judged_call(
     """The verdict on each result of one call.
 
     results: the call as a program;  given: the numbers of the lines that it starts from
-    observed: what the call gave, in float64;  precisions: the formats that it stored them in
+    observed: what the call gave, as float64 or as it is;  precisions: the formats that it stored them in
     computed_in: the formats of what happens inside
     allowed: a format that the factors of products may be rounded to first, by a setting of the framework
     """
     numbers = Bounds(computed_in, expanded=computing_lines(results, given) > 1)
     found = []
     for number, (result, array, precision) in enumerate(zip(results, observed, precisions, strict=True)):
-
-        def judged(
-            numbers: Bounds, stored: Precision, number: int = number, result: Value = result, array: Array = array
-        ) -> tuple[JudgedCall, Array]:
-            (expected,) = run([result], given, numbers)
-            call = _judged(result.node.origin, number, array, numbers.stored(expected, stored), stored)
-            return call, expected["value"]
-
-        try:
-            call, _ = judged(numbers, precision)
-        except NoBounds as reason:
-            call = JudgedCall(
-                result.node.origin, number, array.shape, precision.name, Verdict.UNDECIDED, elements=array.size,
-                undecided=array.size, reason=str(reason),
-            )  # fmt: skip
-        if call.verdict in (Verdict.WRONG, Verdict.SUSPECT):
-            call = _explained(call, judged, numbers, array, precision, allowed)
-        found.append(call)
+        parts: list[tuple[Positions | None, JudgedCall]] = []
+        for positions in in_parts(result, given):
+            part = _Part(number, result, given, array, positions)
+            try:
+                call, _ = part.judged(numbers, precision)
+            except NoBounds as reason:
+                parts = [(None, _undecided(result.node.origin, number, array, precision, str(reason)))]
+                break
+            if call.verdict in (Verdict.WRONG, Verdict.SUSPECT):
+                call = _explained(call, part.judged, numbers, part.observed, precision, allowed)
+            parts.append((positions, call))
+        found.append(replace(_together(parts, array.shape), operands=starting_lines(result, given)))
     return found
+
+
+class _Part:
+    """A result of a call, or of a large one some elements. positions: theirs, None for all"""
+
+    def __init__(
+        self, number: int, result: Value, given: Mapping[int, Array], observed: Array, positions: Positions | None
+    ) -> None:
+        self.number, self.result, self.given, self.positions = number, result, given, positions
+        taken = observed if positions is None else observed.reshape(-1)[positions]
+        self.observed = np.asarray(taken, np.float64)
+
+    def judged(self, numbers: Bounds, stored: Precision) -> tuple[JudgedCall, Array]:
+        """The verdict, and the values that were expected. Raises NoBounds."""
+        if self.positions is None:
+            lines = starting_lines(self.result, self.given)
+            given = {line: np.asarray(self.given[line], np.float64) for line in lines}
+            (expected,) = run([self.result], given, numbers)
+        else:
+            expected = Part(self.result.program, self.given, numbers).at(self.result.index, self.positions)
+        call = _judged(self.result.node.origin, self.number, self.observed, numbers.stored(expected, stored), stored)
+        return call, expected["value"]
+
+
+def _together(parts: Sequence[tuple[Positions | None, JudgedCall]], shape: tuple[int, ...]) -> JudgedCall:
+    """The verdict on a result of which the parts were judged one by one: the most serious one's."""
+    if len(parts) == 1 and parts[0][0] is None:
+        return parts[0][1]
+    calls = [call for _, call in parts]
+    positions, worst = min(parts, key=lambda part: (SEVERITY.index(part[1].verdict), -part[1].ratio, -part[1].likely))
+    place = () if positions is None or not worst.place else np.unravel_index(positions[worst.place[0]], shape)
+    known = [call for call in calls if not math.isnan(call.error)]
+    return replace(
+        worst,
+        shape=shape,
+        place=tuple(int(k) for k in place),
+        elements=sum(call.elements for call in calls),
+        undecided=sum(call.undecided for call in calls),
+        zeroable=sum(call.zeroable for call in calls),
+        error=max((call.error for call in known), default=math.nan),
+        largest=max((call.largest for call in known), default=math.nan),
+    )
+
+
+def _undecided(origin: Origin, number: int, array: Array, precision: Precision, reason: str) -> JudgedCall:
+    return JudgedCall(
+        origin, number, array.shape, precision.name, Verdict.UNDECIDED, elements=array.size, undecided=array.size,
+        reason=reason,
+    )  # fmt: skip
 
 
 def judged_whole(
@@ -144,12 +216,9 @@ def judged_whole(
         bounds = run(results, given, numbers)
     except NoBounds as reason:
         return [
-            JudgedCall(
-                value.node.origin, 0, array.shape, precision.name, Verdict.UNDECIDED, elements=array.size,
-                undecided=array.size, reason=str(reason),
-            )
+            _undecided(value.node.origin, 0, array, precision, str(reason))
             for value, array, precision in zip(results, observed, precisions, strict=True)
-        ]  # fmt: skip
+        ]
     for k, (result, array, precision) in enumerate(zip(results, observed, precisions, strict=True)):
         value, deviation = spreads[k]
         ours = np.abs(value) * U64 + LAMBDA * deviation * (U64 / computed_in.storage.unit_roundoff)
@@ -219,7 +288,9 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
         )  # fmt: skip
     if not observed.size or not known.any():
         reason = (
-            "" if not observed.size else "an honest implementation may overflow here, or the numbers are not finite"
+            ""
+            if not observed.size
+            else "an honest implementation may overflow here or lose a sum's terms, or the numbers are not finite"
         )
         verdict = Verdict.UNDECIDED if observed.size else Verdict.AGREES
         return JudgedCall(
@@ -245,6 +316,8 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
         observed.size,
         int(np.count_nonzero(~known)),
         int(np.count_nonzero(known & (value != 0) & (np.abs(value) <= likely))),
+        error=float(off[known].max()),
+        largest=float(np.abs(value[known]).max()),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
+    from .blocks import LARGE, Part, in_parts
     from .bounds import BOUNDED, Bounds, NoBounds, bounded, held
     from .captured import WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     )
     from .ndarrays import FLOATS, Balls, Floats, Numbers
     from .perturbed import sizes_of_rounding, spread
-    from .program import Origin, Program, Value
+    from .program import NOWHERE, Origin, Program, Value
     from .rule_check import (
         Agreement,
         Outcome,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
         right_as_stopped,
         rounded_gradients,
     )
-    from .running import computing_lines, lines_needed, run
+    from .running import computing_lines, lines_needed, run, starting_lines
     from .sums import contracted, matmul, mean, products, total
     from .surrogates import right
 else:

@@ -34,9 +34,10 @@ BOUNDED = np.dtype([("value", np.float64), ("errors", np.float64, (len(CHANNELS)
 MONOTONE = {
     "sqrt": "", "cbrt": "cbrt", "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "logistic": "sigmoid",
     "tanh": "tanh", "sinh": "sinh", "asin": "asin", "acos": "acos", "atan": "atan", "asinh": "asinh", "acosh": "acosh",
-    "atanh": "atanh", "erf": "erf", "erfc": "erfc", "erfinv": "erfinv",
+    "atanh": "atanh", "erfinv": "erfinv",
 }  # fmt: skip
 CIRCULAR = {"sin": "sin", "cos": "cos"}  # their slope is at most 1
+BELLS = {"erf": "erf", "erfc": "erfc"}  # whose slope is a bell, and which take long to evaluate
 EVEN = {"cosh": "cosh"}  # as steep as the function itself is large
 
 
@@ -136,6 +137,8 @@ class Bounds:
                 return self._function(MONOTONE[name], floats, _moved_monotone, *arrays)
             if name in CIRCULAR:
                 return self._function(CIRCULAR[name], floats, lambda f, x, e: np.minimum(np.abs(e), 2.0), *arrays)
+            if name in BELLS:
+                return self._function(BELLS[name], floats, _moved_along_a_bell, *arrays)
             if name == "tan":
                 return self._function("tan", floats, _moved_tan, *arrays)
             if name in EVEN:
@@ -176,17 +179,26 @@ class Bounds:
     # ---------------------------------------------------------------- sums
 
     def total(self, array: Array, axes: tuple[int, ...]) -> Array:
-        size = np.abs(array["value"]) + array["errors"][..., WORST]
         terms = max(1, math.prod(array.shape[axis] for axis in axes))
+        return self.totalled(*self.sums_of(array, axes), terms)
+
+    def sums_of(self, array: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+        """Of terms: their values, errors and sizes, added up."""
+        size = np.abs(array["value"]) + array["errors"][..., WORST]
         with np.errstate(all="ignore"):
-            value = np.asarray(array["value"].sum(axis=axes))
-            errors = array["errors"].sum(axis=axes) * (1 + terms * 2 * U64)
+            value, errors = np.asarray(array["value"].sum(axis=axes)), array["errors"].sum(axis=axes)
             errors[..., RANDOM] = self._together(
                 array["errors"][..., RANDOM], array["value"], lambda each: np.asarray(each.sum(axis=axes))
-            ) * (1 + terms * 2 * U64)
+            )
+            return value, errors, np.asarray(size.sum(axis=axes))
+
+    def totalled(self, value: Array, errors: Array, size: Array, terms: int) -> Array:
+        """A sum of so many terms, of what `sums_of` gives for all of them."""
+        with np.errstate(all="ignore"):
+            errors = errors * (1 + terms * 2 * U64)
             model = self.added_up if self.profile.reduce == self.profile.accumulate else self.model
             between = min(self.profile.stored_between, terms - 1) * self.model.rounding
-            errors = errors + np.asarray(size.sum(axis=axes))[..., None] * _each(model.reductions(terms) + between)
+            errors = errors + size[..., None] * _each(model.reductions(terms) + between)
             errors += self._storing(value, errors)
         return settled(value, errors)
 
@@ -340,6 +352,13 @@ def _moved_tan(f: Function, x: Array, e: Array) -> Array:
     """As a monotone function, unless a pole may be passed."""
     apart = np.floor((x + e) / math.pi + 0.5) == np.floor((x - e) / math.pi + 0.5)
     return np.where(apart, _moved_monotone(f, x, e), math.inf)
+
+
+def _moved_along_a_bell(f: Function, x: Array, e: Array) -> Array:
+    """At most by the largest slope between, 2/√π exp(−t²) where |t| is least."""
+    del f
+    nearest = np.maximum(np.abs(x) - np.abs(e), 0.0)
+    return np.asarray(np.abs(e) * (2 / math.sqrt(math.pi) * np.exp(-(nearest**2))) * (1 + 2**-20))
 
 
 def _moved_even(f: Function, x: Array, e: Array) -> Array:

@@ -43,13 +43,15 @@ class Operation:
 @dataclass(frozen=True)
 class Origin:
     """Where an operation stands in what was captured. name: the framework's;  file, line: the user's;  call: its
-    number among the calls seen, so that the operations of one call belong together;  within: the custom function."""
+    number among the calls seen, so that the operations of one call belong together;  within: the custom function;
+    forward: on the way back, the number of the call that it goes back through."""
 
     name: str = ""
     file: str = ""
     line: int = 0
     call: int = -1
     within: str = ""
+    forward: int = -1
 
     def __str__(self) -> str:
         """Such as `variance (mean, norm.py:8)`, where the line assigns to one name; else `mean (norm.py:8)`."""

@@ -47,6 +47,16 @@ def lines_needed(wanted: Sequence[Value]) -> list[int]:
     return _needed(wanted, {})[1]
 
 
+def needed_lines(wanted: Value, given: Mapping[int, Array]) -> list[int]:
+    """The lines that this value is computed from, in order, back to what is given."""
+    return _needed([wanted], given)[1]
+
+
+def starting_lines(wanted: Value, given: Mapping[int, Array]) -> tuple[int, ...]:
+    """Those of them that are given."""
+    return tuple(line for line in needed_lines(wanted, given) if line in given)
+
+
 def computing_lines(wanted: Sequence[Value], given: Mapping[int, Array]) -> int:
     """How many lines, from what is given to what is wanted, compute something: all but constants and movements."""
     nodes = wanted[0].program.nodes

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from ...reference.doors import door
 
 if TYPE_CHECKING:
+    from .both import RuleAndNumbers
     from .built import Told, builds_a_network, verify_built
+    from .graph import Result, worst_first
     from .modules import refuse_in_a_file, refuse_without_inputs
     from .networks import subject_of, verify_by_paths, verify_network
     from .numbers import NumbersReport, WrongNumbers, check_numbers

@@ -2,7 +2,7 @@
 
     def build():
         return module, inputs          # or a dict: function, inputs and, if wanted, loss, keywords, stopped, surrogate,
-                                       # reference
+                                       # reference, numbers
 
 It is called, and verified, where the command line keeps what is the user's: in the child process.
 """
@@ -13,26 +13,38 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ...reference.case import InvalidInput
 from ..documents import Shown
+from .graph import Result, worst_first
 from .networks import verify_network
+from .picture import picture
 
-TAKEN = ("function", "inputs", "loss", "keywords", "stopped", "surrogate", "reference")
+TAKEN = ("function", "inputs", "loss", "keywords", "stopped", "surrogate", "reference", "numbers")
 
 
 @dataclass(frozen=True)
 class Told(Shown):
-    """A report as plain data, to cross from one process to another. text: the whole of it."""
+    """A report as plain data, to cross from one process to another. text: all of it;  graph: of a run's numbers."""
 
+    rows_are: ClassVar[str] = "result"
     verdict: str
     name: str
     text: str = ""
+    graph: tuple[Result, ...] = ()
 
     @property
     def ok(self) -> bool:
         return self.verdict == "agrees"
+
+    def picture(self) -> str:
+        """The graph, drawn."""
+        return picture(self.graph)
+
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The results of the run in words."""
+        return worst_first(self.graph)
 
     def to_json(self) -> str:
         """The report as a JSON object."""
@@ -53,8 +65,11 @@ def builds_a_network(function: Callable[..., Any]) -> bool:
     return all(p.default is not p.empty and p.kind not in several for p in parameters)
 
 
-def verify_built(build: Callable[..., Any]) -> Told:
-    """Calls `build` and verifies what it returns. Raises InvalidInput for anything but what is described above."""
+def verify_built(build: Callable[..., Any], numbers: bool = False) -> Told:
+    """Calls `build` and verifies what it returns. Raises InvalidInput for anything but what is described above.
+
+    numbers: judge the numbers of a run as well, whatever `build` says
+    """
     built = build()
     name = getattr(build, "__name__", type(build).__name__)
     if isinstance(built, tuple) and len(built) == 2:
@@ -65,5 +80,6 @@ def verify_built(build: Callable[..., Any]) -> Told:
             f"{name}(): expected it to return (module or function, inputs), or a dict of them by name "
             f"({', '.join(TAKEN)}), got {got}."
         )
-    report = verify_network(built.pop("function"), built.pop("inputs"), **built)
-    return Told(report.verdict, report.name, report.text)
+    options = {**built, "numbers": True} if numbers else dict(built)
+    report = verify_network(options.pop("function"), options.pop("inputs"), **options)
+    return Told(report.verdict, report.name, report.text, getattr(report, "graph", ()))

@@ -26,6 +26,7 @@ def check_grads(
     eps: float | None = None,
     stopped: bool = False,
     surrogate: Any = (),
+    numbers: bool = False,
 ) -> None:
     """Whether the derivatives of `f` up to this order are those of what it computes, exactly. As jax.test_util's.
 
@@ -36,12 +37,14 @@ def check_grads(
         stopped: gradients that the code itself stops (stop_gradient) are meant to be
         surrogate: custom functions whose backward is meant as it is, or their names, in the gradient itself: see
             `backproof.verify_network`
+        numbers: also judge each operation of a run of `f` and its gradient, as `check_numbers` does
         atol: accepted and unused, since nothing is approximated
         rtol: accepted and unused, since nothing is approximated
         eps: accepted and unused, since nothing is approximated
 
     Raises:
         WrongRule: with the report.
+        WrongNumbers: likewise, of numbers.
         NotDecided: where nothing can be said.
         Unsupported: where an operation is not covered.
         InvalidInput: for an order or a mode that does not exist.
@@ -57,6 +60,8 @@ def check_grads(
     for report in rules_of(f, args, order, modes, stopped, surrogate):
         report.raise_for_wrong()
         warn_of_paths(report)
+    if numbers:
+        check_numbers(f, args).raise_for_wrong()
 
 
 def check_numbers(f: Callable[..., Any], args: Sequence[Any]) -> NumbersReport:

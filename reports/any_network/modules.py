@@ -46,7 +46,8 @@ def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
     """Raises InvalidInput for a module, a Function or options of networks, where no inputs came with them."""
     if any(of_networks):
         raise InvalidInput(
-            "keywords, stopped, surrogate and reference say nothing without inputs: backproof.verify(f, inputs, …)."
+            "keywords, stopped, surrogate, reference and numbers say nothing without inputs: "
+            "backproof.verify(f, inputs, …)."
         )
     kind, name = kind_of(function), _name(function)
     if isinstance(function, type) and kind:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...reference.case import InvalidInput
+from .both import RuleAndNumbers
 from .guarded import kinds
 from .modules import of_parameters
+from .numbers import NumbersReport, check_numbers
 from .rule import RuleReport, Subject, check_rule
 from .without_graph import without_graph
 
@@ -22,7 +24,8 @@ def verify_network(
     stopped: bool = False,
     surrogate: Any = (),
     reference: Callable[..., Any] | None = None,
-) -> RuleReport:
+    numbers: bool = False,
+) -> RuleReport | RuleAndNumbers:
     """Whether a network's gradient is the chain rule's.
 
     Args:
@@ -38,12 +41,28 @@ def verify_network(
             meant as it is though it is not the chain rule's: a straight-through estimator. The report says so
         reference: where the function has no graph to be had (an extension, NumPy in a forward): the same in plain
             operations, whose gradient by the chain rule is then what the function's own backward is compared with
+        numbers: also judge each operation of a run at the inputs given, forward and backward, in the format that it ran
+            in (docs/numbers.md). The report then has both: `rule` and `numbers`
 
     Raises:
         InvalidInput: for inputs that nothing can be differentiated by.
         Unsupported: for what is not covered.
     """
-    return check_rule(subject_of(function, inputs, loss, keywords, surrogate, reference), stopped)
+
+    def made() -> Any:
+        return subject_of(function, inputs, loss, keywords, surrogate, reference)
+
+    report = check_rule(made(), stopped)
+    return RuleAndNumbers(report, _numbers(made)) if numbers else report
+
+
+def _numbers(made: Callable[[], Any]) -> NumbersReport:
+    """Of a subject of its own: the rule check leaves a module's copy at other points."""
+    wide = getattr(made(), "wide", None)  # JAX's: whether float64 is meant
+    if wide is None:
+        return check_numbers(made())
+    with sys.modules["jax"].enable_x64(wide):
+        return check_numbers(made())
 
 
 def verify_by_paths(

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import ClassVar, Protocol
 
 from ...reference.judging import SEVERITY, JudgedCall, JudgedRun, Verdict
 from ..documents import Shown
+from .graph import Result, graph, worst_first
+from .picture import picture
 from .rule import NotDecided
 from .wording import counted, sentence
 
@@ -37,10 +40,11 @@ class Run(Protocol):
 class NumbersReport(Shown):
     """What a run's numbers say. name: of the function."""
 
+    rows_are: ClassVar[str] = "result"
     name: str
     run: JudgedRun
 
-    @property
+    @cached_property
     def verdict(self) -> Verdict:
         """The most serious of all results; undecided only where nothing was decided."""
         found = {result.verdict for result in self.run.results}
@@ -69,6 +73,19 @@ class NumbersReport(Shown):
     def text(self) -> str:
         """The whole of it, each sentence a line."""
         return "\n".join([sentence(self._headline()), *self._alarms(), *self._power(), *self._remarks()])
+
+    @cached_property
+    def graph(self) -> tuple[Result, ...]:
+        """The run's results with what each was computed from, as plain data."""
+        return graph(self.run.results)
+
+    def picture(self) -> str:
+        """The graph, drawn."""
+        return picture(self.graph)
+
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The results in words, what does not agree first, then those of the fewest digits."""
+        return worst_first(self.graph)
 
     # ---------------------------------------------------------------- in words
 

@@ -30,6 +30,7 @@ def gradcheck(
     stopped: bool = False,
     surrogate: Any = (),
     reference: Callable[..., Any] | None = None,
+    numbers: bool = False,
     **unused: Any,
 ) -> bool:
     """Whether the backward of `func` is the pullback of its forward, exactly. As `torch.autograd.gradcheck`.
@@ -44,9 +45,11 @@ def gradcheck(
         stopped: gradients that the code itself stops (detach) are meant to be
         surrogate: custom functions whose backward is meant as it is, or their names
         reference: the same in plain operations, where `func` has no graph: see `backproof.verify_network`
+        numbers: also judge each operation of a run, as `check_numbers` does
 
     Raises:
         WrongRule: (a RuntimeError, as the original's) with the report, unless raise_exception is False.
+        WrongNumbers: (a RuntimeError) likewise, of numbers.
         NotDecided: where nothing can be said.
         Unsupported: where an operation is not covered.
         InvalidInput: for unusable inputs.
@@ -58,6 +61,8 @@ def gradcheck(
         answers.append(_answered(rule_of(func, inputs, stopped, surrogate, reference), raise_exception))
     if check_forward_ad:
         answers.append(_answered(forward_rule_of(func, inputs), raise_exception))
+    if numbers:
+        answers.append(_answered(check_numbers(func, inputs), raise_exception))
     return all(answers)
 
 
@@ -73,6 +78,7 @@ def gradgradcheck(
     check_rev_over_rev: bool = True,
     check_fwd_over_rev: bool = False,
     stopped: bool = False,
+    numbers: bool = False,
     **unused: Any,
 ) -> bool:
     """Whether the backward of `func`'s backward is right. As `torch.autograd.gradgradcheck`.
@@ -81,6 +87,7 @@ def gradgradcheck(
 
     Args:
         grad_outputs: what arrives at the first backward; random numbers where it is None
+        numbers: also judge each operation of a run of the first backward and of its own
     """
     __tracebackhide__ = True
     _refuse_unknown("gradgradcheck", unused, OF_GRADGRADCHECK)
@@ -90,6 +97,8 @@ def gradgradcheck(
         answers.append(_answered(rule_of(first, given, stopped), raise_exception))
     if check_fwd_over_rev:
         answers.append(_answered(forward_rule_of(first, given), raise_exception))
+    if numbers:
+        answers.append(_answered(check_numbers(first, given), raise_exception))
     return all(answers)
 
 
@@ -270,11 +279,12 @@ def _checkable(subject: Any) -> Any:
             "gradcheck: expected at least one floating-point input with requires_grad=True; none of the inputs has it: "
             f"got {kinds(subject.leaves)}."
         )
-    refuse_what_has_no_numbers(subject.names, subject.start)
+    if not subject.finite():
+        refuse_what_has_no_numbers(subject.names, subject.start)
     return subject
 
 
-def _answered(report: RuleReport, raise_exception: bool) -> bool:
+def _answered(report: RuleReport | NumbersReport, raise_exception: bool) -> bool:
     __tracebackhide__ = True
     if raise_exception:
         report.raise_for_wrong()

@@ -51,13 +51,14 @@ def main() -> None:
     limit_memory()
     reply(Reply("ready"))
     try:
-        function = found(msgspec.json.decode(questions.readline(), type=Find))
+        asked = msgspec.json.decode(questions.readline(), type=Find)
+        function = found(asked)
     except InvalidInput as error:
         reply(Reply("invalid", words=str(error)))
         return
     if builds_a_network(function):
         reply(Reply("found", words=NETWORK))
-        reply(verified(function))
+        reply(verified(function, asked.numbers))
         os._exit(0)
     reply(Reply("found"))
     for number, line in enumerate(questions, start=1):
@@ -65,10 +66,10 @@ def main() -> None:
     os._exit(0)  # threads that the function has left do not keep it
 
 
-def verified(build: Callable[..., Any]) -> Reply:
+def verified(build: Callable[..., Any], numbers: bool = False) -> Reply:
     """The report on the network that a function builds, or why there is none."""
     try:
-        report = verify_built(build)
+        report = verify_built(build, numbers)
     except (InvalidInput, Unsupported) as error:
         return Reply("invalid", words=str(error))
     except BaseException as error:  # the user's own

@@ -19,20 +19,24 @@ from ...adapters.protocol import Request, printable
 from ...reference.case import Case
 from ...reference.judging import Observation
 from ...reference.numbers import PRECISIONS, numpy_dtype
-from ..any_network import Told
+from ..any_network import Result, Told
 from ..console import printable_lines
 
 Array = NDArray[Any]
 
 
-VERDICTS = ("agrees", "wrong", "undecided")  # of a network
+VERDICTS = ("agrees", "suspect", "wrong", "undecided")  # of a network
 
 
 class Find(msgspec.Struct, frozen=True):
-    """The first thing asked. target: package.module:function, or path.py:function;  path: where modules are found"""
+    """The first thing asked. target: package.module:function, or path.py:function;  path: where modules are found
+
+    numbers: of a network, judge those of a run as well
+    """
 
     target: str
     path: list[str]
+    numbers: bool = False
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -124,12 +128,17 @@ def read_reply(line: bytes) -> Reply:
         raise Unanswered(FORGED) from None
     told = reply.network
     if told is not None:
-        if told.verdict not in VERDICTS:
+        if told.verdict not in VERDICTS or not all(map(_possible, told.graph)):
             raise Unanswered(FORGED)
-        told = Told(told.verdict, printable(told.name), printable_lines(told.text))
+        told = Told(told.verdict, printable(told.name), printable_lines(told.text), told.graph)
     return msgspec.structs.replace(
         reply, words=printable(reply.words), changed=[printable(c, 60) for c in reply.changed], network=told
     )
+
+
+def _possible(result: Result) -> bool:
+    """Whether a picture can be drawn of it; its texts are made harmless there."""
+    return result.verdict in VERDICTS and (result.digits is None or 0 <= result.digits < 1e3)
 
 
 def _numbers(array: Array | None) -> Numbers | None:

@@ -29,6 +29,7 @@ from .time_limit import TimeUp
 GRACE = 2.0  # seconds beyond the limit of a call, for one that Python cannot interrupt
 STARTING = 120.0  # seconds for our own child to start, on a busy machine
 LONGEST_WORDS = 2**16  # bytes of an answer that is none
+LONGEST_REPORT = 2**25  # of the report on a network, with the graph of a run
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -53,7 +54,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 @contextmanager
-def in_its_own_process(target: str, path: list[str], timeout: float | None) -> Iterator[Any]:
+def in_its_own_process(target: str, path: list[str], timeout: float | None, numbers: bool = False) -> Iterator[Any]:
     """A function, found by its name in a process of its own; the process is gone afterwards, with all that it started.
 
     It is a `There`; on Windows the function itself, found in this process.
@@ -71,7 +72,7 @@ def in_its_own_process(target: str, path: list[str], timeout: float | None) -> I
         ready = there.hear(STARTING)
         if ready.kind != "ready":
             raise InvalidInput(f"{printable(target)}: its process does not start: {ready.words}")
-        child.send(line_of(Find(target, path)))
+        child.send(line_of(Find(target, path, numbers)))
         reply = there.hear(limit)
         if reply.kind == "time":
             said = f"{printable(target)}: importing it did not end within {limit:g} s"
@@ -95,7 +96,7 @@ class There(Elsewhere):
 
     def network(self, target: str, timeout: float | None) -> Told:
         """The report on the network that the function builds. Raises InvalidInput where there is none."""
-        reply = self.hear(declared_timeout(timeout))
+        reply = self.hear(declared_timeout(timeout), LONGEST_REPORT)
         if reply.network is not None:
             return reply.network
         raise InvalidInput(f"{printable(target)}: {reply.words}")

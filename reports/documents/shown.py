@@ -14,6 +14,7 @@ class Shown:
     """What reports have in common. They bring `text`: the verdict first, each sentence a line, code indented."""
 
     lines_at_most: ClassVar[int | None] = WIDEST
+    rows_are: ClassVar[str] = "probe"
 
     @property
     def text(self) -> str:
@@ -26,19 +27,24 @@ class Shown:
 
     def to_html(self) -> str:
         """A page that needs nothing else: no network, no script. All text is escaped."""
-        return _rendered(PAGE, self.text, self.rows())
+        return _rendered(PAGE, self.text, self.rows(), self.rows_are, self.picture())
 
     def rows(self) -> tuple[tuple[str, str], ...]:
         """What was asked, and what came of it: a table below the text."""
         return ()
 
+    def picture(self) -> str:
+        """An SVG below the text, its texts escaped; empty for none."""
+        return ""
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return _rendered(PART, self.text, self.rows())
+        return _rendered(PART, self.text, self.rows(), self.rows_are, self.picture())
 
 
-def _rendered(template: str, text: str, rows: tuple[tuple[str, str], ...]) -> str:
+def _rendered(template: str, text: str, rows: tuple[tuple[str, str], ...], rows_are: str, picture: str) -> str:
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
@@ -48,7 +54,8 @@ def _rendered(template: str, text: str, rows: tuple[tuple[str, str], ...]) -> st
     kind = verdict.partition(",")[0]
     return environment.from_string(template).render(
         verdict=verdict, colon=colon, said=said, rest=rest, rows=[tuple(map(printable_lines, row)) for row in rows],
-        kind=kind if kind in KINDS else "undecided",
+        kind=kind if kind in KINDS else "undecided", rows_are=rows_are,
+        picture=Markup(picture),  # noqa: S704 — who draws it escapes what is in it
     )  # fmt: skip
 
 
@@ -63,17 +70,19 @@ PART = """\
 .backproof p { font-size: 1.05rem; margin: .5rem 0 }
 .backproof pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0; background: none }
 .backproof table { border-collapse: collapse }
-.backproof td, .backproof th { padding: .1rem .8rem .1rem 0; text-align: left }
+.backproof td, .backproof th { padding: .1rem .8rem .1rem 0; text-align: left; overflow-wrap: anywhere }
+.backproof td + td { overflow-wrap: normal }
 </style>
 <p><strong>{{ verdict }}</strong>{{ colon }}{{ said }}</p>
 {% if rest %}
 <pre>{{ rest }}</pre>
 {% endif %}
+{{ picture }}
 {% if rows %}
 <details>
-<summary>{{ rows | length }} probes</summary>
+<summary>{{ rows | length }} {{ rows_are }}s</summary>
 <table>
-<thead><tr><th scope="col">probe</th><th scope="col">verdict</th></tr></thead>
+<thead><tr><th scope="col">{{ rows_are }}</th><th scope="col">verdict</th></tr></thead>
 <tbody>
 {% for name, found in rows %}
 <tr><td>{{ name }}</td><td>{{ found }}</td></tr>
@@ -97,6 +106,7 @@ PAGE = (
 <style>
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 62rem }
 pre { font: .9rem/1.45 ui-monospace, monospace }
+@media (max-width: 30rem) { body { padding: 0 .4rem } .backproof { padding: .25rem .5rem } }
 :root { color-scheme: light dark }
 </style>
 </head>

@@ -24,9 +24,15 @@ def verify_by_name(target: str, options: dict[str, Any]) -> Report | Told:
     Raises InvalidInput where there is no such function or an option makes no sense.
     """
     path = [*_folder_of(target), "", *(folder for folder in sys.path if folder)]
-    with in_its_own_process(target, path, options.get("timeout")) as function:
+    numbers = options.pop("numbers", False)
+    with in_its_own_process(target, path, options.get("timeout"), numbers) as function:
         if isinstance(function, There) and function.builds:
             return function.network(target, options.get("timeout"))
+        if numbers:
+            raise InvalidInput(
+                f"{printable(target)}: --numbers is for a network: let a function without arguments return it with its "
+                "inputs. The numbers of a function of weights and biases are what is judged without it."
+            )
         return verify(function, **options)
 
 

@@ -36,7 +36,7 @@ from ...reference.diagnosis import (
 from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
 from ...reference.losses import DISTRIBUTION
 from ...reference.numbers import PRECISIONS
-from ..any_network import RuleReport, refuse_without_inputs, verify_network
+from ..any_network import RuleAndNumbers, RuleReport, refuse_without_inputs, verify_network
 from ..calling import (
     ORIENTATIONS,
     Array,
@@ -107,7 +107,8 @@ def verify(
     stopped: bool = ...,
     surrogate: Any = ...,
     reference: Callable[..., Any] | None = ...,
-) -> RuleReport: ...
+    numbers: bool = ...,
+) -> RuleReport | RuleAndNumbers: ...
 
 
 def verify(
@@ -137,7 +138,8 @@ def verify(
     stopped: bool = False,
     surrogate: Any = (),
     reference: Callable[..., Any] | None = None,
-) -> Report | RuleReport:
+    numbers: bool = False,
+) -> Report | RuleReport | RuleAndNumbers:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
     Args:
@@ -167,8 +169,8 @@ def verify(
     """
     if inputs is not None:
         declared: Any = {"keywords": keywords, "stopped": stopped, "surrogate": surrogate, "reference": reference}
-        return verify_network(function, inputs, loss=loss, **declared)
-    refuse_without_inputs(function, keywords, stopped, surrogate, reference)
+        return verify_network(function, inputs, loss=loss, numbers=numbers, **declared)
+    refuse_without_inputs(function, keywords, stopped, surrogate, reference, numbers)
     _check_names(returns, dtype, cases, orientation, bias, updates)
     _check_of_loss(targets, sign)
     declared_decay, over_samples = _decay_of(decay)

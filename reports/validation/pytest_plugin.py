@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from ..any_network import RuleReport
+    from ..any_network import RuleAndNumbers, RuleReport
     from ..documents import Report
 
 MARKER = "backproof"
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def backproof(request: pytest.FixtureRequest) -> Callable[..., Report | RuleReport]:
+def backproof(request: pytest.FixtureRequest) -> Callable[..., Report | RuleReport | RuleAndNumbers]:
     """Call it with a function, and options of `backproof.verify`; it fails the test with the diagnosis.
 
     With a module, or any function of tensors or arrays, and inputs: it fails with the report of the rule check.
@@ -46,7 +46,7 @@ def backproof(request: pytest.FixtureRequest) -> Callable[..., Report | RuleRepo
     marker = request.node.get_closest_marker(MARKER)
     declared: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
 
-    def check(function: Callable[..., Any], inputs: Any = None, **options: Any) -> Report | RuleReport:
+    def check(function: Callable[..., Any], inputs: Any = None, **options: Any) -> Report | RuleReport | RuleAndNumbers:
         from ...reference.case import InvalidInput
         from ...reference.programs import Unsupported
         from .front_door import verify
@@ -54,7 +54,7 @@ def backproof(request: pytest.FixtureRequest) -> Callable[..., Report | RuleRepo
         if marker is not None and marker.args:
             pytest.fail(f"@pytest.mark.{MARKER}: expected options by name, got {marker.args!r}", pytrace=False)
         try:
-            report: Report | RuleReport = verify(function, inputs, **{**declared, **options})
+            report: Report | RuleReport | RuleAndNumbers = verify(function, inputs, **{**declared, **options})
         except (InvalidInput, Unsupported) as error:
             pytest.fail(str(error), pytrace=False)
         if request.config.getoption("--backproof-each"):
@@ -66,7 +66,7 @@ def backproof(request: pytest.FixtureRequest) -> Callable[..., Report | RuleRepo
     return check
 
 
-def _each(request: pytest.FixtureRequest, report: Report | RuleReport) -> None:
+def _each(request: pytest.FixtureRequest, report: Report | RuleReport | RuleAndNumbers) -> None:
     """A subtest for each probe, which fails where it is wrong."""
     if not request.config.pluginmanager.hasplugin("subtests"):
         pytest.fail("--backproof-each: needs pytest 9 or newer, or pytest-subtests", pytrace=False)

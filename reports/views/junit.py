@@ -102,7 +102,7 @@ def _timed(element: ET.Element, seconds: float | None) -> ET.Element:
 def junit_of_network(told: Told, seconds: float | None = None) -> str:
     """The rule check of a network as JUnit XML: one test; an error where nothing can be said."""
     root = ET.Element("testsuites", name="backproof")
-    failed, errors = told.verdict == "wrong", told.verdict == "undecided"
+    failed, errors = told.verdict in ("wrong", "suspect"), told.verdict == "undecided"
     suite = ET.SubElement(
         root, "testsuite", name="verify", tests="1", failures=str(int(failed)), errors=str(int(errors)), skipped="0",
     )  # fmt: skip
