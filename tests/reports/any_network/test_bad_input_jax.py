@@ -13,6 +13,7 @@ jax: Any = pytest.importorskip("jax")
 np = pytest.importorskip("numpy")
 
 import backproof as bp
+from backproof.adapters.jax_grad import enable_x64
 from backproof.jax import check_grads
 from backproof.reference.case import InvalidInput
 from backproof.reference.programs import Unsupported
@@ -132,7 +133,7 @@ def sine_by_numpy(factor: float) -> Any:
 
 
 def test_what_cannot_be_traced_is_answered_by_the_path_test_and_said_so() -> None:
-    with jax.enable_x64(True):
+    with enable_x64(True):
         x = drawn(5).astype(np.float64)
         report = bp.verify(branching, x)
         assert report.ok
