@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -138,11 +139,21 @@ def bench(
     only_rules: Annotated[
         bool, typer.Option("--rules", help="Only the rule check of networks, beside torch.autograd.gradcheck.")
     ] = False,
+    growth: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Only how times grow from 10² to 10⁷ parameters, by pyperf; kept in DIR."),
+    ] = None,
 ) -> None:
     """How long judging takes, in units of one backpropagation; and verifying, in seconds of the processor."""
     from .bench import bench as measurements
     from .bench_verify import rows
 
+    if growth is not None:
+        from . import bench_growth
+
+        found = bench_growth.measured(growth)
+        show_table(bench_growth.rows(found), bench_growth.headers(found))
+        return
     if only_rules:
         from .bench_rules import HEADERS
         from .bench_rules import rows as of_rules

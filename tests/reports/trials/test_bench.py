@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from functools import partial
+from xml.etree import ElementTree
 
 import pytest
 
 pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
+from backproof.reports.trials import bench_growth
+from backproof.reports.trials.bench import network
 from backproof.reports.trials.bench_verify import SLOPES, gradients
 from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.verify_process import verify_command
@@ -24,6 +27,25 @@ def test_the_functions_are_what_they_are_called(words: str) -> None:
     assert (report.verdict, named) == (
         ("agrees", False) if words == "right" else ("wrong", words == "wrong, with a name")
     )
+
+
+@pytest.mark.parametrize("name", bench_growth.CHECKS)
+def test_each_check_whose_time_is_taken_runs(name: str) -> None:
+    check = bench_growth.CHECKS[name]
+    pytest.importorskip(check.needs)
+    check.make(network((3, 3, 3), 4, "float64"))()
+
+
+def test_times_are_a_table_and_a_plot() -> None:
+    found = [
+        bench_growth.Measured("ours", 100, 2e-3, 1e-4),
+        bench_growth.Measured("ours", 1000, 3.0, 0.2),
+        bench_growth.Measured("theirs", 100, 5e-6, 1e-7),
+    ]
+    assert bench_growth.headers(found) == ["parameters", "100", "1,000"]
+    assert bench_growth.rows(found) == [["ours", "2 ms ± 100 µs", "3 s ± 200 ms"], ["theirs", "5 µs ± 0.1 µs", ""]]
+    plot = ElementTree.fromstring(bench_growth.drawn(found))  # noqa: S314 — our own
+    assert len(plot.findall("{http://www.w3.org/2000/svg}polyline")) == 2
 
 
 @pytest.mark.usefixtures("slow")
