@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import say
+from .console import show_report
 from .options import EXIT_CODES
 
 
@@ -49,5 +49,5 @@ def layers(
         layers_in(folder, names), **rows, loss=loss, reduction=reduction, precision=precision,
         probabilistic=probabilistic,
     )  # fmt: skip
-    say(str(judgement))
+    show_report(f"{judgement}\n")
     raise typer.Exit(EXIT_CODES[judgement.verdict.value])

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 def ask(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["layers", *arguments])
     raised = result.exception
-    return result.exit_code, result.output + ("" if raised is None or isinstance(raised, SystemExit) else str(raised))
+    said = result.output + ("" if raised is None or isinstance(raised, SystemExit) else str(raised))
+    return result.exit_code, " ".join(said.split())
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def net(tmp_path: Path) -> Path:
 def test_right_wrong_and_missing(net: Path) -> None:
     options = ("--activations", "tanh,identity", "--reduction", "mean")
     code, said = ask(str(net), *options)
-    assert (code, said) == (0, "agrees: 32 parameters, float64\n")
+    assert (code, said) == (0, "agrees: 32 parameters, float64")
     code, said = ask(str(net), *options, "--probabilistic")
     assert code == 0
     assert said.count("but for a chance of 5.4e-20") == 2
