@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +78,10 @@ def backproof(
         os.environ[DEBUG] = "1"  # which the guard reads, however far the command got
 
 
-for name, command in {**OF_CHAPTER, **OF_COMPARISON, "verify": verify, "layers": layers, **OF_TRIALS}.items():
+COMMANDS: dict[str, Callable[..., None]] = {
+    **OF_CHAPTER, **OF_COMPARISON, "verify": verify, "layers": layers, **OF_TRIALS,
+}  # fmt: skip
+for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(vectors_app, name="vectors")
 

@@ -42,7 +42,7 @@ def layers(
             rows[name] = np.load(folder / f"{name}.npy")
         except (OSError, ValueError) as error:
             raise InvalidInput(f"{folder / name}.npy: expected an array as numpy.save writes it; {error}.") from error
-    names = separate_names(activations)
+    names = separate_names(activations) or ""
     if isinstance(names, str):
         names = [names] * len(list(folder.glob("*.weights.npy")))
     judgement = judge_layers(

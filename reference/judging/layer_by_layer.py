@@ -78,7 +78,7 @@ class LayersJudgement:
 
     @property
     def verdict(self) -> Verdict:
-        found = {judged.verdict for judged in (*self.comparisons, *self.probabilistic)}
+        found = {c.verdict for c in self.comparisons} | {c.verdict for c in self.probabilistic}
         return next(verdict for verdict in SEVERITY if verdict in found)
 
     @property
@@ -214,7 +214,7 @@ class _Layers:
 
         received, lifted_z = ar.lift(self.received), ar.lift(z)
         for rows in _parts(len(shown.weights), shown.weights.shape[1]):
-            biases = None if shown.biases is None else ar.lift([shown.biases[rows]])
+            biases = None if shown.biases is None else ar.lift(shown.biases[rows].reshape(1, -1))
             layer = Layer(ar.lift(shown.weights[rows]), biases, activation)
             self._compare("pre_activations", k, z[:, rows], RULES.preactivation(layer, received, ar), (0, rows.start))
             part = ar.lift(delta[:, rows])
