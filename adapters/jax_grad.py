@@ -8,6 +8,7 @@ once more inside the update, and rounds them differently.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -33,12 +34,25 @@ NN_NAMES = {
 }  # fmt: skip
 
 
+def enable_x64(on: bool) -> AbstractContextManager[None]:
+    """JAX's own, from wherever its version has it: before 0.8, `jax.experimental`."""
+    import jax
+
+    switch: Any = getattr(jax, "enable_x64", None)
+    if switch is None:
+        from jax import experimental
+
+        switch = experimental.enable_x64
+    context: AbstractContextManager[None] = switch(on)
+    return context
+
+
 def observe(case: Case) -> Observation:
     """One learning step under jit, on JAX's default device."""
     import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(True):  # without it, JAX turns float64 into float32
+    with enable_x64(True):  # without it, JAX turns float64 into float32
         parameters: Parameters = [
             (
                 jnp.asarray(array_of(layer.weights, case.dtype)),
@@ -82,7 +96,7 @@ def train(case: Case, rule: str, updates: int) -> Trajectory:
     import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         ar, chosen = _arithmetic()(case.dtype), UPDATE_RULES[rule]
         rate = case.learning_rate or chosen.usual_rate
         parameters: Parameters = [(layer.weights, layer.biases) for layer in layers_of(case, ar)]
@@ -123,7 +137,7 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
     import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         match function:
             case "exp" | "expm1" | "log" | "log1p":
                 return np.asarray(jax.jit(getattr(jnp, function))(jnp.asarray(x)))
@@ -146,7 +160,7 @@ def plant(case: Case, rules: Rules) -> Observation:
     """Other rules in a function with `jax.custom_vjp`: its forward and backward are the reference's, on JAX arrays."""
     import jax
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         ar = _arithmetic()(case.dtype)
         layers = layers_of(case, ar)
         inputs, targets = ar.lift(case.inputs), ar.lift(case.targets)

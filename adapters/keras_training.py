@@ -19,6 +19,7 @@ from ..reference.judging import QUANTITIES, Observation, Received
 from ..reference.more_activations import parts
 from ..reference.numbers import PRECISIONS, array_of, numpy_dtype
 from .adapter import Adapter
+from .jax_grad import enable_x64
 
 BACKENDS = ("tensorflow", "jax", "torch")  # those that differentiate
 # Activations that keras.activations has, by our names.
@@ -108,9 +109,7 @@ def _computing_in(dtype: str, backend: str) -> Iterator[None]:
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     wide: Any = nullcontext()
     if backend == "jax":
-        import jax
-
-        wide = jax.enable_x64(True)
+        wide = enable_x64(True)
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
     try:

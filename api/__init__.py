@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from .reference.diagnosis import Convention
     from .reference.judging import (
         Judgement,
+        LayersJudgement,
         Observation,
+        ShownLayer,
         UnusableAnswer,
         Verdict,
         check_field,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
         check_path,
         expectations,
         judge,
+        judge_layers,
+        layers_in,
     )
     from .reference.numbers import PLAIN, BoundedArithmetic, PlainArithmetic
     from .reference.worked_example import worked_example
@@ -44,7 +48,9 @@ _HOMES = {
     "reference.diagnosis": ("Convention",),
     "reference.judging": (
         "Judgement",
+        "LayersJudgement",
         "Observation",
+        "ShownLayer",
         "UnusableAnswer",
         "Verdict",
         "check_field",
@@ -52,6 +58,8 @@ _HOMES = {
         "check_path",
         "expectations",
         "judge",
+        "judge_layers",
+        "layers_in",
     ),
     "reference.numbers": ("PLAIN", "BoundedArithmetic", "PlainArithmetic"),
     "reference.worked_example": ("worked_example",),
@@ -73,6 +81,7 @@ __all__ = [
     "InvalidInput",
     "Judgement",
     "Layer",
+    "LayersJudgement",
     "NumbersReport",
     "Observation",
     "PlainArithmetic",
@@ -80,6 +89,7 @@ __all__ = [
     "RuleAndNumbers",
     "RuleReport",
     "Rules",
+    "ShownLayer",
     "UnusableAnswer",
     "Verdict",
     "WrongGradients",
@@ -94,7 +104,9 @@ __all__ = [
     "expectations",
     "forward",
     "judge",
+    "judge_layers",
     "known_adapters",
+    "layers_in",
     "run",
     "standard_cases",
     "verify",

@@ -119,10 +119,10 @@ def _gradgradcheck(side: Side) -> Said:
 
 
 def _jax_check_grads(side: Side) -> Said:
-    import jax
+    from backproof.adapters.jax_grad import enable_x64
     from jax.test_util import check_grads
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         arguments, real = side.arguments(), side.real()
 
         def of(*differentiated: object) -> object:

@@ -107,18 +107,19 @@ def _run_torch(function: Function, arguments: Sequence[Any], format: str) -> tup
 
 
 def _jax_argument(x: Array, format: str) -> Any:
-    import jax
     import jax.numpy as jnp
+    from backproof.adapters.jax_grad import enable_x64
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         return jnp.asarray(x, dtype=getattr(jnp, format) if x.dtype.kind == "f" else None)
 
 
 def _run_jax(function: Function, arguments: Sequence[Any], format: str, real: list[int]) -> tuple[Array, list[Array]]:
     import jax
     import jax.numpy as jnp
+    from backproof.adapters.jax_grad import enable_x64
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
 
         def of(*differentiated: Any) -> Any:
             filled = list(arguments)

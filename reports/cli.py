@@ -1,6 +1,6 @@
 """The command line: every command, in the order of --help. stdout carries the report, stderr progress and messages.
 
-A command lives in its wing's `commands.py`; `verify`, which needs two of them, in `verify.py`.
+A command lives in its wing's `commands.py`; `verify` and `layers`, which need several or none, in files of theirs.
 
 Exit codes: 0 all agree; 1 something is wrong; 2 bad usage, bad input, or a report that cannot be written; 3 an
 implementation gave no usable answer, or the run was ended early; others: see `guard.py`.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from .chapter import COMMANDS as OF_CHAPTER
 from .comparison import COMMANDS as OF_COMPARISON
 from .console import note, say
 from .guard import DEBUG, INTERRUPTED, guarded
+from .layers import layers
 from .trials import COMMANDS as OF_TRIALS
 from .vectors import vectors_app
 from .verify import verify
@@ -76,7 +78,10 @@ def backproof(
         os.environ[DEBUG] = "1"  # which the guard reads, however far the command got
 
 
-for name, command in {**OF_CHAPTER, **OF_COMPARISON, "verify": verify, **OF_TRIALS}.items():
+COMMANDS: dict[str, Callable[..., None]] = {
+    **OF_CHAPTER, **OF_COMPARISON, "verify": verify, "layers": layers, **OF_TRIALS,
+}  # fmt: skip
+for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(vectors_app, name="vectors")
 

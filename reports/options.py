@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +62,14 @@ def check_spread(jobs: int, scheduler: str | None, journal: Path | None, resume:
 def processes_for(jobs: int) -> int:
     """How many processes an option means."""
     return os.cpu_count() or 1 if jobs == ONE_PER_CORE else jobs
+
+
+def separate_names(activations: str | None) -> list[str] | str | None:
+    """One name, or one per layer; commas inside parentheses are between constants."""
+    if activations is None:
+        return None
+    names = re.split(r",(?![^(]*\))", activations)  # at commas that are in no parentheses
+    return names if len(names) > 1 else activations
 
 
 def whole_numbers(text: str | None) -> list[int] | None:

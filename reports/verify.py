@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import note, show_report
-from .options import AGREES, UNANSWERED, VIEWS, WRONG, Format, Strict, whole_numbers
+from .options import AGREES, UNANSWERED, VIEWS, WRONG, Format, Strict, separate_names, whole_numbers
 
 if TYPE_CHECKING:
     from .any_network import Told
@@ -71,10 +70,8 @@ def verify(
     if (target is not None) + (command is not None) + (answers is not None) != 1:
         raise InvalidInput("verify: expected one of MODULE:FUNCTION, --command and --answers.")
     _refuse_what_is_not_taken(context, "MODULE:FUNCTION" if target else "--command" if command else "--answers")
-    by_layer = re.split(r",(?![^(]*\))", activations or "")  # at commas that are in no parentheses
-    names = by_layer if len(by_layer) > 1 else activations
     options = {
-        "returns": returns, "sizes": whole_numbers(sizes), "activations": names, "loss": loss,
+        "returns": returns, "sizes": whole_numbers(sizes), "activations": separate_names(activations), "loss": loss,
         "reduction": reduction, "bias": bias, "orientation": orientation, "batch": batch, "dtype": dtype,
         "learning_rate": learning_rate, "updates": updates, "cases": cases, "timeout": timeout, "strict": strict,
         "sign": sign, "decay": decay, "optimizer": optimizer, "numbers": numbers,
@@ -99,14 +96,6 @@ def verify(
     if report.ok:
         raise typer.Exit(AGREES)
     raise typer.Exit(WRONG if report.verdict in ("wrong", "suspect") else UNANSWERED)
-
-
-def separate_names(activations: str | None) -> list[str] | str | None:
-    """One name, or one per layer; commas inside parentheses are between constants."""
-    if activations is None:
-        return None
-    names = re.findall(r"(?:[^,(]|\([^)]*\))+", activations)
-    return names if len(names) > 1 else activations
 
 
 def _verified(

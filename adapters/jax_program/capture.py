@@ -20,6 +20,7 @@ from jax.interpreters import partial_eval
 
 from ...reference.case import InvalidInput
 from ...reference.programs import STOP, Captured, NoGraph, Unsupported
+from ..jax_grad import enable_x64
 from .interpreter import OWN, Interpreter, values
 
 
@@ -50,7 +51,7 @@ def capture(
     wide = bool(config.jax_enable_x64) or any(getattr(x, "dtype", None) == np.float64 for x in given)
 
     def traced() -> AbstractContextManager[Any]:
-        return jax.enable_x64(wide)
+        return enable_x64(wide)
 
     def of(called: Callable[..., Any]) -> Callable[..., list[Any]]:
         def outputs(*differentiated: Any) -> list[Any]:
@@ -69,7 +70,7 @@ def capture(
         return values, back(list(cotangents))
 
     interpreter = reader(np.random.default_rng(seed), traced, surrogates)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         with traced():
             try:
                 forward = jax.make_jaxpr(outputs if reference is None else of(reference))(*given)

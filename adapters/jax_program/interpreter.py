@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ TABLE = (
     elementwise.TABLE.entries | movement.TABLE.entries | sums.TABLE.entries | linear_algebra.TABLE.entries
 )  # name → entry(call)
 OWN = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
+_FRAMES_OF_SOURCE = "source_info" in signature(source_info_util.user_frames).parameters  # before JAX 0.7
 _UNKNOWN = {
     "fft": "complex numbers are not in our programs",
     "complex": "complex numbers are not in our programs",
@@ -277,8 +279,8 @@ def bound(eqn: Any) -> Callable[..., Sequence[Any]]:
 
 def _line(eqn: Any) -> tuple[str, int] | None:
     """The innermost line that is neither JAX's nor ours, if the equation knows it."""
-    traceback = eqn.source_info.traceback
-    for frame in source_info_util.user_frames(traceback):
+    source = eqn.source_info if _FRAMES_OF_SOURCE else eqn.source_info.traceback
+    for frame in source_info_util.user_frames(source):
         if not frame.file_name.startswith(OWN) and not frame.file_name.startswith("<"):
             return frame.file_name, frame.start_line
     return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun
 from ...reference.programs import Captured, Value, depending
+from ..jax_grad import enable_x64
 from .capture import capture, real_number
 from .judged import JudgingInterpreter
 
@@ -113,7 +114,7 @@ class JaxSubject:
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, as JAX runs it."""
-        with jax.enable_x64(self.wide):
+        with enable_x64(self.wide):
             given = [jax.numpy.asarray(np.asarray(v).astype(d)) for v, d in zip(values, self.formats, strict=True)]
             generator = np.random.default_rng(WEIGHTS)
             weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in self._shapes(given)]

@@ -194,16 +194,26 @@ def _stored_between(name: str, arguments: Mapping[str, Any], device: str) -> int
 
 def _allowed(name: str, result: Any) -> Precision | None:
     """The format that PyTorch may round the factors of float32 products to: its settings say so, by processor."""
-    if result.dtype is not torch.float32:
+    device, convolved = result.device.type, "conv" in name
+    if result.dtype is not torch.float32 or device not in {"cuda", "cpu"}:
         return None
-    match result.device.type:
-        case "cuda":
-            backend = torch.backends.cudnn.conv if "conv" in name else torch.backends.cuda.matmul
-        case "cpu":
-            backend = torch.backends.mkldnn.conv if "conv" in name else torch.backends.mkldnn.matmul
-        case _:
-            return None
+    if not hasattr(torch.backends.mkldnn, "matmul"):
+        return FACTORS.get(_older_setting(device, convolved))
+    if device == "cuda":
+        backend = torch.backends.cudnn.conv if convolved else torch.backends.cuda.matmul
+    else:
+        backend = torch.backends.mkldnn.conv if convolved else torch.backends.mkldnn.matmul
     return FACTORS.get(backend.fp32_precision)
+
+
+def _older_setting(device: str, convolved: bool) -> str:
+    """The same before PyTorch 2.9, where one setting was for products, and another for convolutions on CUDA."""
+    if convolved:
+        return "tf32" if device == "cuda" and torch.backends.cudnn.allow_tf32 else "none"
+    precise = torch.get_float32_matmul_precision()
+    if device == "cuda":
+        return "none" if precise == "highest" else "tf32"
+    return {"highest": "none", "high": "tf32", "medium": "bf16"}[precise]
 
 
 def _constant(value: Value) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .expected import expectations, truth_of
     from .field import FieldCheck, check_field
     from .judgement import UnusableAnswer, judge
+    from .layer_by_layer import LayersJudgement, ShownLayer, judge_layers, layers_in
     from .layer_gradient import LayerGradientCheck, check_layer_gradient
     from .observation import QUANTITIES, Observation, Place, Received, computed, observed
     from .path import PathCheck, check_path

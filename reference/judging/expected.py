@@ -189,6 +189,11 @@ def _online_expectations(case: Case, profile: Profile, rules: Rules) -> dict[Pla
     return {place: _expected(bound, truth.get(place)) for place, bound in bounds.items()}
 
 
+def around_own_value(bound: Bounded) -> Expected:
+    """What may be expected where nothing but the bound itself is known of the exact result."""
+    return _expected(bound, None)
+
+
 def _expected(bound: Bounded, truth: Enclosure | None, axis: int | None = None, share: float = math.inf) -> Expected:
     """Around the truth, or, where the bound's own value is known as well (at a kink, or without balls), around that.
 

@@ -107,10 +107,10 @@ def _in_order(shown: Mapping[Place, Array], seen: Evidence) -> Iterator[tuple[Pl
     for place, s in seen.items():
         if place not in shown and place.quantity.endswith("_gradients"):
             entries.append((place, s.value, s.error))
-    yield from sorted(entries, key=lambda entry: _moment(entry[0]))
+    yield from sorted(entries, key=lambda entry: moment(entry[0]))
 
 
-def _moment(place: Place) -> tuple[int, int, int]:
+def moment(place: Place) -> tuple[int, int, int]:
     """When a place's array is computed."""
     k = -1 if place.layer is None else place.layer
     match place.quantity:

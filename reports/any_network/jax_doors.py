@@ -73,11 +73,10 @@ def check_numbers(f: Callable[..., Any], args: Sequence[Any]) -> NumbersReport:
     Raises:
         Unsupported: where one is not covered.
     """
-    import jax
-
+    from ...adapters.jax_grad import enable_x64
     from ...adapters.jax_program.subject import JaxSubject, wide
 
-    with jax.enable_x64(wide(tuple(args))):
+    with enable_x64(wide(tuple(args))):
         return judged_numbers(JaxSubject(f, tuple(args)))
 
 
@@ -90,12 +89,11 @@ def rules_of(
     surrogate: Any = (),
 ) -> list[RuleReport]:
     """A report for each order and mode."""
-    import jax
-
+    from ...adapters.jax_grad import enable_x64
     from ...adapters.jax_program.subject import wide
 
     function, given = f, tuple(args)
-    with jax.enable_x64(wide(given)):
+    with enable_x64(wide(given)):
         return _reports(function, given, order, modes, stopped, surrogate)
 
 

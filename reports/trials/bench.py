@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ...adapters.jax_grad import enable_x64
 from ...adapters.numpy_vectorised import observe
 from ...reference.case import Case, Dense, run
 from ...reference.judging import Observation, judge, truth_of
@@ -170,7 +171,7 @@ def _check_grads(case: Case) -> float:
     import jax.numpy as jnp
     from jax import test_util
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         weights = tuple(jnp.asarray(layer.weights) for layer in case.layers)
         x, t = (jnp.asarray(rows) for rows in (case.inputs, case.targets))
 

@@ -1,81 +1,227 @@
-"""How judging grows with a network: processor's time of the truth and of the verdict, in units of one backpropagation.
+"""How the time of a check grows with the network, from 10² to 10⁷ parameters, by pyperf: `bench --growth`.
 
-Dense tanh networks of 10⁴ to 10⁷ weights, from end to end: an implementation shows its gradients and nothing else. The
-unit is the least that NumPy can do for the gradients in float64. All of a row takes turns, so that what else the
-machine does is in each of them. Truth in balls is measured where it can be had in seconds.
+pyperf starts this module again for each measurement, in processes of its own: nothing is made before it is asked for.
+A check that grows with the square of the parameters is asked as far as it ends in seconds.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from ...reference.case import Case, run
-from ...reference.judging import certified, judge
-from ...reference.numbers import PRECISIONS_IN_BITS, PROFILES, BoundedArithmetic, DoubledArithmetic
-from .bench import backpropagation, gradients_only, network
+import numpy as np
 
-# sizes, batch, how often each is measured
-NETWORKS = (
-    ((64, 128, 16), 64, 15),
-    ((784, 128, 10), 32, 15),
-    ((784, 1024, 256), 128, 5),
-    ((2048, 2048, 2048, 1024), 256, 3),
+from ...adapters.jax_grad import enable_x64
+from ...adapters.numpy_vectorised import observe
+from ...reference.case import Case, InvalidInput
+from ...reference.judging import judge
+from .bench import backpropagation, network
+
+WIDTHS = {10**2: 7, 10**3: 22, 10**4: 71, 10**5: 224, 10**6: 707, 10**7: 2236}  # parameters: 2 · width², about
+BATCH = 16
+# Of the plot as a file of its own: what the report's page says of its figures.
+STYLE = (
+    "<style>svg { background: #fff; color: #1a1a1a; font: 13px system-ui, sans-serif } .small { font-size: 11px } "
+    ".middle { text-anchor: middle } .end { text-anchor: end } .grid { stroke: #d5dae1 } .curve { fill: none; "
+    "stroke: currentColor; stroke-width: 2 } .agrees { color: #1a7f4b } .undecided { color: #6b7280 } "
+    ".suspect { color: #b7791f } .wrong { color: #c0392b } .unanswered { color: #6d4bb5 }</style>"
 )
-LARGEST_IN_BALLS = 10**6  # weights
-HEADERS = [
-    "network",
-    "weights",
-    "one backprop",
-    "float64: truth in balls",
-    "truth in pairs",
-    "tolerances",
-    "all, with the verdict",
-    "float32: the same",
-]
+LEAST, MOST = min(WIDTHS), max(WIDTHS)
 
 
-def rows(large: bool = True) -> Iterator[list[str]]:
-    """One row per network: its name and size, milliseconds of one backpropagation, and times that."""
-    for sizes, batch, times in NETWORKS if large else NETWORKS[:2]:
-        double, single = (network(sizes, batch, dtype) for dtype in ("float64", "float32"))
-        weights = sum(inputs * units for inputs, units in pairwise(sizes))
-        parts = works(double, single)
-        balls = _ratio(parts, "balls", 1) if weights < LARGEST_IN_BALLS else "—"
-        taken = _medians({name: work for name, work in parts.items() if name != "balls"}, times)
-        unit = taken.pop("unit")
-        ratios = [f"{seconds / unit:.1f} ×" for seconds in taken.values()]
-        yield [f"{double.name}, batch {batch}", f"{weights:,}", f"{unit * 1e3:.3g} ms", balls, *ratios]
+def _judged(case: Case) -> Callable[[], object]:
+    return partial(judge, case, replace(observe(case), received=None))
 
 
-def works(double: Case, single: Case) -> dict[str, Callable[[], Any]]:
-    """What is measured, by name, on one network in two formats."""
-    return {
-        "unit": backpropagation(double),
-        "balls": partial(certified, double, bits=PRECISIONS_IN_BITS[0]),
-        "pairs": partial(run, double, DoubledArithmetic(parts=1)),
-        "tolerances": partial(run, double, BoundedArithmetic(PROFILES["float64"])),
-        "float64": partial(judge, double, gradients_only(double)),
-        "float32": partial(judge, single, gradients_only(single)),
-    }
+def _torch(case: Case, fast: bool) -> Callable[[], object]:
+    import torch
+
+    weights = [torch.tensor(np.asarray(layer.weights), requires_grad=True) for layer in case.layers]
+    x, t = (torch.tensor(np.asarray(rows)) for rows in (case.inputs, case.targets))
+
+    def loss(*weights: Any) -> Any:
+        a = x
+        for w in weights:
+            a = torch.tanh(a @ w.T)
+        return ((a - t) ** 2).sum() / 2
+
+    return partial(torch.autograd.gradcheck, loss, weights, fast_mode=fast)
 
 
-def _ratio(parts: Mapping[str, Callable[[], Any]], name: str, times: int) -> str:
-    taken = _medians({"unit": parts["unit"], name: parts[name]}, times)
-    return f"{taken[name] / taken['unit']:.0f} ×"
+def _jax(case: Case) -> Callable[[], object]:
+    import jax
+    import jax.numpy as jnp
+    from jax import test_util
+
+    def once() -> None:
+        with enable_x64(True):
+            test_util.check_grads(compiled, weights, order=1, modes=["rev"])
+
+    with enable_x64(True):
+        weights = tuple(jnp.asarray(layer.weights) for layer in case.layers)
+        x, t = (jnp.asarray(rows) for rows in (case.inputs, case.targets))
+
+    def loss(*weights: Any) -> Any:
+        a = x
+        for w in weights:
+            a = jnp.tanh(a @ w.T)
+        return jnp.sum((a - t) ** 2) / 2
+
+    compiled = jax.jit(loss)
+    return once
 
 
-def _medians(works: Mapping[str, Callable[[], Any]], times: int) -> dict[str, float]:
-    """Seconds of the processor, of all its threads."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(times):
-        for name, work in works.items():
-            work()  # with the caches that it leaves
-            start = time.process_time()
-            work()
-            taken[name].append(time.process_time() - start)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+def _scipy(case: Case) -> Callable[[], object]:
+    from scipy.optimize import check_grad
+
+    shapes = [np.shape(layer.weights) for layer in case.layers]
+    split = np.cumsum([a * b for a, b in shapes])[:-1]
+    x, t = np.asarray(case.inputs), np.asarray(case.targets)
+
+    def passed(flat: Any) -> list[Any]:
+        activations = [x]
+        for part, shape in zip(np.split(flat, split), shapes, strict=True):
+            activations.append(np.tanh(activations[-1] @ part.reshape(shape).T))
+        return activations
+
+    def loss(flat: Any) -> float:
+        return float(((passed(flat)[-1] - t) ** 2).sum() / 2)
+
+    def gradient(flat: Any) -> Any:
+        given = [part.reshape(shape) for part, shape in zip(np.split(flat, split), shapes, strict=True)]
+        activations, found = passed(flat), []
+        delta = (activations[-1] - t) * (1 - activations[-1] ** 2)
+        for k in range(len(given) - 1, -1, -1):
+            found.append((delta.T @ activations[k]).ravel())
+            delta = (delta @ given[k]) * (1 - activations[k] ** 2)
+        return np.concatenate(found[::-1])
+
+    return partial(check_grad, loss, gradient, np.concatenate([np.ravel(layer.weights) for layer in case.layers]))
+
+
+@dataclass(frozen=True)
+class Check:
+    """needs: an import name;  most: the largest network that it is asked about, in parameters"""
+
+    needs: str
+    most: int
+    make: Callable[[Case], Callable[[], object]]
+
+
+CHECKS = {
+    "one backpropagation in NumPy": Check("numpy", MOST, backpropagation),
+    "backproof judge, every number of every step": Check("numpy", MOST, _judged),
+    "torch gradcheck": Check("torch", 10**4, partial(_torch, fast=False)),
+    "torch gradcheck, fast_mode": Check("torch", MOST, partial(_torch, fast=True)),
+    "jax check_grads, one direction": Check("jax", MOST, _jax),
+    "scipy check_grad": Check("scipy", 10**4, _scipy),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """median and spread (the median absolute deviation), in seconds."""
+
+    check: str
+    parameters: int
+    median: float
+    spread: float
+
+
+def measured(folder: Path) -> list[Measured]:
+    """All checks that are installed, on all networks, in processes of pyperf's.
+
+    folder: where growth.json, pyperf's own (every value, and the machine), and growth.svg are written
+    Raises InvalidInput without pyperf.
+    """
+    if find_spec("pyperf") is None:
+        raise InvalidInput("bench --growth: expected pyperf to be installed: pip install pyperf.")
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "growth.json"
+    kept.unlink(missing_ok=True)  # pyperf writes over nothing
+    command = [sys.executable, "-m", __name__, "-o", str(kept)]
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 — our own
+    found = read(kept)
+    (folder / "growth.svg").write_text(drawn(found), encoding="utf-8")
+    return found
+
+
+def read(kept: Path) -> list[Measured]:
+    """What a file of pyperf's says."""
+    import pyperf
+
+    found = []
+    for benchmark in pyperf.BenchmarkSuite.load(str(kept)):
+        check, _, parameters = benchmark.get_name().rpartition(", ")
+        found.append(Measured(check, int(parameters), benchmark.median(), benchmark.median_abs_dev()))
+    return found
+
+
+def rows(found: list[Measured]) -> list[list[str]]:
+    """A row a check, a column a network."""
+    sizes = sorted({m.parameters for m in found})
+    cells = {(m.check, m.parameters): f"{_seconds(m.median)} ± {_seconds(m.spread)}" for m in found}
+    checks = list(dict.fromkeys(m.check for m in found))
+    return [[check, *(cells.get((check, size), "") for size in sizes)] for check in checks]
+
+
+def headers(found: list[Measured]) -> list[str]:
+    """The first row."""
+    return ["parameters", *(f"{size:,}" for size in sorted({m.parameters for m in found}))]
+
+
+def drawn(found: list[Measured]) -> str:
+    """The plot, as an SVG of its own."""
+    from ..views import curves
+
+    lines = []
+    for check in dict.fromkeys(m.check for m in found):
+        of = sorted((m.parameters, m.median) for m in found if m.check == check)
+        lines.append((check, [x for x, _ in of], [y for _, y in of]))
+    figure = curves(lines, "Seconds of a check over the network's parameters", ("parameters", "seconds"))
+    return figure.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">{STYLE}", 1)
+
+
+def _seconds(x: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if x >= size:
+            return f"{x / size:.3g} {unit}"
+    return f"{x / 1e-6:.3g} µs"
+
+
+def _run() -> None:
+    """What pyperf runs again in each process: one of these."""
+    import pyperf
+
+    runner: Any = pyperf.Runner(
+        program_args=("-m", __spec__.name),
+        processes=3, values=3, warmups=1, min_time=0.05,
+        add_cmdline_args=lambda command, args: command.extend(["--most", str(args.most)]),
+    )  # fmt: skip
+    runner.argparser.add_argument("--most", type=int, default=MOST)
+    arguments = runner.parse_args()
+    for size, width in WIDTHS.items():
+        for name, check in CHECKS.items():
+            if size <= min(check.most, arguments.most) and find_spec(check.needs):
+                runner.bench_time_func(f"{name}, {size}", partial(_timed, check, width))
+
+
+def _timed(check: Check, width: int, loops: int) -> float:
+    import pyperf
+
+    work = check.make(network((width, width, width), BATCH, "float64"))
+    work()
+    start = pyperf.perf_counter()
+    for _ in range(loops):
+        work()
+    return float(pyperf.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    _run()

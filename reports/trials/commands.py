@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -138,25 +139,35 @@ def bench(
     only_rules: Annotated[
         bool, typer.Option("--rules", help="Only the rule check of networks, beside torch.autograd.gradcheck.")
     ] = False,
-    only_growth: Annotated[
-        bool, typer.Option("--growth", help="Only how it grows, from 10,000 to 10 million weights.")
+    only_truth: Annotated[
+        bool, typer.Option("--truth", help="Only of the truth and the verdict, from 10⁴ to 10⁷ weights.")
     ] = False,
+    growth: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Only how times grow from 10² to 10⁷ parameters, by pyperf; kept in DIR."),
+    ] = None,
 ) -> None:
     """How long judging takes, in units of one backpropagation; and verifying, in seconds of the processor."""
     from .bench import bench as measurements
     from .bench_verify import rows
 
+    if growth is not None:
+        from . import bench_growth
+
+        found = bench_growth.measured(growth)
+        show_table(bench_growth.rows(found), bench_growth.headers(found))
+        return
     if only_rules:
         from .bench_rules import HEADERS
         from .bench_rules import rows as of_rules
 
         show_table(list(of_rules()), HEADERS)
         return
-    if only_growth:
-        from .bench_growth import HEADERS as OF_GROWTH
-        from .bench_growth import rows as of_growth
+    if only_truth:
+        from .bench_truth import HEADERS as OF_TRUTH
+        from .bench_truth import rows as of_truth
 
-        show_table(list(of_growth(large=not small)), OF_GROWTH)
+        show_table(list(of_truth(large=not small)), OF_TRUTH)
         return
     if not only_verify:
         show_table(list(measurements(large=not small)), ["what", "median", "ratio"])

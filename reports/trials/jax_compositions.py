@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...adapters.jax_grad import enable_x64
 from .drawn import Dice
 from .jax_activations import Array, Made
 
@@ -344,7 +345,7 @@ def composition(thrown: Dice) -> Made:
         given = [jax.ShapeDtypeStruct(shapes[k], np.float32) for k in operands]
         try:
             # in the same context as it runs: JAX 0.10 keeps the format of indices that it saw in the other one
-            with jax.enable_x64(True):
+            with enable_x64(True):
                 found = jax.eval_shape(step, *given).shape
         except (TypeError, ValueError, IndexError, AssertionError, ZeroDivisionError):
             continue  # it does not fit this shape

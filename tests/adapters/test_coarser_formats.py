@@ -84,12 +84,14 @@ def test_a_factor_is_no_format(factor: float) -> None:
     assert not any(r.like for r in found.run.results)
 
 
-@pytest.fixture
-def tf32_allowed() -> Iterator[None]:
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    torch.backends.mkldnn.matmul.fp32_precision = "tf32"
+@pytest.fixture(params=["as it is", "before PyTorch 2.9"])
+def tf32_allowed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    if request.param != "as it is":
+        monkeypatch.setattr(torch.backends, "mkldnn", object())
+    torch.set_float32_matmul_precision("high")
     yield
-    torch.backends.mkldnn.matmul.fp32_precision = before
+    torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.usefixtures("tf32_allowed")

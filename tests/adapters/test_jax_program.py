@@ -17,6 +17,7 @@ import pytest
 
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp
+from backproof.adapters.jax_grad import enable_x64
 from backproof.adapters.jax_program.capture import capture
 from backproof.adapters.jax_program.interpreter import TABLE
 from backproof.reference.programs import (
@@ -39,6 +40,11 @@ CLOSE = 1e-9  # relative: two orders of the same sums, in float64
 
 COVERAGE = run_path(str(Path(__file__).with_name("jax_coverage.py")))
 ROUNDED = {"float32": 1e-5, "dot_product_attention": 1e-5, "bfloat16": 2e-2}  # casts that the program does not do
+
+VERSION = tuple(int(part) for part in jax.__version__.split(".")[:3])
+NAMED = (0, 5, 1)  # the first whose jaxprs know what a custom function is called
+# JAX before these has no derivative of theirs, or another primitive.
+SINCE = {"names and places": (0, 5, 1), "groups of rows": (0, 5, 3), "three diagonals": (0, 5, 1)}
 
 Case = tuple[Callable[..., Any], tuple[Any, ...]]
 CASES: dict[str, Case] = {}
@@ -398,6 +404,8 @@ def outcomes(function: Callable[..., Any], *inputs: Any) -> list[Outcome]:
 def test_the_program_is_what_jax_computed_and_its_gradient_the_chain_rules(name: str, quick: bool) -> None:
     if quick and name not in QUICK:
         pytest.skip("slow: tox runs it, and so does pytest --slow")
+    if SINCE.get(name, VERSION) > VERSION:
+        pytest.skip(f"JAX {jax.__version__} does not have it")
     function, inputs = CASES[name]
     captured = capture(function, inputs)
     assert captured.inputs
@@ -424,8 +432,10 @@ def primitives(jaxpr: Any) -> set[str]:
 
 def test_every_primitive_that_the_tables_have_is_in_a_case(slow: None) -> None:
     met: set[str] = set()
-    with jax.enable_x64(True):
-        for function, inputs in CASES.values():
+    with enable_x64(True):
+        for name, (function, inputs) in CASES.items():
+            if SINCE.get(name, VERSION) > VERSION:
+                continue
             leaves, tree = jax.tree.flatten(inputs)
             real = [k for k, x in enumerate(leaves) if isinstance(x, float) or np.asarray(x).dtype.kind == "f"]
 
@@ -503,7 +513,7 @@ def test_a_wrong_custom_vjp_is_found_at_its_border(far: float) -> None:
         (__file__, 2),
         (__file__, 2),
     ]
-    assert {b.name for b in captured.borders} == {"plain"}
+    assert {b.name for b in captured.borders} == {"plain" if VERSION >= NAMED else "custom function"}
 
 
 @pytest.mark.usefixtures("slow")

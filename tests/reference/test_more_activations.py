@@ -15,6 +15,7 @@ pytest.importorskip("flint")
 
 from backproof import Activation, verify
 from backproof.adapters.adapter import known_adapters
+from backproof.adapters.jax_grad import enable_x64
 from backproof.reference.activations import ACTIVATIONS, SOFTMAX
 from backproof.reference.case import Case, Dense, InvalidInput, run
 from backproof.reference.diagnosis.conventions import Convention, candidates
@@ -291,7 +292,7 @@ def test_jax_s_are_inside(dtype: str, slow: None) -> None:
         return [jax.vmap(jax.value_and_grad(partial(adapter._activation, name)))(z) for name in names]
 
     z = arguments(dtype)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         found = jax.jit(everything)(z)
     for name, both in zip(names, found, strict=True):
         for bound, got in zip(bounds(named(name), z, dtype), both, strict=True):

@@ -13,6 +13,7 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 from backproof.adapters.adapter import Adapter, chosen
+from backproof.adapters.jax_grad import enable_x64
 from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, Dense, run
 from backproof.reference.cases import xor
@@ -81,7 +82,7 @@ def test_every_rule_agrees_with_optax(rule: str) -> None:
     bounds = BoundedArithmetic(PROFILES["float64"])
     ours = bounds.lift(weights)
     memory = tuple(bounds.lift(np.zeros((3, 4))) for _ in range(UPDATE_RULES[rule].remembers))
-    with jax.enable_x64(True):
+    with enable_x64(True):
         optimizer = OPTAX[rule](optax, rate)
         theirs = jax.numpy.asarray(weights)
         state = optimizer.init(theirs)

@@ -13,6 +13,7 @@ jax: Any = pytest.importorskip("jax")
 np = pytest.importorskip("numpy")
 
 import backproof as bp
+from backproof.adapters.jax_grad import enable_x64
 from backproof.jax import check_grads
 from backproof.reference.case import InvalidInput
 from backproof.reference.programs import Unsupported
@@ -125,7 +126,7 @@ def branching(x: Any) -> Any:
 
 
 def test_the_line_is_said_where_python_decides() -> None:
-    with jax.enable_x64(True):
+    with enable_x64(True):
         report = bp.verify(branching, drawn(5).astype(np.float64))
     assert report.ok
     assert "(test_bad_input_jax.py:" in str(report)

@@ -130,6 +130,8 @@ def test_a_norm_of_ones_own_that_gives_no_number_at_zero_is_told_as_a_kink() -> 
 def test_the_same_in_jax() -> None:
     jax: Any = pytest.importorskip("jax")
     optax: Any = pytest.importorskip("optax")
+    from backproof.adapters.jax_grad import enable_x64
+
     jnp = jax.numpy
     repeated, x = REPEATED.numpy(), np.random.default_rng(0).standard_normal((2, 3))
     functions = {
@@ -146,7 +148,7 @@ def test_the_same_in_jax() -> None:
         "error to itself": lambda x: optax.losses.huber_loss(x, x) + optax.losses.l2_loss(x, x),
         "determinant of rank 1": lambda x: jnp.linalg.det(jnp.outer(x[0], x[0])),
     }
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for name, function in functions.items():
             report: Any = bp.verify(function, x)
             assert report.verdict == "agrees", f"{name}: {report}"

@@ -10,6 +10,7 @@ jax: Any = pytest.importorskip("jax")
 np = pytest.importorskip("numpy")
 
 import backproof as bp
+from backproof.adapters.jax_grad import enable_x64
 from backproof.jax import check_grads
 from backproof.reference.case import InvalidInput
 from backproof.reports.any_network import OnlyAlongPaths, WrongRule
@@ -64,7 +65,7 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_paths_and_loops_answer_and_it_is_said(name: str) -> None:
     function, where = FUNCTIONS[name]
-    with jax.enable_x64(True):
+    with enable_x64(True):
         report = bp.verify(function(1.0), drawn(5))
         with pytest.warns(OnlyAlongPaths, match="the path test answers"):
             check_grads(function(1.0), (drawn(5),), 1, "rev")
@@ -79,7 +80,7 @@ def test_paths_and_loops_answer_and_it_is_said(name: str) -> None:
 
 
 def test_python_that_decides_by_a_number_is_followed_as_it_runs() -> None:
-    with jax.enable_x64(True):
+    with enable_x64(True):
         report = bp.verify(branching(1.0), drawn(2))
         assert report.ok
         words = " ".join(str(report).split())
@@ -89,7 +90,7 @@ def test_python_that_decides_by_a_number_is_followed_as_it_runs() -> None:
 
 
 def test_forward_mode_is_asked_along_paths() -> None:
-    with jax.enable_x64(True):
+    with enable_x64(True):
         with pytest.warns(OnlyAlongPaths, match="tangent in forward mode adds up"):
             check_grads(pushed(1.0), (drawn(3),), 1, "fwd")
         with pytest.raises(WrongRule, match="tangent in forward mode"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from functools import partial
+from xml.etree import ElementTree
 
 import pytest
 
@@ -13,8 +14,9 @@ pytest.importorskip("typer")
 
 from backproof.reference.judging import Verdict
 from backproof.reference.judging.observation import computed
+from backproof.reports.trials import bench_growth
 from backproof.reports.trials.bench import network
-from backproof.reports.trials.bench_growth import works
+from backproof.reports.trials.bench_truth import works
 from backproof.reports.trials.bench_verify import SLOPES, gradients
 from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.verify_process import verify_command
@@ -30,13 +32,32 @@ def test_the_functions_are_what_they_are_called(words: str) -> None:
     )
 
 
-def test_growth_is_measured_of_the_same_numbers_in_balls_and_pairs() -> None:
+def test_truth_is_measured_of_the_same_numbers_in_balls_and_pairs() -> None:
     measured = works(*(network((6, 5, 2), 3, dtype) for dtype in ("float64", "float32")))
     balls, pairs = computed(measured["balls"]()), computed(measured["pairs"]())
     for place, pair in pairs.items():
         nearest = [float(ball.mid()) for ball in balls[place].entries()]
         assert pair.high.ravel().tolist() == pytest.approx(nearest, rel=1e-15, abs=1e-300)
     assert [measured[dtype]().verdict for dtype in ("float64", "float32")] == [Verdict.AGREES] * 2
+
+
+@pytest.mark.parametrize("name", bench_growth.CHECKS)
+def test_each_check_whose_time_is_taken_runs(name: str) -> None:
+    check = bench_growth.CHECKS[name]
+    pytest.importorskip(check.needs)
+    check.make(network((3, 3, 3), 4, "float64"))()
+
+
+def test_times_are_a_table_and_a_plot() -> None:
+    found = [
+        bench_growth.Measured("ours", 100, 2e-3, 1e-4),
+        bench_growth.Measured("ours", 1000, 3.0, 0.2),
+        bench_growth.Measured("theirs", 100, 5e-6, 1e-7),
+    ]
+    assert bench_growth.headers(found) == ["parameters", "100", "1,000"]
+    assert bench_growth.rows(found) == [["ours", "2 ms ± 100 µs", "3 s ± 200 ms"], ["theirs", "5 µs ± 0.1 µs", ""]]
+    plot = ElementTree.fromstring(bench_growth.drawn(found))  # noqa: S314 — our own
+    assert len(plot.findall("{http://www.w3.org/2000/svg}polyline")) == 2
 
 
 @pytest.mark.usefixtures("slow")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 np = pytest.importorskip("numpy")
+from backproof.adapters.jax_grad import enable_x64
 from backproof.reference.case import InvalidInput
 from backproof.reports.validation.steps_taken import verify_trajectory
 
@@ -155,7 +156,7 @@ def test_optax_s_optimizers_agree(name: str, make: Callable[[Any, float], Any], 
     kept: dict[str, Any] = {}
 
     def step(weights: Any, biases: Any, inputs: Any, targets: Any, rate: float) -> Any:
-        with jax.enable_x64(True):
+        with enable_x64(True):
             parameters = [jax.numpy.asarray(p) for p in (*weights, *biases)]
             found = [jax.numpy.asarray(g) for g in gradients(weights, biases, inputs, targets)]
             if not kept:
