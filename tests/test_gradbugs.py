@@ -59,7 +59,7 @@ def test_a_file_says_what_went_wrong_and_where_that_is_written(name: str) -> Non
     assert bug.order in {1, 2}
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("name", names())
 def test_the_right_twin_is_what_autograd_says_and_the_wrong_one_is_not(name: str) -> None:
     found = installed(name)

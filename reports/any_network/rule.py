@@ -155,9 +155,9 @@ class RuleReport(Shown):
         return told(self)
 
 
-def warn_of_paths(report: RuleReport) -> None:
+def warn_of_paths(report: object) -> None:
     """Warns where there was no graph, from a door that says nothing else of what agrees."""
-    if report.ok and report.path is not None:
+    if isinstance(report, RuleReport) and report.ok and report.path is not None:
         warnings.warn(report.text, OnlyAlongPaths, stacklevel=4)
 
 

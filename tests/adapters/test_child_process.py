@@ -99,6 +99,7 @@ def test_a_process_that_misbehaves_gets_its_own_message_and_the_other_cases_are_
     assert not descendants()
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_process_that_never_answers_ends_within_the_limit(quick: bool) -> None:
     for way in ("silent", "endless-loop", "ignores-sigterm")[: 1 if quick else None]:
         outcomes, seconds = asked(way, 1)
@@ -134,6 +135,7 @@ def test_memory_stays_bounded_while_a_process_floods_its_output() -> None:
     assert grown * 1024 < 64 * 2**20
 
 
+@pytest.mark.usefixtures("slow")
 def test_one_process_per_case() -> None:
     outcomes = [o for _, o in observations(command("honest.py"), CASES, 10, once=True)]
     assert all(

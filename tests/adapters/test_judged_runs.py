@@ -271,6 +271,7 @@ def two_steps(optimizer: str, dtype: Any) -> NumbersReport:
     return report()
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_fused_optimizer_s_step_is_judged(optimizer: str, dtype: Any) -> None:

@@ -310,7 +310,7 @@ def network(hidden: str | Activation, dtype: str = "float32") -> Case:
     return Case("more", layers, [[1.0, -0.5], [2.0, 1.5]], [[0.5], [-1.0]], learning_rate=0.5, dtype=dtype)  # fmt: skip
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(40, 7)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("adapter", ["plain", pytest.param("torch", marks=needs("torch"))])
 def test_an_adapter_s_learning_step_agrees(adapter: str, name: str) -> None:

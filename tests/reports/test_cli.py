@@ -216,6 +216,7 @@ def installed(folder: Path, name: str, run: str) -> str:
     return str(folder)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_wrong_third_party_is_exit_1_with_the_numbers(tmp_path: Path) -> None:
     path = installed(tmp_path, "doubling", "wrong")
     finished = backproof(

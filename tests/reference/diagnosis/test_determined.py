@@ -101,6 +101,7 @@ def slope_is(formula: Any) -> Rules:
     return replace(RULES, hidden_delta=hidden_delta)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("slope", "words"), [(lambda z, a: z * z, "z²"), (lambda z, a: a * a, "a²")])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_z_is_told_from_a_where_something_below_zero_shows_it(slope: Any, words: str, dtype: str) -> None:

@@ -53,6 +53,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer_by_layer, "NUMBERS_AT_A_TIME", 300)
 
 
+@pytest.mark.sampled(4, 1)
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
@@ -67,6 +68,7 @@ def test_a_right_net_agrees_as_it_does_in_memory(dtype: str, reduction: str) -> 
         assert judged(of, observe(of), probabilistic=True).ok
 
 
+@pytest.mark.sampled(5, 2)
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("quantity", ["pre_activations", "activations", "deltas", "weight_gradients", "bias_gradients"])
 @pytest.mark.parametrize("k", [0, 2])

@@ -92,6 +92,7 @@ def test_a_mistake_around_a_surrogate_is_found() -> None:
         assert "in the backward of tripled" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_stopped_is_an_argument_of_every_door() -> None:
     def function(x: Any) -> Any:
         return x + jax.lax.stop_gradient(jnp.round(x) - x)

@@ -98,7 +98,7 @@ def test_one_operation_on_many_tensors_is_a_line() -> None:
     assert "more results, none worse than agrees, 7.0 digits or more" in found[-1][0]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("line_of", [lambda k: k, lambda k: 1 + k // 100, lambda k: 1], ids=["own", "hundreds", "one"])
 def test_16_000_results_are_folded_and_the_wrong_one_stays(line_of: Any) -> None:
     calls = list(chain(16_000, line_of))

@@ -62,6 +62,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_paths_and_loops_answer_and_it_is_said(name: str) -> None:
     function, where = FUNCTIONS[name]
@@ -79,6 +80,7 @@ def test_paths_and_loops_answer_and_it_is_said(name: str) -> None:
                 door(function(1.01), drawn(5))
 
 
+@pytest.mark.usefixtures("slow")
 def test_python_that_decides_by_a_number_is_followed_as_it_runs() -> None:
     with enable_x64(True):
         report = bp.verify(branching(1.0), drawn(2))
@@ -89,6 +91,7 @@ def test_python_that_decides_by_a_number_is_followed_as_it_runs() -> None:
         assert bp.verify(branching(1.01), drawn(2)).verdict == "wrong"
 
 
+@pytest.mark.usefixtures("slow")
 def test_forward_mode_is_asked_along_paths() -> None:
     with enable_x64(True):
         with pytest.warns(OnlyAlongPaths, match="tangent in forward mode adds up"):

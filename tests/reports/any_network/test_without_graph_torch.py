@@ -90,6 +90,7 @@ FUNCTIONS: dict[str, tuple[Callable[[float], Any], str]] = {
 }
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_paths_and_loops_answer_and_it_is_said(name: str, door: str) -> None:
@@ -130,6 +131,7 @@ def test_the_second_order_of_what_numpy_differentiates_is_wrong() -> None:
         assert gradgradcheck(sine(True, False, 1.0), drawn(5))
 
 
+@pytest.mark.usefixtures("slow")
 def test_forward_mode_is_asked_along_paths() -> None:
     def function(x: Any) -> Any:
         return x * float(x.detach().sum())

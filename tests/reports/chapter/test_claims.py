@@ -96,6 +96,7 @@ def test_the_chapter_s_net_learns_and_its_weights_go_to_a_file_and_back(command:
     assert float(again.stdout.split()[1]) < 0.01  # it goes on where it was
 
 
+@pytest.mark.usefixtures("slow")
 def test_data_from_a_csv_file(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "and.csv"
     path.write_text("a,b,both\n0,0,0\n0,1,0\n1,0,0\n\n1,1,1\n")

@@ -67,7 +67,7 @@ def words(text: str) -> set[str]:
     return {word.rstrip(",:") for word in found} - {""}
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8, 1)
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
 def test_every_command_fits(
     arguments: list[str], command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

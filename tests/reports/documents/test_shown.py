@@ -70,6 +70,7 @@ def test_what_is_printed_fits_the_width_that_is_asked_for(monkeypatch: pytest.Mo
     assert max(map(len, str(long).splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("slow")
 def test_one_bug_is_one_failure_in_junit_and_every_view_is_written(tmp_path: Path, command: Command) -> None:
     (tmp_path / "forgetful.py").write_text(FORGETFUL, encoding="utf-8")
     target = f"{tmp_path}/forgetful.py:gradients"

@@ -66,6 +66,7 @@ def test_what_once_was_told_wrongly_or_not_at_all(number: int, words: str) -> No
     assert any(words in said for said in trial.said)
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_one_sample_shows_of_z_and_a_is_not_told_of_either() -> None:
     assert try_one(50092).outcome == "not described"
 

@@ -85,6 +85,7 @@ def test_an_approximation_is_named_with_its_manner(name: str, value: Value, mann
     assert manner in told
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("where", ["in hidden layers", "at the output"])
 def test_it_is_said_where(where: str) -> None:
     table = nearest(sigmoid, 1000, 6)
@@ -130,6 +131,7 @@ def test_nothing_else_is_called_an_approximation(name: str) -> None:
     assert said(Network(Curve(nearest(sigmoid, 1000, 6), SIGMOID.slope))) != []
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_may_be_meant_is_not_called_wrong() -> None:
     """A table whose own slopes are its derivative is some activation."""
     at = np.linspace(-6, 6, 60)

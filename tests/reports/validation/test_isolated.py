@@ -97,7 +97,7 @@ def test_what_a_function_does_to_its_own_process_is_said_in_a_line(name: str, fo
     assert not (folder / "executed").exists()
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", ["hangs", "deaf", "stubborn", "slow_generator", "array_hangs", "repr_hangs"])
 def test_reading_an_answer_is_under_the_time_limit_as_the_call_is(name: str) -> None:
     report = verified(name, timeout=0.2)
@@ -180,7 +180,7 @@ IMPORTS = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("way", IMPORTS)
 def test_an_import_that_fails_is_bad_usage(way: str, folder: Path) -> None:
     source, words = IMPORTS[way]

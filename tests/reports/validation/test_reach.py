@@ -216,6 +216,7 @@ def test_no_declaration_is_dropped(options: dict[str, Any], message: str) -> Non
         verify(SIGMOID, **options)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_function_that_hangs_is_not_asked_all_probes() -> None:
     def late(W: Any, B: Any, x: Any, t: Any) -> Any:
         if len(x) == 2:

@@ -90,6 +90,7 @@ def test_a_penalty_is_found_out_with_an_undeclared_loss_and_has_to_be_declared_w
     assert verify(decayed, loss="half_squared_error", decay="0.03/n").verdict == "wrong"
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_penalty_over_the_number_of_samples_is_found_out_and_may_be_declared() -> None:
     def decayed(W: Any, B: Any, x: Any, t: Any) -> Any:
         weights, biases = gradients(W, B, x, t)

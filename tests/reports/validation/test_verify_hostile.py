@@ -156,7 +156,7 @@ number = 3
 """
 
 
-@pytest.mark.sampled(10)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("target", "code", "words"),
     [

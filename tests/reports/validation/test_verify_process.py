@@ -201,6 +201,7 @@ def test_one_unusable_answer_is_exit_3_and_the_others_are_judged(command: Comman
     assert " of 71 cases agree." in finished.stdout
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_process_that_never_answers_is_exit_3_within_the_limit(command: Command) -> None:
     finished = command("verify", "--command", f"{HOSTILE} silent 1 -", "--timeout", "1")
     assert finished.returncode == 3

@@ -350,6 +350,7 @@ def test_on_a_full_disk_nothing_is_half_written(
         assert contents(tmp_path) == before
 
 
+@pytest.mark.usefixtures("slow")
 def test_they_are_written_over_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vectors_making, "vector_files", lambda: {"xor": published()["worked-example.json"]})
     place = tmp_path / "new" / "below"
