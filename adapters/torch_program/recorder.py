@@ -341,11 +341,11 @@ class Recorder(TorchDispatchMode):
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
         if decomposition is None:
-            reason = self._unknown(func)
-            self.uncovered(reason, [])
+            unknown = self._unknown(func)
+            self.uncovered(unknown, [])
             result = self._kept(func(*args, **kwargs))
             written = [x for x in leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)]
-            self.uncovered(reason, written)
+            self.uncovered(unknown, written)
             return result
         note = f"{name}: by PyTorch's decomposition"
         if note not in self.notes:

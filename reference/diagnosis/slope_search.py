@@ -168,13 +168,13 @@ def products(
     others: list[tuple[int, int, Any, Array]] = []
     for number, slope in enumerate(of_slopes):
         if (slope is None and softmax) or (slope is not None and (not slope.linear or slope.fit is not None)):
-            for at, constant, row in _one_by_one(views, k, step, slope, errors, with_errors, sought):
-                others.append((number, at, constant, row))
+            for at, constant, delta in _one_by_one(views, k, step, slope, errors, with_errors, sought):
+                others.append((number, at, constant, delta))
         elif (row := slope_row(ones, k, step, slope, 0.0)) is not None:
             linear.append((number, row))
     if others:
-        for row, factor in sought.factors(np.stack([delta for *_, delta in others])):
-            number, at, constant, _ = others[row]
+        for which, factor in sought.factors(np.stack([delta for *_, delta in others])):
+            number, at, constant, _ = others[which]
             keep(number, at, factor, constant)
     if linear:
         with np.errstate(all="ignore"):

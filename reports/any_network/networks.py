@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, overload
 
 from ...reference.case import InvalidInput
 from .both import RuleAndNumbers
@@ -13,6 +13,34 @@ from .modules import of_parameters
 from .numbers import NumbersReport, check_numbers
 from .rule import RuleReport, Subject, check_rule
 from .without_graph import without_graph
+
+
+@overload
+def verify_network(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    loss: Callable[[Any], Any] | None = ...,
+    keywords: Mapping[str, Any] | None = ...,
+    stopped: bool = ...,
+    surrogate: Any = ...,
+    reference: Callable[..., Any] | None = ...,
+    numbers: Literal[False] = ...,
+) -> RuleReport: ...
+
+
+@overload
+def verify_network(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    loss: Callable[[Any], Any] | None = ...,
+    keywords: Mapping[str, Any] | None = ...,
+    stopped: bool = ...,
+    surrogate: Any = ...,
+    reference: Callable[..., Any] | None = ...,
+    numbers: bool,
+) -> RuleReport | RuleAndNumbers: ...
 
 
 def verify_network(

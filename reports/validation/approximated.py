@@ -143,7 +143,8 @@ def _shown(subject: Subject, case: Case, k: int) -> tuple[Array, Array]:
     """A layer's weight gradient, and its δ: the bias gradient, or zeros where there is none."""
     assert subject.observe is not None
     seen = subject.observe(case)
-    if seen.weight_gradients is None or not np.isfinite(weights := seen.weight_gradients[k].astype(float)).all():
+    shown = None if seen.weight_gradients is None else seen.weight_gradients[k]
+    if shown is None or not np.isfinite(weights := shown.astype(float)).all():
         raise _Unreadable
     biases = None if seen.bias_gradients is None else seen.bias_gradients[k]
     return weights, np.zeros(len(weights)) if biases is None else biases.astype(float).reshape(-1)

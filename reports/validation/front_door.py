@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -107,8 +107,22 @@ def verify(
     stopped: bool = ...,
     surrogate: Any = ...,
     reference: Callable[..., Any] | None = ...,
-    numbers: bool = ...,
-) -> RuleReport | RuleAndNumbers: ...
+    numbers: Literal[False] = ...,
+) -> RuleReport: ...
+
+
+@overload
+def verify(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    loss: Callable[[Any], Any] | None = ...,
+    keywords: Mapping[str, Any] | None = ...,
+    stopped: bool = ...,
+    surrogate: Any = ...,
+    reference: Callable[..., Any] | None = ...,
+    numbers: Literal[True],
+) -> RuleAndNumbers: ...
 
 
 def verify(

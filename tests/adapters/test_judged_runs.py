@@ -248,7 +248,7 @@ def test_jax_equation_by_equation(dtype: str) -> None:
     assert dtype in {r.precision for r in report.run.results}
 
 
-OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+FUSED: dict[str, Callable[[Any], Any]] = {
     "adamw": lambda p: torch.optim.AdamW(p, fused=True),
     "adam, its options": lambda p: torch.optim.Adam(p, weight_decay=0.1, amsgrad=True, maximize=True, fused=True),
     "sgd": lambda p: torch.optim.SGD(p, 0.1, fused=True),
@@ -261,7 +261,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
 
 def two_steps(optimizer: str, dtype: Any) -> NumbersReport:
     model = seeded(lambda: nn.Linear(16, 8), dtype)
-    made = OPTIMIZERS[optimizer](model.parameters())
+    made = FUSED[optimizer](model.parameters())
     x = numbers(5, 16).to(dtype)
     with checks.judged("two steps") as report:
         for _ in range(2):
@@ -273,7 +273,7 @@ def two_steps(optimizer: str, dtype: Any) -> NumbersReport:
 
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", FUSED)
 def test_a_fused_optimizer_s_step_is_judged(optimizer: str, dtype: Any) -> None:
     report = two_steps(optimizer, dtype)
     broken = dtype is torch.bfloat16 and "sgd" in optimizer and skips_vectors()

@@ -30,7 +30,7 @@ FIRST = 40_000
 
 @pytest.mark.usefixtures("slow")
 def test_right_networks_are_not_accused(quick: bool) -> None:
-    tried = list(trials(len(FAMILIES) if quick else 20 * len(FAMILIES), FIRST))
+    tried = list(trials(len(FAMILIES) if quick else 8 * len(FAMILIES), FIRST))
     assert [trial for trial in tried if trial.alarm] == []
     assert sum(trial.outcome == "agrees" for trial in tried) >= 0.8 * len(tried)
     assert {trial.family for trial in tried} == set(FAMILIES)
@@ -57,7 +57,7 @@ def test_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
 
 
 def test_planted_mistakes_are_refused_where_they_are(quick: bool) -> None:
-    tried = [backward_trials.try_one(FIRST + number) for number in range(2 if quick else 150)]
+    tried = [backward_trials.try_one(FIRST + number) for number in range(2 if quick else 70)]
     visible = [trial for trial in tried if trial.visible]
     assert len(visible) > len(tried) / 3
     assert [trial for trial in visible if not trial.refused or trial.outcome == "misplaced"] == []
@@ -209,7 +209,7 @@ def test_jax_configurations_are_drawn_the_same_each_time(quick: bool) -> None:
     pytest.importorskip("jax")
     from backproof.reports.trials import jax_networks
 
-    numbers = range(FIRST, FIRST + (len(FAMILIES) if quick else 20 * len(FAMILIES)))
+    numbers = range(FIRST, FIRST + (len(FAMILIES) if quick else 8 * len(FAMILIES)))
     drawn = [jax_networks.draw(number) for number in numbers]
     assert [each.words for each in drawn] == [jax_networks.draw(number).words for number in numbers]
     assert {each.family for each in drawn} == set(FAMILIES)
@@ -259,7 +259,7 @@ def test_jax_s_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
 @pytest.mark.usefixtures("slow")
 def test_mistakes_in_custom_vjps_of_jax_are_refused_where_they_are(quick: bool) -> None:
     pytest.importorskip("jax")
-    tried = [backward_trials.try_one(FIRST + number, "jax") for number in range(3 if quick else 60)]
+    tried = [backward_trials.try_one(FIRST + number, "jax") for number in range(3 if quick else 35)]
     visible = [trial for trial in tried if trial.visible]
     assert quick or len(visible) > len(tried) / 3
     assert [trial for trial in visible if not trial.refused or trial.outcome == "misplaced"] == []

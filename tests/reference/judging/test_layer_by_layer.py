@@ -77,7 +77,8 @@ def test_a_fault_is_wrong_where_it_is_in_memory(quantity: str, k: int) -> None:
     honest = observe(of)
     arrays = [np.array(x) for x in getattr(honest, quantity)]
     arrays[k].flat[-3] *= 1.001
-    faulty = replace(honest, **{quantity: tuple(arrays)})
+    changed: dict[str, Any] = {quantity: tuple(arrays)}
+    faulty = replace(honest, **changed)
     wrong = {c.place for c in judge(of, faulty).wrong} - {Place("loss", None)}  # of which nothing is shown
     assert Place(quantity, k) in wrong
     found = judged(of, faulty)

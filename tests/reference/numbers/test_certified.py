@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -81,17 +82,18 @@ IN_PAIRS = ("depth-8-wide", "wide", "wide-relu")  # those that are large enough 
                                   IN_PAIRS], ids=lambda case: case.name)  # fmt: skip
 def test_pairs_of_doubles_judge_as_balls_do(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is right and what is a little wrong, shown whole or as gradients alone."""
-    pairs = []
+    pairs: list[Any] = []
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: Any) -> Any:
         pairs.append(enclosures_in_pairs(*arguments))
         return pairs[-1]
 
     monkeypatch.setattr(expected, "enclosures_in_pairs", counted)
     honest = observe(case)
-    gradients = tuple(gradient.copy() for gradient in honest.weight_gradients)
+    gradients: Any = tuple(np.array(gradient) for gradient in honest.weight_gradients or ())
     gradients[0].flat[0] *= 1 + 2e-12
-    alone = replace(honest, **dict.fromkeys(set(QUANTITIES) - {"weight_gradients"}, None), received=None)
+    hidden: dict[str, Any] = dict.fromkeys(set(QUANTITIES) - {"weight_gradients"}, None)
+    alone = replace(honest, **hidden, received=None)
     for shown in (honest, alone, replace(honest, weight_gradients=gradients)):
         found = []
         for fewest in (math.inf, 0):

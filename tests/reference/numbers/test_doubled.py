@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -136,7 +137,7 @@ def test_operations_contain_what_balls_say(name: str, kind: str) -> None:
     y = Doubled(*(part[order] if len(part) > 1 else part for part in (x.high, x.low, x.radius)))
     with np.errstate(all="ignore"):
         found = operation(x, y)
-    exact = [[operation(a, b) for a in xs for b in ys] for xs, ys in zip(corners(x), corners(y), strict=True)]
+    exact: Any = [[operation(a, b) for a in xs for b in ys] for xs, ys in zip(corners(x), corners(y), strict=True)]
     assert isinstance(found, Doubled)
     assert outside(found, exact) == 0
     assert known(found) > 0.9 or name == "quotient" or kind in ("wide", "huge")
@@ -197,7 +198,8 @@ def matrices(kind: str, rows: int, inner: int, columns: int) -> tuple[Doubled, D
 def pushed(x: Doubled, signs: object) -> arb_mat:
     """Exact numbers at the ends of what the pairs may be, or in their middle."""
     parts = (np.broadcast_to(part, x.high.shape).ravel().tolist() for part in (x.high, x.low, x.radius, signs))
-    return arb_mat(*x.high.shape, [arb(h) + arb(low) + arb(r) * arb(s) for h, low, r, s in zip(*parts, strict=True)])
+    rows, columns = x.high.shape
+    return arb_mat(rows, columns, [arb(h) + arb(low) + arb(r) * arb(s) for h, low, r, s in zip(*parts, strict=True)])
 
 
 def missed(left: Doubled, right: Doubled) -> int:
@@ -243,9 +245,10 @@ def test_dead_units_are_exactly_zero() -> None:
     """A thousandth of their tolerance is less than any rounding."""
     left, right = RANDOM.standard_normal((3, 40)), RANDOM.standard_normal((40, 3))
     left[1], right[:20], left[2, 20:] = 0, 0, 0
-    case = [ar.matmul(ar.lift(left), ar.lift(right)) for ar in (DoubledArithmetic(), BoundedArithmetic(FLOAT64))]
-    assert not case[0].high[1:].any()
-    assert (case[0].radius <= CERTAIN * case[1].errors[WORST]).all()
+    pairs, bounds = DoubledArithmetic(), BoundedArithmetic(FLOAT64)
+    found = pairs.matmul(pairs.lift(left), pairs.lift(right))
+    assert not found.high[1:].any()
+    assert (found.radius <= CERTAIN * bounds.matmul(bounds.lift(left), bounds.lift(right)).errors[WORST]).all()
 
 
 def test_infinite_numbers_are_not_known() -> None:

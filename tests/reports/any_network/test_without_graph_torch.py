@@ -43,7 +43,7 @@ def extension(factor: float) -> Any:
     """An operation of somebody else's namespace: a kernel that nothing is known of."""
     name = f"backproof_test::sine_{str(factor).replace('.', '_')}"
 
-    @torch.library.custom_op(name, mutates_args=())
+    @torch.library.custom_op(name, mutates_args=())  # type: ignore[untyped-decorator]
     def operation(x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.sin(x.numpy()))
 

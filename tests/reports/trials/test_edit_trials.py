@@ -30,7 +30,7 @@ DESCRIBED, FALSELY = 0.7, 0.02
 
 @pytest.mark.usefixtures("slow")
 def test_every_visible_edit_is_refused_most_are_described_and_hardly_one_is_explained_falsely(quick: bool) -> None:
-    tried = list(trials(6 if quick else 200, FIRST))
+    tried = list(trials(6 if quick else 100, FIRST))
     assert [trial for trial in tried if trial.missed and trial.outcome != "false"] == []
     assert sum(trial.outcome == "false" for trial in tried) <= FALSELY * len(tried)
     assert sum(trial.outcome == "described" for trial in tried) > len(tried) / 3
