@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 COVERAGE = run_path(str(Path(__file__).with_name("opinfo_coverage.py")))
+CORE = run_path(str(Path(__file__).with_name("core_coverage.py")))
 furthest: Callable[[Captured], float] = COVERAGE["furthest"]
 
 TRANSLATED = 1e-9  # what float64's rounding stays under on these small inputs, kernels' own sums included
@@ -656,3 +657,14 @@ def test_the_catalogue_is_covered(slow: None) -> None:
         if f.kind == COVERAGE["MISSING"] and any("gradient:" in r or "numbers than" in r for r in f.reasons)
     ]
     assert not wrong, COVERAGE["table"](wrong)
+
+
+def test_of_the_core_operations_only_fourier_transforms_are_not_covered() -> None:
+    kinds = {str(op): CORE["kind"](op) for op in CORE["core"]()}
+    assert len(kinds) >= 163
+    assert {op for op, kind in kinds.items() if kind == CORE["MISSING"]} <= {
+        "aten._fft_c2r.default",
+        "aten._fft_r2c.default",
+    }
+    if torch.__version__.startswith("2.13"):
+        assert CORE["table"]() in (Path(__file__).parents[2] / "docs" / "coverage.md").read_text(encoding="utf-8")
