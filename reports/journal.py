@@ -91,14 +91,15 @@ def journal_of(
 
 
 def versions() -> dict[str, str]:
-    """What the outcome of a run may depend on: backproof, its commit and the frameworks that are installed here."""
+    """What the outcome of a run may depend on: backproof, its commit, Python, and the frameworks that are there."""
     from importlib.metadata import version
+    from platform import python_version
 
     from ..adapters.adapter import known_adapters
     from .documents import commit
 
     here = commit()
-    found = {"backproof": version("backproof") + (f" ({here})" if here else "")}
+    found = {"backproof": version("backproof") + (f" ({here})" if here else ""), "python": python_version()}
     for name, adapter in known_adapters().items():
         if adapter.present and adapter.version:
             found[name] = adapter.version

@@ -127,7 +127,9 @@ class NumbersReport(Shown):
         weakest = max(seen, key=lambda r: r.zeroable / r.elements)
         where = f"; most of {weakest.origin}: {_share(weakest.zeroable / weakest.elements)}" if weakest.zeroable else ""
         elements = sum(r.elements for r in seen)
-        yield sentence(f"of {elements:,} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  ")
+        yield sentence(
+            f"of {elements:,} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  "
+        )
 
     def _remarks(self) -> Iterator[str]:
         undecided = [r for r in self.run.results if r.verdict is Verdict.UNDECIDED]

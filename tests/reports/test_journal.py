@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -170,6 +171,18 @@ def command(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
 
 def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("selftest", "--clean", "1"), ("compare", "--case", "xor-hidden", "--jobs", "1")]
+)
+def test_any_adapter_may_be_kept_plain_python_too(
+    tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...]
+) -> None:
+    path = tmp_path / "journal"
+    finished = command(*arguments, "--adapter", "plain", "--journal", str(path))
+    assert finished.returncode == 0, finished.stderr
+    assert f"plain {platform.python_version()}" in path.read_text()
 
 
 CLEAN = ("selftest", "--clean", "100", "--adapter", "numpy", "--jobs", "1")
