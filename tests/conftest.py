@@ -94,8 +94,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "sampled(n, first=0, slow=1): of its cases, quick runs take this one and every n-th, slow ones every slow-th",
     )
-    # A shell's background jobs ignore Ctrl-C, and so would the processes whose answer to it is tested.
+    # A shell's background jobs ignore Ctrl-C, under nohup the end of a session too, and so would the processes whose
+    # answer to these is tested.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if find_spec("hypothesis"):
         from hypothesis import settings
 

@@ -8,6 +8,7 @@ Here: the seven families together, and perceptrons and convolutional networks. T
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
     )
     family, thrown = FAMILIES[number % len(FAMILIES)], dice(number, STREAM, sizes)
     dtype = thrown.dtype()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch, about unusual sizes, once in a process
         torch.manual_seed(number)
         subject = families[family](thrown, getattr(torch, dtype))
     return Drawn(family, dtype, subject.words, lambda: report(subject), subject.finding, lambda: numbers(subject))
