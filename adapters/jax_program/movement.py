@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.programs import (
+    Unsupported,
     Value,
     broadcast,
     chosen,
@@ -162,10 +163,18 @@ def _pad(call: Call) -> Any:
     return moved(call, lambda x, value: pad(x, value, call.params["padding_config"]))
 
 
+def _changes_what_is_there(update: Any) -> bool:
+    """Whether a scatter's function is another than the one that takes the new element."""
+    function = getattr(update, "jaxpr", update)
+    return function is not None and (bool(function.eqns) or function.outvars[0] is not function.invars[1])
+
+
 @TABLE("gather", "scatter", "select_and_gather_add")
 def _by_itself(call: Call) -> Any:
     """By JAX itself, on the numbers. What indexes, and what is compared, stays what it is."""
     params = {"fill_value": 0} if call.name == "gather" else {}
+    if call.name == "scatter" and _changes_what_is_there(call.params["update_jaxpr"]):
+        raise Unsupported(f"{call.program.origin}: scatter with a function, as x.at[…].apply, is not covered")
     places = (0,) if call.name in {"gather", "select_and_gather_add"} else ()
 
     def movement(*operands: Any) -> Any:

@@ -10,15 +10,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
+from numpy.typing import NDArray
+
+from ...reference.case import InvalidInput
 from ...reference.judging import SEVERITY, JudgedCall, JudgedRun, Verdict
+from ...reference.programs import Unsupported
 from ..documents import Shown
 from .graph import Result, graph, worst_first
+from .guarded import by_itself
 from .picture import picture
 from .rule import NotDecided
 from .wording import counted, sentence
 
+Array = NDArray[Any]
 SHOWN = 5
 
 
@@ -33,6 +39,13 @@ class Run(Protocol):
 
     def judged(self) -> JudgedRun:
         """One run at the inputs given, forward and backward, with random cotangents."""
+        ...
+
+    @property
+    def start(self) -> Sequence[Array]: ...
+
+    def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
+        """As the function runs when nobody watches."""
         ...
 
 
@@ -147,8 +160,18 @@ class NumbersReport(Shown):
 
 
 def check_numbers(run: Run) -> NumbersReport:
-    """The report on one run. Raises Unsupported, with the user's line, for an operation that is not known."""
-    return NumbersReport(run.name, run.judged())
+    """The report on one run.
+
+    Raises Unsupported, with the user's line, for an operation that is not known; InvalidInput with what the function
+    itself raises.
+    """
+    try:
+        return NumbersReport(run.name, run.judged())
+    except (InvalidInput, Unsupported, MemoryError):
+        raise
+    except (Exception, SystemExit):
+        by_itself(run.name, lambda: run.value_and_gradient(run.start))
+        raise
 
 
 def _evidence(r: JudgedCall) -> str:

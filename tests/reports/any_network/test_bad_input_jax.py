@@ -14,7 +14,7 @@ np = pytest.importorskip("numpy")
 
 import backproof as bp
 from backproof.adapters.jax_grad import enable_x64
-from backproof.jax import check_grads
+from backproof.jax import check_grads, check_numbers
 from backproof.reference.case import InvalidInput
 from backproof.reference.programs import Unsupported
 from backproof.reports.any_network import NotDecided
@@ -166,3 +166,13 @@ def test_narrow_formats(dtype: str) -> None:
 def test_what_has_no_forward_mode_says_what_to_do() -> None:
     with pytest.raises((Unsupported, InvalidInput), match="custom_vjp"):
         check_grads(ruled(lambda g: (2 * g,)), (drawn(3),), 1)
+
+
+def test_of_its_numbers_too_a_line_says_what_a_function_raises_and_what_is_not_covered() -> None:
+    def raising(x: Any) -> Any:
+        raise ValueError("no such thing")
+
+    with pytest.raises(InvalidInput, match=r"raising: it raised ValueError: no such thing \(test_bad_input_jax"):
+        check_numbers(raising, (drawn(3),))
+    with pytest.raises(Unsupported, match=r"scatter with a function, as x.at\[…\].apply, is not covered"):
+        check_numbers(lambda x: x.at[0].apply(jnp.sin), (drawn(3),))

@@ -17,7 +17,7 @@ import backproof as bp
 from backproof.reference.case import InvalidInput
 from backproof.reference.programs import Unsupported
 from backproof.reports.any_network import NotDecided
-from backproof.torch import gradcheck, gradgradcheck
+from backproof.torch import check_numbers, gradcheck, gradgradcheck
 
 F = torch.nn.functional
 
@@ -245,3 +245,11 @@ def test_a_graph_longer_than_the_stack_is_looked_at_and_says_how_long_it_takes(
     assert report.verdict == "agrees"
     assert report.seen[0].lines > 7_000
     assert re.search(r"1 of \d+, \d+ s left, .* per second: steps at the point given", capfd.readouterr().err)
+
+
+def test_of_its_numbers_too_a_line_says_what_a_function_raises() -> None:
+    def raising(x: Any) -> Any:
+        raise ValueError("no such thing")
+
+    with pytest.raises(InvalidInput, match=r"raising: it raised ValueError: no such thing \(test_bad_input_torch"):
+        check_numbers(raising, torch.randn(3, requires_grad=True))
