@@ -361,7 +361,7 @@ def over_samples(step: str) -> Iterator[Entry]:
             kept = s.ar.lift([[w] * units for w in weights(batch)])
             return s.ar.elementwise(lambda d, k, fn: d * k, right, kept)
 
-        return Entry(step, words, formula)
+        return Entry(step, words, formula, kept=weights)
 
     def only(which: int) -> Callable[[int], Sequence[float]]:
         return lambda n: [1.0 if i == which % n else 0.0 for i in range(n)]

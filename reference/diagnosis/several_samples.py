@@ -85,9 +85,36 @@ def determined(edits: Edits, cases: Cases, convention: Convention) -> bool:
             return False
         if sum(_changed(edit, view) for view in views) * bits < BITS or not _operands_told_apart(edit, views):
             return False
+        if not _samples_told_apart(edit, views) or not _derivative_seen(edit, views):
+            return False
     return True
 
 
+def _samples_told_apart(edit: Edit, views: Sequence[View]) -> bool:
+    """Whether it is known which sample is left out: others may be the same one in these cases, or have no gradient."""
+    own = None if edit.entry is None else edit.entry.kept
+    if own is None:
+        return True
+    made = [np.asarray(view.scope.values[RESULTS[edit.step], edit.layer]) for view in views]
+    seen = {len(array) for array in (np.asarray(view.scope.targets) for view in views)} - {1}
+    batches = range(1, MOST_SAMPLES) if len(seen) > 1 else seen  # one number of samples is a declared one
+    return not any(
+        entry.kept is not None
+        and any(list(entry.kept(n)) != list(own(n)) for n in batches)
+        and _gives(views, edit.layer, entry, made)
+        for entry in over_samples(edit.step)
+    )
+
+
+def _derivative_seen(edit: Edit, views: Sequence[View]) -> bool:
+    """Whether a hidden layer's other activation shows in its δ too: else its derivative may be the old one."""
+    if edit.step != "activation" or edit.layer == len(views[0].weights) - 1:
+        return True
+    deltas = (np.asarray(view.scope.values["deltas", edit.layer]) for view in views)
+    return any((np.isfinite(delta) & (delta != 0)).any() for delta in deltas)
+
+
+MOST_SAMPLES = 9
 BITS = 20  # of a million formulas and products of them, one would be right by chance
 
 

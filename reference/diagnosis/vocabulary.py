@@ -30,6 +30,7 @@ class Entry:
     limit: of clipping, where the constant is what sizes are clipped to: by what a size is multiplied before; else None
     weighed: of a term that is added, what the constant is called, so that those of one name may be one; every view says
         how sure of it it is. Else nothing
+    kept: of samples that are left out, what each is multiplied by, of so many
     """
 
     step: str
@@ -41,6 +42,7 @@ class Entry:
     starts: tuple[float, ...] = ()
     limit: Callable[[Scope], float] | None = None
     weighed: str = ""
+    kept: Callable[[int], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
