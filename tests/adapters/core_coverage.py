@@ -20,11 +20,9 @@ COVERED, MOVED, TAKEN, DECOMPOSED, MISSING = (
 
 def core() -> list[Any]:
     """Every overload that is tagged, by name."""
-    found = []
-    for name in dir(torch.ops.aten):
-        packet = getattr(torch.ops.aten, name)
-        if isinstance(packet, torch._ops.OpOverloadPacket):
-            found += [getattr(packet, overload) for overload in packet.overloads()]
+    names = {schema.name for schema in torch._C._jit_get_all_schemas() if schema.name.startswith("aten::")}
+    packets = [getattr(torch.ops.aten, name.removeprefix("aten::"), None) for name in sorted(names)]
+    found = [getattr(packet, overload) for packet in packets if packet is not None for overload in packet.overloads()]
     return sorted((op for op in found if torch.Tag.core in op.tags), key=str)
 
 
