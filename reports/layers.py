@@ -41,7 +41,8 @@ def layers(
         try:
             rows[name] = np.load(folder / f"{name}.npy")
         except (OSError, ValueError) as error:
-            raise InvalidInput(f"{folder / name}.npy: expected an array as numpy.save writes it; {error}.") from error
+            said = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise InvalidInput(f"{folder / name}.npy: expected an array as numpy.save writes it; {said}.") from error
     names = separate_names(activations) or ""
     if isinstance(names, str):
         names = [names] * len(list(folder.glob("*.weights.npy")))

@@ -148,7 +148,8 @@ def _mapped(path: Path, optional: bool) -> Any:
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path}: expected an array as numpy.save writes it; {error}.") from error
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidInput(f"{path}: expected an array as numpy.save writes it; {said}.") from error
 
 
 def judge_layers(

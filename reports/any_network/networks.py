@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, overload
+from typing import Any
 
 from ...reference.case import InvalidInput
 from .both import RuleAndNumbers
@@ -13,34 +13,6 @@ from .modules import of_parameters
 from .numbers import NumbersReport, check_numbers
 from .rule import RuleReport, Subject, check_rule
 from .without_graph import without_graph
-
-
-@overload
-def verify_network(
-    function: Callable[..., Any],
-    inputs: Any,
-    *,
-    loss: Callable[[Any], Any] | None = ...,
-    keywords: Mapping[str, Any] | None = ...,
-    stopped: bool = ...,
-    surrogate: Any = ...,
-    reference: Callable[..., Any] | None = ...,
-    numbers: Literal[False] = ...,
-) -> RuleReport: ...
-
-
-@overload
-def verify_network(
-    function: Callable[..., Any],
-    inputs: Any,
-    *,
-    loss: Callable[[Any], Any] | None = ...,
-    keywords: Mapping[str, Any] | None = ...,
-    stopped: bool = ...,
-    surrogate: Any = ...,
-    reference: Callable[..., Any] | None = ...,
-    numbers: bool,
-) -> RuleReport | RuleAndNumbers: ...
 
 
 def verify_network(
@@ -89,7 +61,9 @@ def _numbers(made: Callable[[], Any]) -> NumbersReport:
     wide = getattr(made(), "wide", None)  # JAX's: whether float64 is meant
     if wide is None:
         return check_numbers(made())
-    with sys.modules["jax"].enable_x64(wide):
+    from ...adapters.jax_grad import enable_x64
+
+    with enable_x64(wide):
         return check_numbers(made())
 
 

@@ -154,6 +154,22 @@ def _finite_differences(width: int) -> Iterator[list[str]]:
 def _gradcheck(case: Case) -> float:
     import torch
 
+    return median_seconds(partial(torch.autograd.gradcheck, *loss_in_torch(case)), 3)
+
+
+def _check_grads(case: Case) -> float:
+    import jax
+    from jax import test_util
+
+    with enable_x64(True):
+        loss, weights = loss_in_jax(case)
+        return median_seconds(lambda: test_util.check_grads(jax.jit(loss), weights, order=1, modes=["rev"]), 3)
+
+
+def loss_in_torch(case: Case) -> tuple[Callable[..., Any], list[Any]]:
+    """The loss of a tanh net as a function of its weights, and these."""
+    import torch
+
     weights = [torch.tensor(np.asarray(layer.weights), requires_grad=True) for layer in case.layers]
     x, t = (torch.tensor(np.asarray(rows)) for rows in (case.inputs, case.targets))
 
@@ -163,22 +179,20 @@ def _gradcheck(case: Case) -> float:
             a = torch.tanh(a @ w.T)
         return ((a - t) ** 2).sum() / 2
 
-    return median_seconds(partial(torch.autograd.gradcheck, loss, weights), 3)
+    return loss, weights
 
 
-def _check_grads(case: Case) -> float:
-    import jax
+def loss_in_jax(case: Case) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The same in JAX, in the width that is switched on."""
     import jax.numpy as jnp
-    from jax import test_util
 
-    with enable_x64(True):
-        weights = tuple(jnp.asarray(layer.weights) for layer in case.layers)
-        x, t = (jnp.asarray(rows) for rows in (case.inputs, case.targets))
+    weights = tuple(jnp.asarray(layer.weights) for layer in case.layers)
+    x, t = (jnp.asarray(rows) for rows in (case.inputs, case.targets))
 
-        def loss(*weights: Any) -> Any:
-            a = x
-            for w in weights:
-                a = jnp.tanh(a @ w.T)
-            return jnp.sum((a - t) ** 2) / 2
+    def loss(*weights: Any) -> Any:
+        a = x
+        for w in weights:
+            a = jnp.tanh(a @ w.T)
+        return jnp.sum((a - t) ** 2) / 2
 
-        return median_seconds(lambda: test_util.check_grads(jax.jit(loss), weights, order=1, modes=["rev"]), 3)
+    return loss, weights

@@ -21,7 +21,7 @@ from ...adapters.jax_grad import enable_x64
 from ...adapters.numpy_vectorised import observe
 from ...reference.case import Case, InvalidInput
 from ...reference.judging import judge
-from .bench import backpropagation, network
+from .bench import backpropagation, loss_in_jax, loss_in_torch, network
 
 WIDTHS = {10**2: 7, 10**3: 22, 10**4: 71, 10**5: 224, 10**6: 707, 10**7: 2236}  # parameters: 2 · width², about
 BATCH = 16
@@ -42,38 +42,21 @@ def _judged(case: Case) -> Callable[[], object]:
 def _torch(case: Case, fast: bool) -> Callable[[], object]:
     import torch
 
-    weights = [torch.tensor(np.asarray(layer.weights), requires_grad=True) for layer in case.layers]
-    x, t = (torch.tensor(np.asarray(rows)) for rows in (case.inputs, case.targets))
-
-    def loss(*weights: Any) -> Any:
-        a = x
-        for w in weights:
-            a = torch.tanh(a @ w.T)
-        return ((a - t) ** 2).sum() / 2
-
-    return partial(torch.autograd.gradcheck, loss, weights, fast_mode=fast)
+    return partial(torch.autograd.gradcheck, *loss_in_torch(case), fast_mode=fast)
 
 
 def _jax(case: Case) -> Callable[[], object]:
     import jax
-    import jax.numpy as jnp
     from jax import test_util
+
+    with enable_x64(True):
+        loss, weights = loss_in_jax(case)
+    compiled = jax.jit(loss)
 
     def once() -> None:
         with enable_x64(True):
             test_util.check_grads(compiled, weights, order=1, modes=["rev"])
 
-    with enable_x64(True):
-        weights = tuple(jnp.asarray(layer.weights) for layer in case.layers)
-        x, t = (jnp.asarray(rows) for rows in (case.inputs, case.targets))
-
-    def loss(*weights: Any) -> Any:
-        a = x
-        for w in weights:
-            a = jnp.tanh(a @ w.T)
-        return jnp.sum((a - t) ** 2) / 2
-
-    compiled = jax.jit(loss)
     return once
 
 

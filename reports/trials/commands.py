@@ -148,9 +148,14 @@ def bench(
     ] = None,
 ) -> None:
     """How long judging takes, in units of one backpropagation; and verifying, in seconds of the processor."""
+    from ...reference.case import InvalidInput
     from .bench import bench as measurements
     from .bench_verify import rows
 
+    asked = {"--verify": only_verify, "--rules": only_rules, "--truth": only_truth, "--growth": growth is not None}
+    if sum(asked.values()) > 1:
+        given = " and ".join(name for name in asked if asked[name])
+        raise InvalidInput(f"bench: expected at most one of {', '.join(asked)}; got {given}.")
     if growth is not None:
         from . import bench_growth
 

@@ -79,6 +79,7 @@ def test_parts_are_those_of_the_whole(name: str, monkeypatch: pytest.MonkeyPatch
     for positions in in_parts(result, given):
         assert positions is not None
         part = Part(result.program, given, Bounds(PROFILES["float32"])).at(result.index, positions)
+        # no tolerance of a verdict: the same float64 sums, added up in parts (81 terms at most), and their bounds
         np.testing.assert_allclose(part["value"], flat["value"][positions], rtol=1e-13, atol=1e-15)
         random, expected = (x["errors"][..., RANDOM].copy() for x in (part, flat[positions]))
         part["errors"][..., RANDOM] = expected

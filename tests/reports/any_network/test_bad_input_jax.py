@@ -176,3 +176,12 @@ def test_of_its_numbers_too_a_line_says_what_a_function_raises_and_what_is_not_c
         check_numbers(raising, (drawn(3),))
     with pytest.raises(Unsupported, match=r"scatter with a function, as x.at\[…\].apply, is not covered"):
         check_numbers(lambda x: x.at[0].apply(jnp.sin), (drawn(3),))
+
+
+def test_rule_and_numbers_in_one_report() -> None:
+    """In float64 too, and in every version of JAX: this file needs no PyTorch."""
+    for dtype in ("float32", "float64"):
+        with enable_x64(dtype == "float64"):
+            report = bp.verify(lambda x: jnp.tanh(x).sum(), drawn(3).astype(dtype), numbers=True)
+        assert report.ok
+        assert {r.precision for r in report.numbers.run.results} == {dtype}

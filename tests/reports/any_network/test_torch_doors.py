@@ -9,6 +9,7 @@ import pytest
 torch: Any = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
+import backproof as bp
 from backproof.reference.case import InvalidInput
 from backproof.reference.programs import Unsupported
 from backproof.reports.any_network import NotDecided, WrongRule, verify_network
@@ -197,9 +198,7 @@ def test_under_no_grad_too() -> None:
 def test_a_module_is_left_as_it_was() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 2))
     before = {name: x.clone() for name, x in module.state_dict().items()}
-    report = verify_network(
-        module, torch.randn(7, 3), loss=lambda y: F.cross_entropy(y, torch.tensor([0, 1] * 3 + [1]))
-    )
+    report = bp.verify(module, torch.randn(7, 3), loss=lambda y: F.cross_entropy(y, torch.tensor([0, 1] * 3 + [1])))
     assert report.ok, str(report)
     assert report.names == ("0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias")
     assert all(torch.equal(x, before[name]) for name, x in module.state_dict().items())

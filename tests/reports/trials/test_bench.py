@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from xml.etree import ElementTree
 
@@ -66,3 +68,11 @@ def test_so_is_the_process() -> None:
     child = f"{shlex.quote(sys.executable)} -P -m backproof.reports.trials.bench_child"
     assert verify_command(child, cases="few").verdict == "agrees"
     assert verify_command(f"{child} --bug", cases="few").verdict == "wrong"
+
+
+def test_what_excludes_each_other_is_refused(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    refused = command("bench", "--truth", "--growth", "somewhere")
+    assert refused.returncode == 2
+    assert "expected at most one of --verify, --rules, --truth, --growth; got --truth and --growth" in " ".join(
+        refused.stderr.split()
+    )
