@@ -51,6 +51,11 @@ CASES: dict[str, Case] = {}
 QUICK: set[str] = set()
 
 
+@pytest.fixture(autouse=True)
+def the_same_numbers_in_any_order_of_the_tests() -> None:
+    RANDOM.bit_generator.state = np.random.default_rng(7).bit_generator.state
+
+
 def n(*shape: int) -> Any:
     """Normal random numbers."""
     return RANDOM.standard_normal(shape)

@@ -30,6 +30,11 @@ COUNT = 60  # of random numbers of a kind
 
 
 @pytest.fixture(autouse=True)
+def the_same_numbers_in_any_order_of_the_tests() -> None:
+    RANDOM.bit_generator.state = np.random.default_rng(7).bit_generator.state
+
+
+@pytest.fixture(autouse=True)
 def _far_more_bits_than_needed() -> Iterator[None]:
     with ctx.workprec(1500):  # e⁻³⁰⁰ − 1 is told from −1
         yield

@@ -22,6 +22,11 @@ RNG = np.random.default_rng(5)
 SINGLE = PROFILES["float32"]
 
 
+@pytest.fixture(autouse=True)
+def the_same_numbers_in_any_order_of_the_tests() -> None:
+    RNG.bit_generator.state = np.random.default_rng(5).bit_generator.state
+
+
 def variance(x: Value) -> Value:
     centred = x - broadcast(mean(x, [1], keep=True), x.shape)
     return mean(centred * centred, [1])
@@ -172,7 +177,7 @@ def test_independent_errors_of_a_sum_s_terms_add_up_as_squares_and_equal_ones_do
     assert found["errors"][WORST] == pytest.approx(100, rel=1e-3)
 
 
-def test_a_convolution_that_is_off_by_thirty_roundings_is_seen_in_all_of_its_numbers_together() -> None:
+def test_a_convolution_that_is_off_by_twenty_roundings_is_seen_in_all_of_its_numbers_together() -> None:
     given = {"x": RNG.standard_normal((2, 3, 9, 9)), "weight": RNG.standard_normal((4, 3, 3, 3))}
     given = {name: array.astype(np.float32).astype(np.float64) for name, array in given.items()}
     program = Program()
@@ -180,7 +185,7 @@ def test_a_convolution_that_is_off_by_thirty_roundings_is_seen_in_all_of_its_num
     result = permuted(LAYERS["convolution"](inputs, given), (0, 2, 3, 1))
     known = {inputs[name].index: array for name, array in given.items()}
     (honest,) = run([result], known, Rounding())
-    for factor, verdict in ((1.0, Verdict.AGREES), (1 + 30 * 2.0**-24, Verdict.SUSPECT)):
+    for factor, verdict in ((1.0, Verdict.AGREES), (1 + 20 * 2.0**-24, Verdict.SUSPECT)):
         (call,) = judged_call([result], known, [honest * factor], [SINGLE.storage], SINGLE)
         assert call.verdict is verdict
 

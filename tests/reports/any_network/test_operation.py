@@ -18,6 +18,11 @@ from torch.nn import functional as F  # noqa: N812 — as everyone calls it
 RNG = np.random.default_rng(11)
 
 
+@pytest.fixture(autouse=True)
+def the_same_numbers_in_any_order_of_the_tests() -> None:
+    RNG.bit_generator.state = np.random.default_rng(11).bit_generator.state
+
+
 def n(*shape: int) -> Any:
     return torch.tensor(RNG.standard_normal(shape))
 
