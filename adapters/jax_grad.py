@@ -50,19 +50,19 @@ def enable_x64(on: bool) -> AbstractContextManager[None]:
 def observe(case: Case) -> Observation:
     """One learning step under jit, on JAX's default device."""
     import jax
-    import jax.numpy as jnp
 
+    # `device_put`, not `asarray`, which compiles a copy for every shape
     with enable_x64(True):  # without it, JAX turns float64 into float32
         parameters: Parameters = [
             (
-                jnp.asarray(array_of(layer.weights, case.dtype)),
-                None if layer.biases is None else jnp.asarray(array_of(layer.biases, case.dtype)),
+                jax.device_put(array_of(layer.weights, case.dtype)),
+                None if layer.biases is None else jax.device_put(array_of(layer.biases, case.dtype)),
             )
             for layer in case.layers
         ]
-        inputs = jnp.asarray(array_of(case.inputs, case.dtype))
-        targets = jnp.asarray(array_of(case.targets, case.dtype))
-        taps = [jnp.asarray(array_of(np.zeros((case.batch, units)), case.dtype)) for units in case.sizes[1:]]
+        inputs = jax.device_put(array_of(case.inputs, case.dtype))
+        targets = jax.device_put(array_of(case.targets, case.dtype))
+        taps = [jax.device_put(array_of(np.zeros((case.batch, units)), case.dtype)) for units in case.sizes[1:]]
 
         def step(parameters: Parameters, taps: Any, inputs: Any, targets: Any) -> Any:
             differentiate = jax.value_and_grad(partial(_objective, case), argnums=(0, 1), has_aux=True)
@@ -140,20 +140,20 @@ def evaluate(function: str, x: np.ndarray) -> np.ndarray:
     with enable_x64(True):
         match function:
             case "exp" | "expm1" | "log" | "log1p":
-                return np.asarray(jax.jit(getattr(jnp, function))(jnp.asarray(x)))
+                return np.asarray(jax.jit(getattr(jnp, function))(jax.device_put(x)))
             case "erf":
-                return np.asarray(jax.jit(jax.scipy.special.erf)(jnp.asarray(x)))
+                return np.asarray(jax.jit(jax.scipy.special.erf)(jax.device_put(x)))
             case "gelu_gate":
-                gelu = np.asarray(jax.jit(partial(_activation, "gelu"))(jnp.asarray(x)))
+                gelu = np.asarray(jax.jit(partial(_activation, "gelu"))(jax.device_put(x)))
                 return np.asarray(2 * gelu.astype(np.float64) / x.astype(np.float64))
             case "erfc" | "erfinv":
                 named = {"erfc": jax.scipy.special.erfc, "erfinv": jax.scipy.special.erfinv}[function]
-                return np.asarray(jax.jit(named)(jnp.asarray(x)))
+                return np.asarray(jax.jit(named)(jax.device_put(x)))
             case "pow":
-                return np.asarray(jax.jit(jnp.power)(jnp.asarray(x), jnp.asarray(x)))
+                return np.asarray(jax.jit(jnp.power)(jax.device_put(x), jax.device_put(x)))
         if function in OF_PROGRAMS:
-            return np.asarray(jax.jit(getattr(jnp, function))(jnp.asarray(x)))
-        return np.asarray(jax.jit(partial(_activation, function))(jnp.asarray(x)))
+            return np.asarray(jax.jit(getattr(jnp, function))(jax.device_put(x)))
+        return np.asarray(jax.jit(partial(_activation, function))(jax.device_put(x)))
 
 
 def plant(case: Case, rules: Rules) -> Observation:

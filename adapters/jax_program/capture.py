@@ -89,7 +89,7 @@ def capture(
         with traced():
             arrays = [np.asarray(x.run) for x in arriving]
             backward = jax.make_jaxpr(lambda xs, cts: gradients(xs, cts)[1])(given, arrays)
-            ran = (run or gradients)([jnp.asarray(x) for x in given], [jnp.asarray(x) for x in arrays])
+            ran = (run or gradients)([jax.device_put(x) for x in given], [jax.device_put(x) for x in arrays])
         needed, _ = partial_eval.dce_jaxpr(backward.jaxpr, [True] * len(backward.jaxpr.outvars), instantiate=True)
         found = interpreter.read(needed, backward.consts, [*starts, *arriving])
     return Captured(

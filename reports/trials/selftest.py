@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,9 @@ def draw_case(rng: np.random.Generator, dtype: str, framework: str) -> tuple[Cas
     return Case("drawn", layers, inputs, targets, loss.name, reduction, rate, dtype), kind
 
 
+adapters_by_name = cache(known_adapters)  # reading the entry points takes as long as a small case
+
+
 def _log_uniform(rng: np.random.Generator, largest: int) -> int:
     return round(float(np.exp(rng.uniform(0, np.log(largest)))))
 
@@ -220,12 +224,12 @@ def _numbers(rng: np.random.Generator, shape: tuple[int, int], size: float, kind
 
 def _implementation(rng: np.random.Generator, framework: str) -> tuple[str, Callable[[Case], Observation]]:
     """One way to run a case on the framework: eager or compiled, in one order of summation or another."""
-    adapter = known_adapters()[framework]
+    adapter = adapters_by_name()[framework]
     if framework == "numpy" and rng.random() < 0.8:
         order = str(rng.choice(list(ORDERS)))
         product = ORDERS[order](rng)
         return f"numpy, {order}", lambda case: numpy_vectorised.observe(case, product)
-    if framework == "jax" and rng.random() < 0.2:
+    if framework == "jax" and rng.random() < 0.05:  # compiles each operation for each shape: seconds
         import jax
 
         def eager(case: Case) -> Observation:
@@ -239,9 +243,10 @@ def _implementation(rng: np.random.Generator, framework: str) -> tuple[str, Call
 def configuration(number: int, frameworks: Sequence[str]) -> tuple[str, Case, str, Callable[[Case], Observation], str]:
     """Everything about configuration `number`: framework, case, words, how to run it, and what of it is to be seen."""
     rng = np.random.default_rng([number, 20])
-    weights = np.array([{"jax": 0.4, "plain": 0.4}.get(name, 1.0) for name in frameworks])
+    # one of JAX takes as long as ten of the others, to compile; plain Python, long where it is large
+    weights = np.array([{"jax": 0.15, "plain": 0.4}.get(name, 1.0) for name in frameworks])
     framework = str(rng.choice(list(frameworks), p=weights / weights.sum()))
-    adapter, case = known_adapters()[framework], None
+    adapter, case = adapters_by_name()[framework], None
     while case is None or adapter.refusal(case):  # another, where it has no way to run this one
         case, kind = draw_case(rng, str(rng.choice(list(PRECISIONS))), framework)
     if framework == "plain" and case.batch * sum(case.sizes) > 4000:

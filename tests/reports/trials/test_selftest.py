@@ -48,7 +48,7 @@ def test_a_planted_error_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(honest, bias_gradients=gradients)
 
     monkeypatch.setattr(numpy_vectorised, "observe", wrong)
-    monkeypatch.setattr(selftest, "known_adapters", lambda: {"numpy": replace(known_adapters()["numpy"], run=wrong)})
+    monkeypatch.setattr(selftest, "adapters_by_name", lambda: {"numpy": replace(known_adapters()["numpy"], run=wrong)})
     alarms = [t.alarm for t in selftest.clean(8, first=5000, frameworks=["numpy"]) if t.alarm]
     assert alarms
     assert all("bias_gradients" in a.places or "updated" in a.places for a in alarms if a.verdict == "wrong")
@@ -58,7 +58,7 @@ def test_an_implementation_that_fails_is_said_to_have_failed(monkeypatch: pytest
     def raises(case: Case) -> Observation:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(selftest, "known_adapters", lambda: {"broken": Adapter("broken", "", None, raises)})
+    monkeypatch.setattr(selftest, "adapters_by_name", lambda: {"broken": Adapter("broken", "", None, raises)})
     (trial,) = selftest.clean(1, frameworks=["broken"])
     assert trial.verdict == "unanswered"
     assert trial.alarm is not None
