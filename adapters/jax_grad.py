@@ -8,9 +8,11 @@ once more inside the update, and rounds them differently.
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,44 @@ def enable_x64(on: bool) -> AbstractContextManager[None]:
         switch = experimental.enable_x64
     context: AbstractContextManager[None] = switch(on)
     return context
+
+
+def _without_float16(case: Case) -> str | None:
+    """XLA's code for processors without F16C lacks the conversions of float16, so nothing runs."""
+    return NO_FLOAT16 if case.dtype == "float16" and not _has_float16() else None
+
+
+NO_FLOAT16 = "float16: JAX has none on a processor without F16C, or held below it by XLA_FLAGS"
+
+
+@cache
+def _has_float16() -> bool:
+    import jax
+
+    try:
+        with _unlogged():  # XLA logs every symbol that it misses
+            jax.block_until_ready(jax.jit(lambda x: x * x)(jax.device_put(np.ones(1, np.float16))))
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """What libraries write to file descriptor 2 meanwhile is dropped."""
+    try:
+        loud = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 2)
+    try:
+        yield
+    finally:
+        os.dup2(loud, 2)
+        os.close(quiet)
+        os.close(loud)
 
 
 def observe(case: Case) -> Observation:
@@ -310,6 +350,8 @@ ADAPTER = Adapter(
     run=observe,
     rank=3,
     dtypes=tuple(PRECISIONS),
+    limits="float16 only on processors with F16C, or on a GPU",
+    cannot=_without_float16,
     evaluate=evaluate,
     plant=plant,
     train=train,

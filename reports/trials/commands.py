@@ -93,8 +93,7 @@ def selftest(
     """backproof on trial: correct implementations must not be accused, small errors must be seen.
 
     Exit codes: 0 passed; 1 an implementation was accused, or an error was missed or falsely explained; 3 nobody was
-    accused, but a framework failed, other than as is known of it on some processors (JAX has no float16 without F16C),
-    or none answered.
+    accused, but a framework failed, or none answered.
     """
     if not (clean or power or faults or edits or rules or numbers or backward_edits):
         raise typer.BadParameter(

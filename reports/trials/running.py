@@ -148,10 +148,7 @@ def unanswered(trials: Sequence[Trial]) -> list[str]:
     for (framework, dtype, _), failed in groups.items():
         alarm = failed[0].alarm
         assert alarm is not None
-        known = (
-            "; known of this framework on some processors: not counted as a failure" if failed[0].unavailable else ""
-        )
         said = " ".join(alarm.places.split())
         count = f"{len(failed)} configuration{'s' * (len(failed) > 1)}, first {alarm.number}"
-        lines.append(f"unanswered   {framework} {dtype}, {count} ({alarm.configuration}): {said}{known}")
+        lines.append(f"unanswered   {framework} {dtype}, {count} ({alarm.configuration}): {said}")
     return lines

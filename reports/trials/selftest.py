@@ -59,26 +59,16 @@ class Trial:
     verdict: str
     alarm: Alarm | None
 
-    @property
-    def unavailable(self) -> bool:
-        """Whether the framework failed, and is known to fail so: see `UNAVAILABLE`."""
-        known = UNAVAILABLE.get((self.framework, self.dtype))
-        return (
-            known is not None and self.verdict == "unanswered" and self.alarm is not None and known in self.alarm.places
-        )
-
 
 def outcome(trials: Iterable[Trial]) -> str:
     """What became of a campaign.
 
-    wrong: an implementation was accused;  unanswered: one failed, otherwise than is known, or none answered;
-    agrees: neither
+    wrong: an implementation was accused;  unanswered: one failed, or there was none;  agrees: neither
     """
     tried = list(trials)
     if any(trial.verdict in ("wrong", "suspect") for trial in tried):
         return "wrong"
-    failed = [trial for trial in tried if trial.verdict == "unanswered"]
-    return "unanswered" if len(failed) == len(tried) or not all(t.unavailable for t in failed) else "agrees"
+    return "unanswered" if not tried or any(trial.verdict == "unanswered" for trial in tried) else "agrees"
 
 
 # ------------------------------------------------------------------------------------ orders of summation
@@ -143,12 +133,6 @@ ORDERS: dict[str, Callable[[np.random.Generator], numpy_vectorised.Product]] = {
 
 # ------------------------------------------------------------------------------------ configurations
 
-
-# What a framework is known not to do at all on some processors, by what its error says. Such a run tells nothing of the
-# judge, and is no failure of the campaign.
-UNAVAILABLE = {
-    ("jax", "float16"): "Failed to materialize symbols",  # without F16C, XLA lacks the conversions (__extendhfsf2)
-}
 
 # Where a framework is known to be inaccurate: findings of the atlas and of tests/adapters/test_findings.py.
 INACCURATE = {

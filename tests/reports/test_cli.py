@@ -48,6 +48,8 @@ def test_version_and_help() -> None:
     finished = backproof("--help")
     assert finished.returncode == 0
     assert all(command in finished.stdout for command in ("example", "compare", "adapters"))
+    as_module = subprocess.run([sys.executable, "-m", "backproof", "--version"], capture_output=True, check=True)
+    assert as_module.stdout.decode() == f"backproof {version('backproof')}\n"
 
 
 def test_help_loads_no_numbers() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from backproof.reports.comparison.matrix import compare
 from backproof.reports.documents.results import SCHEMA_FILE, Results, encoded, schema, worst
 from backproof.reports.views.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.views.tables import power_rows
+from commands import in_shell
 from planted import CASES, NUMPY, dies, doubled, infinite, planted, raises
 from standard import CASES as STANDARD
 
@@ -216,3 +219,16 @@ def test_right_gradients_beside_a_wrong_loss_are_not_explained_by_a_fault_that_d
     assert run.verdict == "wrong"
     assert run.diagnosis[0] == "smallest network that shows it:"
     assert run.diagnosis[-1].endswith("yours is inf")
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the level is one of x86 processors")
+def test_where_jax_has_no_float16_that_is_said_once_and_no_run_fails(tmp_path: Path) -> None:
+    """As on a processor without F16C, whose lack XLA would log for each symbol."""
+    pytest.importorskip("jax")
+    ran = in_shell("$B compare --adapter jax --case xor-hidden", tmp_path, XLA_FLAGS="--xla_cpu_max_isa=SSE4_2")
+    said = (
+        "jax leaves out 1 of 4 cases: float16: JAX has none on a processor without F16C, or held below it by XLA_FLAGS"
+    )
+    assert (ran.returncode, ran.stderr.count("float16")) == (0, 1)
+    assert said in ran.stderr
