@@ -117,6 +117,7 @@ def results() -> Results:
     return compare(CASES, adapters, [known["jax"]])
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_comparison_fits(width: int, results: Results) -> None:
@@ -135,6 +136,7 @@ def test_a_comparison_in_a_pipe_fits_but_for_its_sentences(width: int, results: 
     assert max(map(len, first)) <= width
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("width", WIDTHS)
 def test_what_changed_fits(width: int, results: Results) -> None:
     newer = [msgspec.structs.replace(run, version="2027.1.0.dev20270101+cpu") for run in results.runs[1:]]

@@ -43,6 +43,7 @@ def test_truth_is_measured_of_the_same_numbers_in_balls_and_pairs() -> None:
     assert [measured[dtype]().verdict for dtype in ("float64", "float32")] == [Verdict.AGREES] * 2
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", bench_growth.CHECKS)
 def test_each_check_whose_time_is_taken_runs(name: str) -> None:
     check = bench_growth.CHECKS[name]

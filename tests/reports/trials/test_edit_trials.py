@@ -66,6 +66,7 @@ def test_what_once_was_told_wrongly_or_not_at_all(number: int, words: str) -> No
     assert any(words in said for said in trial.said)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(5, 1)
 @pytest.mark.parametrize(
     "number",

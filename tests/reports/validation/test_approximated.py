@@ -73,6 +73,7 @@ def network(name: str, hidden: Value, output: Value) -> Network:
     )
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(16, 3)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("name", "value", "manner"), APPROXIMATIONS)

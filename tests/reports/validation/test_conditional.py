@@ -104,6 +104,7 @@ def _scaled(condition: Callable[[Any, Any, Any], bool], factor: float) -> Callab
     return f
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(4, 3)
 @pytest.mark.parametrize(
     ("condition", "said"),

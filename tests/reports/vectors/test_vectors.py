@@ -426,6 +426,7 @@ def test_a_spoiled_vectors_file_is_read_or_refused(at: int, what: str) -> None:
         assert "no file of test vectors" in str(refused)  # noqa: PT017
 
 
+@pytest.mark.usefixtures("slow")
 def test_flags_and_descriptions_are_complete() -> None:
     for file in published().values():
         every = [test for group in file.groups for test in group.tests]

@@ -80,6 +80,7 @@ def test_hostile_names_are_harmless_in_every_view(name: str) -> None:
         assert "<script>alert" not in text
 
 
+@pytest.mark.usefixtures("slow")
 def test_texts_are_cut_to_a_bearable_length() -> None:
     assert max(map(len, terminal(everything()).splitlines())) < 1000
     assert "long" * 150 not in markdown(everything())
