@@ -137,7 +137,13 @@ def _loops(count: int) -> str:
 
 
 def check_field(
-    gradient: Callable[[Any], Any], at: Any, *, blocks: Any = None, dtype: str | None = None, seed: int = 0
+    gradient: Callable[[Any], Any],
+    at: Any,
+    *,
+    blocks: Any = None,
+    dtype: str | None = None,
+    seed: int = 0,
+    locate: bool = False,
 ) -> FieldCheck:
     """Whether `gradient` is the gradient of any loss, by its line integrals around loops near `at`.
 
@@ -156,6 +162,8 @@ def check_field(
             all that begin so. If not given, each array; with more than ten, each layer, or ten groups of neighbours
         dtype: the format that it computes in, if coarser than its answers show
         seed: of the directions
+        locate: look at blocks only where everything together is asymmetric, to say where: else one loop is enough, and
+            the power that of everything together
 
     Raises:
         InvalidInput: where `at` is unusable, and for answers of another structure.
@@ -168,7 +176,7 @@ def check_field(
         return _undecided(asked, "any function of a single number is the derivative of some other")
     everything = Block(EVERYTHING, tuple(range(len(asked.point))))
     pairs = [_judged(asked, everything, everything)]
-    if len(chosen) > 1:
+    if len(chosen) > 1 and (pairs[0].verdict == ASYMMETRIC or not locate):
         rows = [_judged(asked, block, everything) for block in chosen]
         pairs += rows
         touched = {row.first for row in rows if row.verdict == ASYMMETRIC}

@@ -142,9 +142,8 @@ def _parted(wrong: Judged, right: Judged, convention: Convention, subject: Subje
             return _Parted(EXACTLY)
     best: FieldCheck | None = None
     for case, seen in (*chosen, *_farther_out(right)):
-        field = field_of(subject, [(case, seen)])
+        field = field_of(subject, [(case, seen)], by_layer=True)
         if field is not None and field.symmetric is False:
-            field = field_of(subject, [(case, seen)], by_layer=True) or field
             return _Parted(f"there, {' '.join(field_words(field))}", field)
         if best is None or (field is not None and field.symmetric is True):
             best = field

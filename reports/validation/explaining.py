@@ -322,10 +322,8 @@ def unrecognised(
 ) -> Report:
     """Nothing explains the numbers. No loss has this gradient: wrong. Some has: wrong only if all was declared."""
     convention = bases[0]
-    field = field_of(subject, observed)
+    field = field_of(subject, observed, by_layer=True)
     asymmetric = field is not None and field.symmetric is False
-    if asymmetric:
-        field = field_of(subject, observed, by_layer=True) or field
     maps = [
         found for case, o in evidence_under(convention, observed) for found in [located(case, o, convention)] if found
     ][:1]

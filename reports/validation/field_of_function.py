@@ -19,7 +19,7 @@ from ..documents import Subject
 def field_of(subject: Subject, observed: Evidence, by_layer: bool = False) -> FieldCheck | None:
     """The test at the first probe of several samples; None where it cannot be asked, or shows no gradients.
 
-    by_layer: whether to find out between which layers, which takes five times as long
+    by_layer: whether to find out between which layers, where no loss has it, which takes five times as long
 
     Of updates, it is that of what the weights moved by: a plain step's is the gradient times the rate.
     """
@@ -51,7 +51,7 @@ def field_of(subject: Subject, observed: Evidence, by_layer: bool = False) -> Fi
 
     blocks = {name: [name] for name in at} if by_layer else {"all layers": list(at)}
     try:
-        return check_field(gradient, at, blocks=blocks, dtype=case.dtype)
+        return check_field(gradient, at, blocks=blocks, dtype=case.dtype, locate=True)
     except Unanswered:
         return None
 

@@ -113,6 +113,15 @@ def test_a_planted_mistake_is_seen_and_located(fault: Any, misfits: set[str], op
     assert max(map(len, said.splitlines())) <= 80
 
 
+def test_blocks_are_looked_at_to_locate_only_where_everything_together_is_wrong() -> None:
+    wrong, right = (Net(2, "tanh", "swish", fault=fault) for fault in (("factor", 1, 1.001), ()))
+    asked, whole = wrong.field(blocks=LAYERS, locate=True), wrong.field(blocks=LAYERS)
+    assert (asked.misfits, asked.calls) == (whole.misfits, whole.calls)
+    once = right.field(blocks=LAYERS, locate=True)
+    assert (once.ok, len(once.pairs)) == (True, 1)
+    assert once.calls < right.field(blocks=LAYERS).calls / 3
+
+
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(("fault", "misfits", "options"), FAULTS, ids=[fault[0][0] for fault in FAULTS])
 def test_a_planted_mistake_is_seen_along_a_path_and_in_float32(fault: Any, misfits: set[str], options: Any) -> None:
