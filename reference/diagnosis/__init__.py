@@ -31,6 +31,6 @@ if TYPE_CHECKING:
     from .reach import BATCHES, FAR, KINDS_OF_DATA, NETWORKS, reaching_probes
     from .reading_off import OPEN, Declared, forward_read_off, nearly_read_off, read_off, tried
     from .relations import one_of_each
-    from .search import KINDS, Kind, diagnose, formulas_by_name, located, of_calls, once, single_faults
+    from .search import KINDS, Kind, diagnose, formulas_by_name, located, nowhere_finite, of_calls, once, single_faults
 else:
     __getattr__ = door(__name__)

@@ -36,6 +36,7 @@ from .single_samples import (
     shown_activations,
     shows,
     shows_exactly,
+    tells,
     views_of,
 )
 from .slope_search import Edits
@@ -199,7 +200,7 @@ def _backward(views: Sequence[View], k: int, convention: Convention, edits: Edit
 def _gradient_edits(views: Sequence[View], k: int, step: str) -> list[Edits]:
     """Nothing, where the right rule gives what was seen, or it does not show; else what does; empty if nothing does."""
     seen = [array for view in views if (array := view.gradient(step, k)) is not None]
-    if len(seen) < len(views) or not any(array.any() for array in seen):
+    if len(seen) < len(views) or not any(map(tells, seen)):
         return [()]  # what is zero shows nothing: several samples tell whether one is left out, or all
     right = [tried(view.scope, step, k) for view in views]
     if all(r is not None and alike(s, np.asarray(r), v.near) for r, s, v in zip(right, seen, views, strict=True)):

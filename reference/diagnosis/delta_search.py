@@ -28,7 +28,7 @@ from .fitting import (
 )
 from .forward_formulas import forwards
 from .scope import Edit, Scope
-from .single_samples import SHORT, Array, View, alike, left_factor
+from .single_samples import SHORT, Array, View, alike, left_factor, tells
 from .slope_search import Deltas, Edits, Sought, itself, powers, products
 from .vocabulary import Entry, snapped, solved
 
@@ -56,7 +56,7 @@ def deltas_of(views: Sequence[View], k: int, convention: Convention) -> Iterator
             yield (scaled_step(step, k, factor, EVERY if last else "δ"),), list(zip(seen, right, strict=True))
             found += 1
             break
-    alive = any(s.any() for seen in options for s in seen)
+    alive = any(tells(s) for seen in options for s in seen)
     if not found and alive:
         yield from edited_deltas(views, k, convention, [itself(views, seen) for seen in options], right)
     if any(view.biases[k] is None for view in views) or not alive:

@@ -95,10 +95,12 @@ class Diagnosis:
     """What explains wrong numbers. explanations: all that remain, more than one where no data tried tells them apart.
 
     numbers: how many observed numbers each of them reproduces: all of them
+    nowhere: what was shown and is finite in no case: NaN from above is NaN, whatever else is done to it there
     """
 
     explanations: tuple[Explanation, ...]
     numbers: int
+    nowhere: tuple[Place, ...] = ()
 
     @property
     def proved(self) -> bool:

@@ -67,8 +67,17 @@ def diagnose(
         if coarse:
             fitting = [e for e in fitting if _changes_something(e, evidence, convention)]
         if fitting:
-            return Diagnosis(_distinct(fitting, evidence), numbers)
+            return Diagnosis(_distinct(fitting, evidence), numbers, nowhere_finite(evidence))
     return Diagnosis((), numbers)
+
+
+def nowhere_finite(evidence: Evidence) -> tuple[Place, ...]:
+    """What is shown, and is NaN or infinite in all of it in every case."""
+    finite: dict[Place, bool] = {}
+    for _, observation in evidence:
+        for place, array in observed(observation):
+            finite[place] = finite.get(place, False) or bool(np.isfinite(array.astype(float)).any())
+    return tuple(place for place, some in finite.items() if not some)
 
 
 def once(kind: Kind) -> Kind:

@@ -25,7 +25,7 @@ from .fitting import EVERY, TELLING, delta_by, edit_of, factor_of, fits, formula
 from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, over_samples, weight_gradients
 from .scope import RESULTS, Edit, Formula, after
-from .single_samples import SHORT, SMALLEST, Array, View, alike, view_of
+from .single_samples import SHORT, SMALLEST, Array, View, alike, tells, view_of
 from .slope_search import Deltas, Edits, Sought, in_gradients
 from .vocabulary import Entry, snapped, solved
 
@@ -258,6 +258,8 @@ def _of_gradient(views: Sequence[View], k: int, step: str, edits: Edits) -> Iter
         return
     shown = [(view, view.gradient(step, k)) for view in views]
     known = [(view, array) for view, array in shown if array is not None]
+    if not any(np.isfinite(array).any() for _, array in known):
+        return
     views, seen = [view for view, _ in known], [array for _, array in known]
     for entry in over_samples(step):
         if _gives(views, k, entry, seen):
@@ -283,7 +285,7 @@ def _gives(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -
 def _unseen(views: Sequence[View], k: int, step: str) -> bool:
     """Whether single samples show nothing of a gradient: there are none, or it is zero, or no number."""
     alone = [view.gradient(step, k) for view in _alone(views)]
-    return not any(array is not None and np.isfinite(array).any() and array.any() for array in alone)
+    return not any(array is not None and tells(array) for array in alone)
 
 
 def _alone(views: Sequence[View]) -> list[View]:

@@ -130,6 +130,11 @@ def alike(one: Array, other: Array, near: float) -> bool:
         return not finite.any() or alike(one[finite], other[finite], near)
 
 
+def tells(array: Array) -> bool:
+    """Whether an array shows anything of how it was made: of zeros, and of what is no number, much would give it."""
+    return bool((np.isfinite(array) & (array != 0)).any())
+
+
 def left_factor(gradient: Array, received: Array, near: float, weights: Array) -> tuple[Array, float] | None:
     """δ of δ · aᵀ, given a, where the gradient is that, and the multiple of the weights that was added to it.
 

@@ -107,14 +107,14 @@ def itself(views: Sequence[View], seen: Sequence[Array]) -> Sought:
 
 
 def in_gradients(views: Sequence[View], k: int, of_weights: bool, of_biases: bool) -> Sought | None:
-    """The gradients of a layer that are made of its δ, which of several samples alone show; None for none."""
+    """The gradients of a layer that are made of its δ, which of several samples alone show; None for none, or NaN."""
     shown: list[Array] = []
     makers: list[tuple[View, bool, bool]] = []
     for view in views:
         weights, biases = view.weights[k] if of_weights else None, view.biases[k] if of_biases else None
         shown += [array for array in (weights, biases) if array is not None]
         makers.append((view, weights is not None, biases is not None))
-    if not shown:
+    if not any(np.isfinite(array).any() for array in shown):
         return None
 
     def of(deltas: Array) -> Array:

@@ -28,7 +28,7 @@ from ...reference.diagnosis import (
     reproduces,
     right,
 )
-from ...reference.judging import Observation, Verdict, judge
+from ...reference.judging import Observation, Place, Verdict, judge
 from ...reference.numbers import PRECISIONS, PROFILES
 from ..journal import Journal
 from ..spread import spread
@@ -149,8 +149,10 @@ def tried_on_new_probes(edited: Edited, diagnosis: Diagnosis) -> dict[str, Any]:
         return {"outcome": "not described", "said": said}
     assert first.prediction is not None
     holds = [_holds(explanation, new, edited.edits) for explanation in claiming]
+    told = [(case, _without(diagnosis.nowhere, o)) for case, o in new]  # what the diagnosis says nothing of left out
+    partly = bool(diagnosis.nowhere) and _holds(first, told, edited.edits)
     return {
-        "outcome": "described" if holds[0] else "false",
+        "outcome": "described" if holds[0] else "not described" if partly else "false",
         "said": said,
         "others": holds[1:].count(False),
         "off": max(distances(first.prediction, new).values()),
@@ -175,6 +177,17 @@ def _holds(explanation: Explanation, new: Evidence, edits: Sequence[Edit]) -> bo
     if any(PROFILES[format].multiply.digits not in fineness for format in formats):
         return False
     return explanation.prediction is not None and reproduces(explanation.prediction, new)
+
+
+def _without(places: Sequence[Place], observation: Observation) -> Observation:
+    def kept(quantity: str, arrays: Sequence[Array | None]) -> tuple[Array | None, ...]:
+        return tuple(None if Place(quantity, k) in places else array for k, array in enumerate(arrays))
+
+    return replace(
+        observation,
+        weight_gradients=kept("weight_gradients", observation.weight_gradients or ()),
+        bias_gradients=kept("bias_gradients", observation.bias_gradients or ()),
+    )
 
 
 def _in_words(explanation: Explanation) -> str:

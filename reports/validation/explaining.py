@@ -41,7 +41,7 @@ from .following import evidence_under, followed, judged_under, suits
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
 from .smallest import witness
-from .wording import because, field_words, peculiar, steps, verdict_of_each
+from .wording import because, field_words, peculiar, steps, untold, verdict_of_each
 
 Found = tuple[Convention, Diagnosis | None, list[str], str]  # with what is said of it, and the verdict
 
@@ -189,7 +189,7 @@ def _said(
             field is not None and field.symmetric is True and field.precision == "float64"
         )  # else it sees too little
         if sharp or (of_loss and (undecided or (field is not None and field.symmetric is True))):
-            told = [*diagnosis_words(diagnosis), REPRODUCED.format(diagnosis.numbers)]
+            told = [*diagnosis_words(diagnosis), REPRODUCED.format(diagnosis.numbers), *untold(diagnosis)]
             return convention, diagnosis, [*told, *field_words(field), MAY_BE_MEANT], "unrecognised"
         said = [*said, *field_words(field)]
     return convention, diagnosis, said, "wrong"
@@ -355,9 +355,9 @@ def unrecognised(
             of_some = [NO_PLAIN_STEP]
         said = [*of_some, *field_words(field), unknown]
         verdict = "unrecognised"
-    return reported(
-        verdict, convention, Diagnosis((), 0), [*said, *peculiar(observed), *findings], observed, subject, strict
-    )
+    odd = peculiar(observed)  # which comes first where nothing is sure
+    said = [*said, *odd] if verdict == "wrong" else [*odd, *said]
+    return reported(verdict, convention, Diagnosis((), 0), [*said, *findings], observed, subject, strict)
 
 
 NO_PLAIN_STEP = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...reference.diagnosis import OF_FORMATS, Convention, Diagnosis, Evidence
+from ...reference.diagnosis import OF_FORMATS, Convention, Diagnosis, Evidence, nowhere_finite
 from ...reference.judging import FieldCheck
 from ...reference.judging import observed as shown
 from ...reference.numbers import PRECISIONS
@@ -39,7 +39,13 @@ def because(diagnosis: Diagnosis, convention: Convention) -> list[str]:
         )
     else:
         lines.append(f"each of these reproduces all {diagnosis.numbers} numbers: no probe tells them apart.")
-    return lines
+    return [*lines, *untold(diagnosis)]
+
+
+def untold(diagnosis: Diagnosis) -> list[str]:
+    """That an explanation says nothing of what is finite nowhere."""
+    places = ", ".join(map(str, diagnosis.nowhere))
+    return [f"{places}: NaN or infinite in every probe, so that nothing more is told of it."] if places else []
 
 
 def steps(judged: Judged) -> list[str]:
@@ -72,7 +78,9 @@ def peculiar(observed: Evidence) -> list[str]:
     """What can be said of numbers that nothing explains."""
     numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
     if not np.isfinite(numbers).all():
-        return [f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite."]
+        whole = ", ".join(f"all of {place}" for place in nowhere_finite(observed))
+        count = f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite"
+        return [f"{count}: {whole}." if whole else f"{count}."]
     if (numbers == np.rint(numbers)).all():
         return ["all numbers are whole: integer division, or an integer array, is on the way."]
     return []

@@ -15,7 +15,11 @@ from backproof.reference.case import Case, Dense, run
 from backproof.reference.diagnosis.conventions import Convention
 from backproof.reference.diagnosis.explanation import ARRAYS
 from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
+from backproof.reference.diagnosis.search import diagnose
+from backproof.reports.trials.edit_trials import evidence_of
+from backproof.reports.trials.random_edits import draw
 from backproof.reports.validation.front_door import WrongGradients, verify
+from backproof.reports.validation.wording import because
 from tutorial import gradients
 
 
@@ -151,3 +155,25 @@ def test_a_wrong_softmax_from_logits_has_a_witness_of_two_outputs() -> None:
     assert report.diagnosis is not None
     assert report.diagnosis.names[0] == "hidden-delta-without-derivative"
     assert "smallest network that shows it:" in str(report)
+
+
+def test_where_everything_is_nan_nothing_is_told_of_it_and_that_is_said_first() -> None:
+    """NaN from above is NaN, whatever else is done to it: every formula that gives NaN would fit."""
+
+    def lost(*a: Any) -> Any:
+        weight_gradients, bias_gradients = gradients(*a)
+        weight_gradients[0], bias_gradients[0] = weight_gradients[0] * np.nan, bias_gradients[0] * np.nan
+        return weight_gradients, bias_gradients
+
+    text = " ".join(str(verify(lost)).split())
+    assert text.startswith("unrecognised: ")
+    assert "NaN or infinite: all of weight_gradients[0], all of bias_gradients[0]. tried: " in text
+
+
+def test_beside_an_explanation_it_is_said_what_is_nowhere_a_number() -> None:
+    """Where the derivative of the loss is NaN or infinite for most outputs, nothing shows of another mistake below."""
+    edited = draw(90926)
+    diagnosis = diagnose(evidence_of(edited.network, edited.cases, edited.edits), edited.network.convention)
+    assert "has the derivative of binary cross entropy for ∂E/∂o" in str(diagnosis.explanations)
+    (said,) = (line for line in because(diagnosis, edited.network.convention) if "NaN" in line)
+    assert said.startswith("weight_gradients[0], weight_gradients[1], bias_gradients[0], bias_gradients[1]: NaN or ")
