@@ -14,7 +14,7 @@ pytest.importorskip("flint")
 import backproof as bp
 from backproof.reports.documents import Subject
 from backproof.reports.validation.approximated import approximated
-from reported_mistakes import SIGMOID, TANH, Array, Curve, Network, sigmoid, squared
+from written_networks import SIGMOID, TANH, Array, Curve, Network, sigmoid, squared
 
 Value = Callable[[Array], Array]
 OWN = {"sigmoid": SIGMOID, "tanh": TANH}
