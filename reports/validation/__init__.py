@@ -6,7 +6,8 @@ from ...reference.doors import door
 
 if TYPE_CHECKING:
     from .by_name import verify_by_name
-    from .front_door import assert_gradients, verify
+    from .front_door import verify
+    from .given_gradients import assert_gradients
     from .smallest import witness
     from .steps_taken import verify_trajectory
     from .verify_process import Asked, judged, verify_command
