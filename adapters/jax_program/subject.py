@@ -16,6 +16,7 @@ from ...reference.programs import Captured, Value, depending
 from ..jax_grad import enable_x64
 from .capture import capture, real_number
 from .judged import JudgingInterpreter
+from .witness import witness
 
 Array = NDArray[Any]
 WIDE = 2.0**-53  # float64's unit roundoff
@@ -50,9 +51,11 @@ class JaxSubject:
         called = with_loss(function)
         self.reference = None if reference is None else with_loss(reference)
         self.jitted = hasattr(function, "lower")
+        self.called, self.keywords, self.loss = function, dict(keywords or {}), loss
         self.function, self.given, self.surrogates = called, tuple(inputs), surrogates
         paths, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
         self.leaves = [leaf for _, leaf in paths]
+        self.owners = [path[0].idx for path, _ in paths]  # of each leaf, the input that it is in
         for path, leaf in paths:
             _accept(_named(path), leaf)
         self.places = [k for k, leaf in enumerate(self.leaves) if real_number(leaf)]
@@ -91,6 +94,23 @@ class JaxSubject:
         return capture(
             self.function, self._at(values), seed, self.run, surrogates=self.surrogates, reference=self.reference
         )
+
+    def resized(self, lengths: Mapping[int, int]) -> JaxSubject | None:
+        """The same of arrays whose dimensions of these lengths are cut; None where it has a reference."""
+        if self.reference is not None:
+            return None
+
+        def cut(x: Any) -> Any:
+            return x[tuple(slice(lengths.get(n, n)) for n in x.shape)] if hasattr(x, "shape") else x
+
+        inputs = jax.tree.map(cut, self.given)
+        return JaxSubject(self.called, inputs, self.keywords, self.loss, self.surrogates)
+
+    def witness(
+        self, values: Sequence[Array], gradient: int, index: Sequence[int], output: int, at: Sequence[int]
+    ) -> tuple[list[str], str] | None:
+        """See `witness.witness`."""
+        return witness(self, values, gradient, index, output, at)
 
     def judged(self) -> JudgedRun:
         """One run at the inputs given, equation by equation, uncompiled, each of it judged; of a function under

@@ -20,6 +20,7 @@ from ...reference.judging import JudgedRun
 from ...reference.programs import Captured, Unsupported
 from .capture import array, capture, real
 from .judged import JudgingRecorder
+from .witness import witness
 
 Array = NDArray[Any]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
@@ -57,6 +58,7 @@ class TorchSubject:
         )
         paths, self.tree = pytree.tree_flatten_with_path(self.inputs)
         self.leaves = [leaf for _, leaf in paths]
+        self.owners = [path[0].idx for path, _ in paths]
         for path, leaf in paths:
             _accept(_named(path), leaf)
         for name, parameter in self.parameters.items():
@@ -137,6 +139,26 @@ class TorchSubject:
                 gradients = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
             zeros = [np.zeros(tuple(x.shape)) for x in leaves]
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
+
+    def resized(self, lengths: Mapping[int, int]) -> TorchSubject | None:
+        """The same of tensors whose dimensions of these lengths are cut; None for a module, whose parameters stay."""
+        if self.parameters or self.reference is not None:
+            return None
+
+        def cut(x: Any) -> Any:
+            if not isinstance(x, torch.Tensor):
+                return x
+            kept = x.detach()[tuple(slice(lengths.get(n, n)) for n in x.shape)].clone()
+            return kept.requires_grad_(x.requires_grad)
+
+        inputs = pytree.tree_map(cut, self.inputs)
+        return TorchSubject(self.function, inputs, self.keywords, self.loss, self.surrogates)
+
+    def witness(
+        self, values: Sequence[Array], gradient: int, index: Sequence[int], output: int, at: Sequence[int]
+    ) -> tuple[list[str], str] | None:
+        """See `witness.witness`."""
+        return witness(self, values, gradient, index, output, at)
 
     def judged(self) -> JudgedRun:
         """One run at the inputs given, every call of it judged; of compiled code the results as a whole as well."""

@@ -41,6 +41,7 @@ from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 from .same_program import same_lines, same_rule
 from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits
+from .witness import Witness, witness
 
 Array = NDArray[Any]
 RIGHT = (Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK)
@@ -93,6 +94,16 @@ class Subject(Protocol):
         """Of Σ c · output with fixed random c, as it really runs: without being captured."""
         ...
 
+    def resized(self, lengths: Mapping[int, int]) -> Subject | None:
+        """The same with dimensions of these lengths cut to others; None where that cannot be."""
+        ...
+
+    def witness(
+        self, values: Sequence[Array], gradient: int, index: Sequence[int], output: int, at: Sequence[int]
+    ) -> tuple[list[str], str] | None:
+        """A program that prints an element of a gradient of an element of an output, and what it prints, if any."""
+        ...
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -120,6 +131,7 @@ class RuleReport(Shown):
         path: where no graph could be had, what the numbers that ran say by themselves
         but: what was declared, and is not covered by the verdict
         digits: to how many the numbers are its reference's, where these are all that could be compared
+        witness: of what is wrong, the smallest program of the framework that shows it
     """
 
     verdict: str
@@ -134,6 +146,7 @@ class RuleReport(Shown):
     what: str = "gradient"
     but: str = ""
     digits: float | None = None
+    witness: Witness | None = None
 
     @property
     def ok(self) -> bool:
@@ -318,7 +331,7 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
             )
         reason = f"the code itself stops a gradient: {where}; it is right if that is meant (say stopped=True)"
         return replace(report, verdict="undecided", reason=reason)
-    return replace(report, explanations=tuple(_explained(subject, wrong)))
+    return replace(report, explanations=tuple(_explained(subject, wrong)), witness=witness(subject, wrong))
 
 
 NOTHING_DEPENDS = (

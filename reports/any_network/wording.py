@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from .rule import RuleReport
 
 def told(report: RuleReport) -> str:
     """The report as text, its verdict first, each sentence a line."""
-    return "\n".join([*_headline(report), *_differences(report), *_because(report), *_remarks(report)])
+    return "\n".join(
+        [*_headline(report), *_differences(report), *_because(report), *_program(report), *_remarks(report)]
+    )
 
 
 def _headline(report: RuleReport) -> Iterator[str]:
@@ -81,6 +84,18 @@ def _because(report: RuleReport) -> Iterator[str]:
     if not report.explanations and report.seen:
         yield ""
         yield sentence("no single edit of its flow explains it on new numbers", "  ")
+
+
+def _program(report: RuleReport) -> Iterator[str]:
+    """What shows it, to be run by whoever does not believe it."""
+    witness = report.witness
+    if witness is None:
+        return
+    yield ""
+    called = ", with f what was handed over" if any(re.search(r"\bf\(", line) for line in witness.lines) else ""
+    yield sentence(f"the smallest program found that shows it{called}:", "  ")
+    yield from (f"      {line}" for line in witness.lines)
+    yield f"      # prints {witness.printed}; by the chain rule {witness.right:.6g}"
 
 
 def _explanation(explanation: Explanation) -> Iterator[str]:
