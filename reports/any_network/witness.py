@@ -48,7 +48,8 @@ def witness(subject: Subject, wrong: Seen) -> Witness | None:
 
 
 def _witness(subject: Subject, wrong: Seen) -> Witness | None:
-    values, captured = wrong.point.values, wrong.captured
+    values: Sequence[Array] = wrong.point.values
+    captured = wrong.captured
     own = subject.start[subject.moved :]  # parameters, which are not in the program
     if not wrong.point.special:
         subject = _cut(subject)

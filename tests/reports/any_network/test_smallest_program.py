@@ -27,9 +27,9 @@ def printed(report: Any, **names: Any) -> float:
 
 
 def of_torch(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
-    torch = pytest.importorskip("torch")
+    torch: Any = pytest.importorskip("torch")
 
-    class Norm(torch.autograd.Function):  # type: ignore[misc] # types are checked without PyTorch
+    class Norm(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Any, weight: Any, epsilon: float) -> Any:
             centred = x - x.mean(-1, keepdim=True)
@@ -44,7 +44,7 @@ def of_torch(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]
             less = arriving.mean(-1, keepdim=True) + hat * (arriving * hat).mean(-1, keepdim=True) * right
             return (arriving - less) * scale, (g * hat).sum(0), None
 
-    class Product(torch.autograd.Function):  # type: ignore[misc]
+    class Product(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Any, y: Any) -> Any:
             ctx.save_for_backward(x, y)
@@ -65,7 +65,7 @@ def of_torch(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]
 
 
 def of_jax(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
-    jax = pytest.importorskip("jax")
+    jax: Any = pytest.importorskip("jax")
 
     @jax.custom_vjp
     def swish(x: Any, beta: Any) -> Any:
@@ -109,7 +109,7 @@ def test_what_is_right_has_none_and_what_takes_more_than_arrays_neither() -> Non
 
 
 def test_a_module_keeps_its_parameters_and_the_program_is_of_it() -> None:
-    torch = pytest.importorskip("torch")
+    torch: Any = pytest.importorskip("torch")
     wrong, (x, y) = of_torch(right=False)["product"]
     module = torch.nn.Sequential(torch.nn.Linear(4, 4).double())
 
