@@ -67,7 +67,6 @@ def of_torch(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]
 def of_jax(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
     jax: Any = pytest.importorskip("jax")
 
-    @jax.custom_vjp
     def swish(x: Any, beta: Any) -> Any:
         return x * jax.nn.sigmoid(beta * x)
 
@@ -77,8 +76,9 @@ def of_jax(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
         slope = s * (1 - s)
         return g * (s + x * slope * (beta if right else 1)), (g * x * x * slope).sum()
 
-    swish.defvjp(lambda x, beta: (swish(x, beta), (x, beta)), backward)
-    return {"swish": (swish, (RANDOM.standard_normal((3, 5)), np.float64(0.7)))}
+    custom = jax.custom_vjp(swish)
+    custom.defvjp(lambda x, beta: (swish(x, beta), (x, beta)), backward)
+    return {"swish": (custom, (RANDOM.standard_normal((3, 5)), np.float64(0.7)))}
 
 
 @pytest.mark.parametrize(("of", "name"), [(of_torch, "norm"), (of_torch, "product"), (of_jax, "swish")])
