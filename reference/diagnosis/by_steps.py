@@ -176,7 +176,8 @@ def _solved(
         with np.errstate(all="ignore"):
             return np.concatenate([off_of(v, a, m).ravel() for (v, a), m in zip(shown, made, strict=True)])
 
-    found = solved(off, entry.starts)
+    largest = max(float(np.abs(array).max()) for _, array in shown)
+    found = solved(off, entry.starts, views[0].near * SHORT * largest)
     if found is not None:
         yield snapped(found, views[0].near * SHORT)
 

@@ -274,5 +274,5 @@ def _solved_by_deltas(
         changed = forward_by(views, k, entry, constant)
         return None if changed is None else sought.off(_last_deltas(changed, k, convention)[1])
 
-    found = solved(off, entry.starts)
+    found = solved(off, entry.starts, float(sought.near.max()) * SHORT)
     return None if found is None else snapped(found, views[0].near * SHORT)

@@ -13,10 +13,9 @@ import numpy as np
 from ..numbers import Matrix, Uncertain
 from .scope import Edit, Scope, done
 from .single_samples import SHORT, SMALLEST, Array, View, alike
-from .vocabulary import Entry, Placed, Weighed, ratio, snapped, times
+from .vocabulary import DEVIATIONS, Entry, Placed, Weighed, ratio, snapped, times
 
 EVERY = "every gradient"
-DEVIATIONS = 4  # how far two fits of one constant may be apart, in what a few roundings make of them
 TELLING = 3  # numbers, of which fewer do not show a constant ratio
 
 

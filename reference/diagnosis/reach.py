@@ -93,10 +93,20 @@ def _zeros(n: Numbers, _: Limits) -> Numbers:
 
 def _ends(n: Numbers, _: Limits) -> Numbers:
     """Targets at the ends of their range: one-hot, or 0 and 1 in turn for a single output."""
-    batch, outputs = n.targets.shape
-    samples, units = np.indices((batch, outputs))
-    hit = (samples + 1) % 2 == 1 if outputs == 1 else units == samples % outputs
-    return replace(n, targets=hit.astype(np.float64))
+    return replace(n, targets=_one_hot(n.targets))
+
+
+def _one_hot(like: Array) -> Array:
+    """In each row a single 1, its place in turn; 1 and 0 in turn for a single column."""
+    rows, columns = np.indices(like.shape)
+    hit = (rows + 1) % 2 == 1 if like.shape[1] == 1 else columns == rows % like.shape[1]
+    return hit.astype(np.float64)
+
+
+def _without_weights(n: Numbers, _: Limits) -> Numbers:
+    """A layer in the middle whose weights are all 0."""
+    middle = len(n.weights) // 2
+    return replace(n, weights=tuple(np.zeros_like(w) if k == middle else w for k, w in enumerate(n.weights)))
 
 
 def _large_inputs(n: Numbers, limits: Limits) -> Numbers:
@@ -125,7 +135,14 @@ Change = Callable[[Numbers, Limits], Numbers]
 KINDS_OF_DATA: dict[str, Change] = {
     "generic numbers": lambda n, _: n,
     "exact zeros (inputs, weights, all biases)": _zeros,
+    "inputs all zero": lambda n, _: replace(n, inputs=np.zeros_like(n.inputs)),
+    "inputs of 0 and 1": lambda n, _: replace(n, inputs=(n.inputs > 0).astype(np.float64)),
+    "one-hot inputs": lambda n, _: replace(n, inputs=_one_hot(n.inputs)),
+    "a layer without weights": _without_weights,
+    "equal weights in each layer": lambda n, _: replace(n, weights=tuple(np.full_like(w, w[0, 0]) for w in n.weights)),
     "targets at the ends of their range": _ends,
+    "targets all zero": lambda n, _: replace(n, targets=np.zeros_like(n.targets)),
+    "targets all one": lambda n, _: replace(n, targets=np.ones_like(n.targets)),
     "inputs in the hundreds": _large_inputs,
     "inputs near zero": lambda n, limits: replace(n, inputs=n.inputs * 2.0**limits.tiny),
     "inputs of one sign": lambda n, _: replace(n, inputs=np.abs(n.inputs)),
@@ -161,7 +178,8 @@ def reaching_probes(
 def _pairwise(
     networks: tuple[tuple[int, ...], ...], batches: tuple[int, ...]
 ) -> tuple[tuple[str, int, tuple[int, ...]], ...]:
-    """Rows in which every two of kind, batch, depth and one or more outputs meet, and every network is; greedily.
+    """Rows in which every two of kind, batch, depth, and one or more outputs of one or more samples meet, and every
+    network is; greedily.
 
     Source: Cohen, Dalal, Fredman & Patton, The AETG System, IEEE Trans. Software Engineering 23 (1997), §3.
     """
@@ -169,7 +187,8 @@ def _pairwise(
     def pairs(row: tuple[str, int, tuple[int, ...]]) -> set[tuple[object, object]]:
         kind, batch, sizes = row
         outputs = "one output" if sizes[-1] == 1 else "several outputs"  # of one, a distribution says nothing
-        return {*combinations((kind, batch, f"depth {len(sizes) - 1}", outputs), 2), (sizes, sizes)}
+        together = f"{outputs}, {'one sample' if batch == 1 else 'several samples'}"
+        return {*combinations((kind, batch, f"depth {len(sizes) - 1}", together), 2), (sizes, sizes)}
 
     covers = {row: pairs(row) for row in product(KINDS_OF_DATA, batches, networks)}
     wanted = set().union(*covers.values())

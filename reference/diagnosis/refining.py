@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from .conventions import Convention
-from .fitting import DEVIATIONS, agreed, constant_of, edit_of
+from .fitting import agreed, constant_of, edit_of
 from .several_samples import Cases, given
 from .single_samples import SHORT
 from .slope_search import Edits
-from .vocabulary import Weighed
+from .vocabulary import DEVIATIONS, Weighed
 
 
 def refined(edits: Edits, cases: Cases, convention: Convention) -> Edits:

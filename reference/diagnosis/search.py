@@ -64,8 +64,8 @@ def diagnose(
         fitting = [e for e, prediction in found if e.proved or reproduces(prediction, evidence, formats)]
         if not formats:  # which are told by other evidence
             fitting = [e for e in fitting if e.prediction and as_near(e.prediction, evidence)]
-        if coarse:
-            fitting = [e for e in fitting if _changes_something(e, evidence, convention)]
+        # what changes nothing may fit all the same, where kinks' bounds hold everything
+        fitting = [e for e in fitting if _changes_something(e, evidence, convention)]
         if fitting:
             return Diagnosis(_distinct(fitting, evidence), numbers, nowhere_finite(evidence))
     return Diagnosis((), numbers)

@@ -206,6 +206,8 @@ def _of_forward(views: Sequence[View], convention: Convention, edits: Edits) -> 
     by_biases = ("bias_gradient", last) not in taken and any(view.biases[last] is not None for view in views)
     if not by_biases and ("weight_gradient", last) in taken:
         return
+    shown = [array for view in views for array in (view.weights[last], view.biases[last]) if array is not None]
+    rounding = views[0].near * SHORT * max((float(np.abs(np.nan_to_num(a)).max()) for a in shown), default=0.0)
     for k in range(last):
         if not _unseen(views, k + 1, "weight_gradient") or taken & {("preactivation", k), ("activation", k)}:
             continue
@@ -227,7 +229,7 @@ def _of_forward(views: Sequence[View], convention: Convention, edits: Edits) -> 
                     found = passed(entry, c)
                     return None if found is None else found[0].off(found[1])
 
-                constant = solved(off, entry.starts)
+                constant = solved(off, entry.starts, rounding)
                 constant = None if constant is None else snapped(constant, views[0].near * SHORT)
             found = None if constant is None else passed(entry, constant)
             if found is not None and found[0].are(found[1]):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import PRECISIONS, Matrix, Number
+from ..numbers import PRECISIONS, Matrix, Number, Uncertain
 from .scope import Scope
 
 Array = NDArray[np.float64]
@@ -104,16 +104,17 @@ def times(matrix: Matrix, factor: float, scope: Scope) -> Matrix:
 
 
 MOST_STEPS = 20  # of the search for a constant
+DEVIATIONS = 4  # how far two fits of one constant may be apart, in what a few roundings make of them
 
 
-def solved(off: Callable[[float], Array | None], starts: Sequence[float], near: Array | float = 0.0) -> float | None:
+def solved(off: Callable[[float], Array | None], starts: Sequence[float], rounding: float) -> Uncertain | None:
     """The constant at which `off` is nearest to zero, by Gauss's and Newton's method from each start; None for none.
 
-    near: how near is near enough, so that no other start is tried
+    rounding: how far each number may be off by rounding alone; the constant is as uncertain as that makes it
     """
-    best: tuple[float, float] | None = None
+    best: tuple[Uncertain, float] | None = None
     for start in starts:
-        constant, now, before = start, off(start), math.inf
+        constant, now, before, steepness = start, off(start), math.inf, 0.0
         for _ in range(MOST_STEPS):
             if now is None or not np.isfinite(now).all():
                 break
@@ -122,10 +123,10 @@ def solved(off: Callable[[float], Array | None], starts: Sequence[float], near: 
             if then is None:
                 break
             slope = (then - now) / step
-            size = float(slope @ slope)
-            if not size > 0:
+            steepness = float(slope @ slope)
+            if not steepness > 0:
                 break
-            change = -float(slope @ now) / size
+            change = -float(slope @ now) / steepness
             constant, now = constant + change, off(constant + change)
             size = math.inf if now is None else float(np.abs(now).max())
             if not size < before:
@@ -136,8 +137,9 @@ def solved(off: Callable[[float], Array | None], starts: Sequence[float], near: 
         if now is not None and np.isfinite(now).all():
             size = float(np.abs(now).max())
             if best is None or size < best[1]:
-                best = constant, size
-            if (np.abs(now) <= near).all():
+                unsure = DEVIATIONS * max(size, rounding) / steepness**0.5 if steepness > 0 else 0.0
+                best = Uncertain(constant, unsure), size
+            if size == 0:
                 break
     return None if best is None else best[0]
 

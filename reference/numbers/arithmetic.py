@@ -34,6 +34,10 @@ class Uncertain(float):
         constant.unsure = unsure
         return constant
 
+    def __neg__(self) -> Uncertain:
+        """As uncertain, with the other sign."""
+        return Uncertain(-float(self), self.unsure)
+
     def __reduce__(self) -> tuple[type[Uncertain], tuple[float, float]]:
         """Both, where it goes to another process."""
         return Uncertain, (float(self), self.unsure)

@@ -188,6 +188,15 @@ SEEN = (
     ConditionalFault("a transpose in 2-2-1", lambda: _transposed_in_2_2_1),
     ConditionalFault("an input of exactly 0", doubled(lambda W, B, x, t: bool((x == 0).any()))),
     ConditionalFault("a weight of exactly 0", doubled(lambda W, B, x, t: any((w == 0).any() for w in W))),
+    ConditionalFault("all inputs 0", doubled(lambda W, B, x, t: not x.any())),
+    ConditionalFault("every input 0 or 1", doubled(lambda W, B, x, t: bool(((x == 0) | (x == 1)).all()))),
+    ConditionalFault("one-hot inputs", doubled(lambda W, B, x, t: x.shape[1] > 1 and bool(((x == 0).sum(axis=1) == x.shape[1] - 1).all() and (x.max(axis=1) == 1).all()))),
+    ConditionalFault("a layer's weights all 0", doubled(lambda W, B, x, t: not all(w.any() for w in W))),
+    ConditionalFault("a unit whose weights are all 0", doubled(lambda W, B, x, t: not all(w.any(axis=1).all() for w in W))),
+    ConditionalFault("all weights of a layer equal", doubled(lambda W, B, x, t: any(w.size > 1 and bool((w == w[0, 0]).all()) for w in W))),
+    ConditionalFault("all targets 0", doubled(lambda W, B, x, t: not t.any())),
+    ConditionalFault("all targets 1", doubled(lambda W, B, x, t: bool((t == 1).all()))),
+    ConditionalFault("weights of one sign", doubled(lambda W, B, x, t: all(bool((w > 0).all()) for w in W))),
     ConditionalFault("a target of 0", doubled(lambda W, B, x, t: bool((t == 0).any()))),
     ConditionalFault("a target of 1", doubled(lambda W, B, x, t: bool((t == 1).any()))),
     ConditionalFault("all biases 0", doubled(lambda W, B, x, t: not any(b.any() for b in B))),
@@ -215,7 +224,7 @@ SEEN = (
     ConditionalFault("softmax, one-hot targets only", doubled(lambda W, B, x, t: bool((t.max(axis=1) == 1).all()), SOFTMAX), CE),
     ConditionalFault("a sigmoid that overflows", lambda: Net(_naive_sigmoid, sigmoid_slope, _naive_sigmoid, lambda z, a, t: (a - t) * a * (1 - a))),
     ConditionalFault("a hidden weight above 10", doubled(lambda W, B, x, t: bool((np.abs(W[0]) > 10).any()))),
-    *(ConditionalFault(f"from call {n} on", from_call(n)) for n in (2, 5, 11, 21, 41)),
+    *(ConditionalFault(f"from call {n} on", from_call(n)) for n in (2, 5, 11, 21, 41, 101)),
 )  # fmt: skip
 
 # Not seen by the standard probes, and the options with which they are: docs/validate.md lists them.
@@ -223,5 +232,5 @@ BEYOND: tuple[tuple[ConditionalFault, dict[str, Any]], ...] = (
     (ConditionalFault("batch above 33", doubled(lambda W, B, x, t: len(x) > 33)), {"batch": 64}),
     (ConditionalFault("a layer wider than 33", doubled(lambda W, B, x, t: max(_sizes(W)) > 33)), {"sizes": (3, 40, 2)}),
     (ConditionalFault("5 or more layers", doubled(lambda W, B, x, t: len(W) >= 5)), {"sizes": (3, 4, 3, 4, 3, 2)}),
-    (ConditionalFault("from call 100 on", from_call(100)), {"cases": "many"}),
+    (ConditionalFault("from call 200 on", from_call(200)), {"cases": "many"}),
 )
