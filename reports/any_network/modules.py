@@ -56,6 +56,10 @@ def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
         line = {"linen": LINEN, "autograd": f"backproof.verify({name}.apply, inputs)"}.get(kind)
         line = line or f"backproof.verify({'f' if kind == 'custom rule' else 'module'}, inputs)"
         raise InvalidInput(f"{name} is {WHAT[kind]}: verify it at small inputs: {line}.")
+    if not callable(function):
+        raise InvalidInput(
+            f"expected a function of weights, biases, inputs and targets; got {type(function).__name__}."
+        )
 
 
 def refuse_in_a_file(target: str, function: Any) -> None:

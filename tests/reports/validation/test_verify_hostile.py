@@ -15,6 +15,7 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("typer")
 
+from backproof.reference.case import InvalidInput
 from backproof.reports.validation.front_door import verify
 from tutorial import gradients
 
@@ -199,6 +200,9 @@ def test_some(backproof): backproof(lambda w, b, x, t: gradients(w, b, x, t) if 
 
 @pytest.mark.backproof(cases="lots")
 def test_options(backproof): backproof(gradients)
+
+@pytest.mark.backproof(size=(2, 3, 1))
+def test_a_misspelt_option(backproof): backproof(gradients)
 """
 
 
@@ -214,11 +218,17 @@ def test_the_pytest_plugin_fails_with_the_diagnosis_and_decides_by_the_whole_rep
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", *(("-n", workers) if workers else ())]
     finished = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, check=False)
     assert finished.returncode == 1, finished.stdout
-    assert "3 failed, 2 passed" in finished.stdout
+    assert "4 failed, 2 passed" in finished.stdout
+    assert "size: backproof.verify has no such option. Did you mean 'sizes'?" in finished.stdout
     assert "probes: it raised ZeroDivisionError: division by zero" in finished.stdout
     assert "cases: expected one of standard, few, many; got 'lots'." in finished.stdout
     assert "Traceback" not in finished.stdout
     assert "wrong: it leaves the activation's derivative out of the hidden delta, in layer 1" in finished.stdout
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="expected a function of weights, biases, inputs and targets; got int"):
+        verify(5)  # type: ignore[call-overload] # as somebody may
 
 
 def test_what_a_function_says_cannot_command_the_terminal() -> None:
