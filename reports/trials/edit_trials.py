@@ -142,6 +142,8 @@ def tried_on_new_probes(edited: Edited, diagnosis: Diagnosis) -> dict[str, Any]:
         for turn, batches in enumerate(NEW, 1)
         for pair in evidence_of(network, network.cases(batches, 10**9 + turn), edited.edits)
     ]
+    if network.dtype in SIXTEEN_BITS:  # where o rounds to 1, what is divided by 1 − o is no number by rounding alone
+        new = [pair for pair in new if all(np.isfinite(array).all() for array in _gradients(pair[1]))]
     said = tuple(map(_in_words, diagnosis.explanations))
     claiming = [explanation for explanation in diagnosis.explanations if _claims(explanation, new)]
     first = diagnosis.explanations[0]
