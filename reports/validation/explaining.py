@@ -30,10 +30,13 @@ from ...reference.diagnosis import (
     nearly_read_off,
     once,
     read_off,
+    reproduces,
+    right,
     rough_steps,
     tried,
     wrong_formulas,
 )
+from ...reference.judging import QUANTITIES
 from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_of
@@ -343,6 +346,8 @@ def unrecognised(
             if field and field.ok
             else []
         )
+        if _right_gradients(convention, observed):
+            of_some = ["its gradients are those of what was declared; what else it returns is not."]
         said = [
             *of_some,
             "no known mistake of a step, factor or format gives these numbers. Where they are wrong:",
@@ -358,6 +363,14 @@ def unrecognised(
     odd = peculiar(observed)  # which comes first where nothing is sure
     said = [*said, *odd] if verdict == "wrong" else [*odd, *said]
     return reported(verdict, convention, Diagnosis((), 0), [*said, *findings], observed, subject, strict)
+
+
+def _right_gradients(convention: Convention, observed: Evidence) -> bool:
+    """Whether gradients are shown, and right, so that it is something beside them that is wrong."""
+    kept = {"weight_gradients", "bias_gradients"}
+    others = {quantity: None for quantity in QUANTITIES if quantity not in kept}
+    alone = [(case, replace(seen, **others)) for case, seen in observed if seen.weight_gradients is not None]
+    return bool(alone) and reproduces(right(convention), evidence_under(convention, alone))
 
 
 NO_PLAIN_STEP = (

@@ -122,6 +122,7 @@ def test_outputs_and_gradients_may_both_be_shown_and_the_outputs_wrong() -> None
         report = verify_command(f"{HOSTILE} outputs 0 -", **options)
         assert report.verdict == "wrong"
         assert "activations[" in str(report)
+        assert "its gradients are those of what was declared; what else it returns is not." in str(report)
 
 
 @pytest.mark.parametrize(
