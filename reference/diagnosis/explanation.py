@@ -155,7 +155,8 @@ def reproduces(prediction: Prediction, evidence: Evidence, of_formats: bool = Fa
         claimed += any(finite.any() for finite in numbers)
         unit = PROFILES[observation.precision].storage.unit_roundoff
         before = [None if of_formats else _moved_from(case, place) for place, _ in shown]
-        off = _off_beyond([(got, w, was) for (_, got), w, was in zip(shown, wanted, before, strict=True)], unit)
+        scale = float(max(np.abs(np.array(rows, float)).max() for rows in (case.inputs, case.targets)))
+        off = _off_beyond([(got, w, was) for (_, got), w, was in zip(shown, wanted, before, strict=True)], unit, scale)
         if off > 1:
             return False
         near.append((off, case, observation, list(zip(shown, numbers, strict=True))))
@@ -267,16 +268,19 @@ def _moved_from(case: Case, place: Place) -> Array | None:
     return np.array(layer.weights if place.quantity == "updated_weights" else [layer.biases], float)
 
 
-def _off_beyond(triples: Sequence[tuple[NDArray[Any], Array, Array | None]], unit_roundoff: float) -> float:
+def _off_beyond(
+    triples: Sequence[tuple[NDArray[Any], Array, Array | None]], unit_roundoff: float, scale: float
+) -> float:
     """How far the arrays are from what is wanted, in what is near; of sums that cancel to nothing, beside the largest.
 
     triples: with what the array was before, where it is the change that has to be near
+    scale: of the data, beside which everything may have canceled to nothing
     """
     if any(got.shape != wanted.shape for got, wanted, _ in triples):
         return math.inf
     with np.errstate(all="ignore"):
         largest = max(float(np.abs(wanted).max()) for _, wanted, _ in triples)
-        if not np.isfinite(largest):
+        if not np.isfinite(largest) or largest <= ROUNDINGS * unit_roundoff * scale:
             return 0.0  # it is for the bounds to say
         return max(
             float(np.abs(got.astype(float) - wanted).max())

@@ -13,7 +13,7 @@ import numpy as np
 from ..numbers import Matrix, Uncertain
 from .scope import Edit, Scope, done
 from .single_samples import SHORT, SMALLEST, Array, View, alike
-from .vocabulary import DEVIATIONS, Entry, Placed, Weighed, ratio, snapped, times
+from .vocabulary import DEVIATIONS, Entry, Placed, Weighed, as_sure, ratio, snapped, times
 
 EVERY = "every gradient"
 TELLING = 3  # numbers, of which fewer do not show a constant ratio
@@ -41,7 +41,7 @@ def factor_of(views: Sequence[View], right: Sequence[Matrix | None], seen: Seque
     other = np.concatenate([np.asarray(r).ravel() for r in right])
     numbers = np.isfinite(one) & np.isfinite(other)
     one, other = one[numbers], other[numbers]
-    factor = snapped(ratio(one, other), views[0].near * SHORT)
+    factor = as_sure(ratio(one, other), views[0].near * SHORT)
     if factor in (0.0, 1.0) or np.count_nonzero(one) < TELLING:
         return None
     fits = all(alike(s, factor * np.asarray(r), v.near) for r, s, v in zip(right, seen, views, strict=True))
@@ -151,7 +151,7 @@ def agreed(found: Sequence[Any], largest: bool, near: float) -> Any:
         short = snapped(constant, max(near * SHORT, unsure / max(abs(constant), SMALLEST)))
         return short if short != constant else Uncertain(constant, DEVIATIONS * unsure)
     numbers = [f for f in found if np.isfinite(f) and f != 0] or [0.0]
-    constant = snapped(float(max(numbers) if largest else np.median(numbers)), near * SHORT)
+    constant = as_sure(float(max(numbers) if largest else np.median(numbers)), near * SHORT)
     return None if largest and not constant else constant  # nothing is clipped to nothing
 
 

@@ -27,7 +27,7 @@ from .gradient_formulas import bias_gradients, over_samples, weight_gradients
 from .scope import RESULTS, Edit, Formula, after
 from .single_samples import SHORT, SMALLEST, Array, View, alike, tells, view_of
 from .slope_search import Deltas, Edits, Sought, in_gradients
-from .vocabulary import Entry, snapped, solved
+from .vocabulary import Entry, as_sure, snapped, solved
 
 Cases = Sequence[tuple[Case, View]]
 Admitted = dict[tuple[object, ...], bool]  # whether a single sample admits an edit, by all that is in its scope
@@ -87,6 +87,8 @@ def determined(edits: Edits, cases: Cases, convention: Convention) -> bool:
             return False
         if not _samples_told_apart(edit, views) or not _derivative_seen(edit, views):
             return False
+        if not _limit_told_apart(edit, views):
+            return False
     return True
 
 
@@ -96,6 +98,8 @@ def _samples_told_apart(edit: Edit, views: Sequence[View]) -> bool:
     if own is None:
         return True
     made = [np.asarray(view.scope.values[RESULTS[edit.step], edit.layer]) for view in views]
+    if _alone(views) and all(_unseen(views, edit.layer, step) for step in ("weight_gradient", "bias_gradient")):
+        return False  # whether a single sample is left out, too
     seen = {len(array) for array in (np.asarray(view.scope.targets) for view in views)} - {1}
     batches = range(1, MOST_SAMPLES) if len(seen) > 1 else seen  # one number of samples is a declared one
     return not any(
@@ -104,6 +108,21 @@ def _samples_told_apart(edit: Edit, views: Sequence[View]) -> bool:
         and _gives(views, edit.layer, entry, made)
         for entry in over_samples(edit.step)
     )
+
+
+def _limit_told_apart(edit: Edit, views: Sequence[View]) -> bool:
+    """Whether it is known what is clipped: before a division by the number of samples or after it is one, for one."""
+    own = None if edit.entry is None else edit.entry.limit
+    batches = {len(np.asarray(view.scope.targets)) for view in views}
+    if own is None or len(batches) == 1:
+        return True
+    clipped = [view for view in views if _changed(edit, view)]
+    others = [entry.limit for entry in (*output_errors(), *hidden_errors()) if entry.step == edit.step and entry.limit]
+    for other in others:
+        everywhere, shown = ({other(v.scope) / own(v.scope) for v in these} for these in (views, clipped))
+        if len(everywhere) > 1 >= len(shown):
+            return False
+    return True
 
 
 def _derivative_seen(edit: Edit, views: Sequence[View]) -> bool:
@@ -431,7 +450,7 @@ def _limit(
         off = np.abs(left - limits[:, None] * sloped)
         inside = (limits > 0) & (limits >= ends[:-1] * (1 - sought.unit)) & (limits <= ends[1:] * (1 + sought.unit))
         fitting = np.flatnonzero(inside & np.all(off <= sought.near, axis=1))
-    return snapped(float(limits[fitting[0]]), sought.unit * SHORT) if len(fitting) else None
+    return as_sure(float(limits[fitting[0]]), sought.unit * SHORT) if len(fitting) else None
 
 
 def _slope_of(views: Sequence[View], k: int, step: str, rows: Array, values: Sequence[Array]) -> Array:

@@ -174,6 +174,12 @@ def coefficient(seen: Array, right: Array, term: Array) -> Weighed:
         return Weighed(float(off @ by) / weight if weight else np.nan, weight)
 
 
+def as_sure(constant: float, nearly: float) -> float:
+    """The short number that a constant nearly is; else the constant, as uncertain as roundings make it."""
+    short = snapped(constant, nearly)
+    return short if short != constant else Uncertain(constant, DEVIATIONS * nearly * abs(constant))
+
+
 def snapped(constant: float, nearly: float) -> float:
     """The shortest decimal, or simple fraction, that is nearly this constant: 0.1, 1/3, 1.0001.
 
