@@ -30,6 +30,7 @@ _Near = tuple[float, Case, Observation, list[tuple[tuple[Place, NDArray[Any]], N
 NEARBY = 0.15
 FEW_MULTIPLICATIONS = 500  # below which plain floats are done before NumPy has begun
 ROUNDINGS = 256  # of the largest number, that what should cancel to nothing may be off
+NOISE = 4  # roundings of the data's largest number, of which all may be where everything cancels
 SMALLEST = 1e-300  # in place of zero, where it would be divided by
 CASES_NEEDED = 2  # that an explanation which claims nothing about some must be right about
 
@@ -280,7 +281,7 @@ def _off_beyond(
         return math.inf
     with np.errstate(all="ignore"):
         largest = max(float(np.abs(wanted).max()) for _, wanted, _ in triples)
-        if not np.isfinite(largest) or largest <= ROUNDINGS * unit_roundoff * scale:
+        if not np.isfinite(largest) or largest <= NOISE * unit_roundoff * scale:
             return 0.0  # it is for the bounds to say
         return max(
             float(np.abs(got.astype(float) - wanted).max())
