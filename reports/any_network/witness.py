@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ SMALLEST = (1, 2)  # lengths that a dimension is cut to
 LENGTHS = 4  # different ones that are tried
 MOST_NUMBERS = 40  # of a program that is shown
 MOST_ELEMENTS = 32  # of the outputs that are looked at
+WIDTH = 74  # of a line of the program, which is shown indented
 DIGITS = 2  # of an input's numbers, where that is enough
 SHOWN = 1e-3  # of a number: what is less off is nothing to look at
 NEARLY = 1.01  # times as much shows as much: the first element is taken
@@ -72,7 +74,12 @@ def _witness(subject: Subject, wrong: Seen) -> Witness | None:
     told = subject.witness(values, gradient, index, output, at)
     if told is None or not _differs(told[1], number):
         return None
-    return Witness(tuple(told[0]), told[1], number)
+    return Witness(tuple(part for line in told[0] for part in _wrapped(line)), told[1], number)
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line at a terminal's width: all but its first space is within brackets, where Python goes on."""
+    return wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _cut(subject: Subject) -> Subject:

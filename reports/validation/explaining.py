@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ...reference.diagnosis import (
     KINDS,
@@ -368,7 +369,7 @@ def unrecognised(
 def _right_gradients(convention: Convention, observed: Evidence) -> bool:
     """Whether gradients are shown, and right, so that it is something beside them that is wrong."""
     kept = {"weight_gradients", "bias_gradients"}
-    others = {quantity: None for quantity in QUANTITIES if quantity not in kept}
+    others: dict[str, Any] = {quantity: None for quantity in QUANTITIES if quantity not in kept}
     alone = [(case, replace(seen, **others)) for case, seen in observed if seen.weight_gradients is not None]
     return bool(alone) and reproduces(right(convention), evidence_under(convention, alone))
 
