@@ -56,7 +56,7 @@ def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
         line = {"linen": LINEN, "autograd": f"backproof.verify({name}.apply, inputs)"}.get(kind)
         line = line or f"backproof.verify({'f' if kind == 'custom rule' else 'module'}, inputs)"
         raise InvalidInput(f"{name} is {WHAT[kind]}: verify it at small inputs: {line}.")
-    if not callable(function):
+    if type(function).__module__ == "builtins" and not callable(function):  # else it may stand for one elsewhere
         raise InvalidInput(
             f"expected a function of weights, biases, inputs and targets; got {type(function).__name__}."
         )
