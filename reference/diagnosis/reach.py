@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations, product
+from itertools import combinations, groupby, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +153,10 @@ KINDS_OF_DATA: dict[str, Change] = {
     "outputs far from zero": _shifted,
 }
 
+Row = tuple[str, int, tuple[int, ...]]  # a kind of data, a batch size, a network
+
 FAR = ("outputs far apart", "outputs far from zero")  # where exponentials overflow
+FAR_ONLINE = (*FAR, "inputs in the hundreds")  # and where they do after a sample's step, which these make large
 
 
 def reaching_probes(
@@ -169,9 +172,19 @@ def reaching_probes(
     """
     for number in range(rounds):
         rows = sorted(_pairwise(tuple(networks), tuple(batches)), key=lambda row: (len(row[2]), row[2]))
+        rows = [row for _, group in groupby(rows, key=lambda row: len(row[2])) for row in _apart(list(group))]
         for k, (kind, batch, sizes) in enumerate(rows):
             (case,) = probes(sizes, (batch,), bias, dtype, 1000 * (number + 1) + k)
             yield replace(_changed(case, kind, bias, dtype), name=f"further-{number}-{k}", note=kind)
+
+
+def _apart(rows: list[Row]) -> list[Row]:
+    """With those far out between the others: a process that overflows at each does not always fail."""
+    others, far = ([row for row in rows if (row[0] in FAR) is out] for out in (False, True))
+    step, spread = max(1, len(others) // (len(far) + 1)), []
+    for number, row in enumerate(others, 1):
+        spread += [row, *([far.pop(0)] if far and number % step == 0 else [])]
+    return spread + far
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...adapters.adapter import Unanswered
 from ...reference.case import Case
-from ...reference.diagnosis import FAR
+from ...reference.diagnosis import FAR, FAR_ONLINE
 from ...reference.judging import Observation, observed
 from ...reference.numbers import PROFILES
 from .call import Call, ModifiedInputs
@@ -116,7 +116,7 @@ def ask(call: Call, questions: Sequence[Question]) -> Answers:
 
 def overflows_far_out(case: Case, error: Unanswered) -> bool:
     """Whether it stops where Python's `math.exp` raises and others go on with ∞: not silently, and so not wrongly."""
-    return case.note in FAR and "OverflowError" in str(error)
+    return case.note in (FAR_ONLINE if case.online else FAR) and "OverflowError" in str(error)
 
 
 def _observed(call: Call, case: Case, found: Answers) -> Observation:

@@ -53,9 +53,9 @@ def test_an_honest_process_agrees(command: Command) -> None:
     finished = command("verify", "--command", HONEST)
     assert finished.returncode == 0
     assert finished.stdout.startswith("agrees, to 14 digits: squared error with ½, summed over samples; sigmoid")
-    assert " numbers on 71 probes, by protocol 1." in finished.stdout
+    assert " numbers on 128 probes, by protocol 1." in finished.stdout
     assert re.search(
-        r"not covered: 3 of 74 cases, where it overflows \(.*OverflowError: math range error\)", finished.stdout
+        r"not covered: 6 of 134 cases, where it overflows \(.*OverflowError: math range error\)", finished.stdout
     )
     assert finished.stderr == ""
 
@@ -198,8 +198,8 @@ def test_of_many_cases_the_verdict_is_said_as_soon_as_it_is_known() -> None:
 def test_one_unusable_answer_is_exit_3_and_the_others_are_judged(command: Command) -> None:
     finished = command("verify", "--command", f"{HOSTILE} nan 3 -", "--timeout", "5")
     assert finished.returncode == 3
-    assert re.search(r"\d+ of 71 cases: NaN is not JSON", finished.stdout)
-    assert " of 71 cases agree." in finished.stdout
+    assert re.search(r"\d+ of 128 cases: NaN is not JSON", finished.stdout)
+    assert " of 128 cases agree." in finished.stdout
 
 
 @pytest.mark.usefixtures("slow")
@@ -247,7 +247,7 @@ def test_a_verification_in_the_other_formats(command: Command) -> None:
     page = command("verify", "--command", HONEST, "--format", "html").stdout
     assert "<strong>agrees" in page
     agreed = ET.fromstring(command("verify", "--command", HONEST, "--format", "junit").stdout)  # noqa: S314 — our own
-    assert len(agreed.findall(".//testcase")) == 71
+    assert len(agreed.findall(".//testcase")) == 128
     assert not agreed.findall(".//failure")
     lost = ET.fromstring(command("verify", "--command", f"{HOSTILE} raise 1 -", "--format", "junit").stdout)  # noqa: S314
     assert len(lost.findall(".//error")) == 1
