@@ -172,15 +172,16 @@ def reaching_probes(
     """
     for number in range(rounds):
         rows = sorted(_pairwise(tuple(networks), tuple(batches)), key=lambda row: (len(row[2]), row[2]))
-        rows = [row for _, group in groupby(rows, key=lambda row: len(row[2])) for row in _apart(list(group))]
-        for k, (kind, batch, sizes) in enumerate(rows):
+        depths = groupby(enumerate(rows), key=lambda numbered: len(numbered[1][2]))
+        ordered = [numbered for _, group in depths for numbered in _apart(list(group))]
+        for k, (kind, batch, sizes) in ordered:
             (case,) = probes(sizes, (batch,), bias, dtype, 1000 * (number + 1) + k)
             yield replace(_changed(case, kind, bias, dtype), name=f"further-{number}-{k}", note=kind)
 
 
-def _apart(rows: list[Row]) -> list[Row]:
+def _apart(rows: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
     """With those far out between the others: a process that overflows at each does not always fail."""
-    others, far = ([row for row in rows if (row[0] in FAR) is out] for out in (False, True))
+    others, far = ([row for row in rows if (row[1][0] in FAR) is out] for out in (False, True))
     step, spread = max(1, len(others) // (len(far) + 1)), []
     for number, row in enumerate(others, 1):
         spread += [row, *([far.pop(0)] if far and number % step == 0 else [])]
