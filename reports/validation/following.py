@@ -21,13 +21,18 @@ def evidence_under(convention: Convention, observed: Evidence) -> list[tuple[Cas
     return [(convention.for_layers(len(case.layers)).applied(case), observation) for case, observation in observed]
 
 
-def suits(convention: Convention, observed: Evidence) -> bool:
-    """Whether the convention's loss may be asked for these targets; probes suit every loss, given cases need not."""
+def asks(convention: Convention, case: Case) -> bool:
+    """Whether the convention's loss may be asked for these targets: generic probes suit every loss, others need not."""
     try:
-        evidence_under(convention, observed)
+        convention.for_layers(len(case.layers)).applied(case)
     except InvalidInput:
         return False
     return True
+
+
+def suits(convention: Convention, observed: Evidence) -> bool:
+    """Whether the convention's loss may be asked for the targets of all of them."""
+    return all(asks(convention, case) for case, _ in observed)
 
 
 def followed(conventions: Sequence[Convention], observed: Evidence) -> Iterator[tuple[Convention, Judged]]:

@@ -31,9 +31,11 @@ from ..calling import declared_batch, declared_learning_rate, declared_timeout, 
 from ..console import note, progress
 from ..documents import Report, Subject
 from .assess import assess
+from .following import asks
 from .front_door import CASES, UPDATES, questions_for
 
-ONE_BY_ONE = 128  # cases of one network that are judged step by step; of more, only what is not inside its bounds
+WATCHED = 128  # requests; of more, it is said how far they are, and what is wrong as soon as it is known
+ONE_BY_ONE = 256  # cases of one network that are judged step by step; of more, only what is not inside its bounds
 DIAGNOSED = 8  # cases that a diagnosis is made from
 MOST_CASES = 10**6
 LONGEST_NAME = 60  # characters of a name that is shown
@@ -103,6 +105,7 @@ def verify_command(
         Asked(replace(convention.applied(probe), learning_rate=rate), convention)
         for convention in conventions
         for probe in _probes(networks, _others_than(networks, sizes is not None, convention), cases, count, bias, dtype)
+        if asks(convention, probe)
     ]
 
     def again(case: Case) -> Observation:
@@ -114,7 +117,7 @@ def verify_command(
     subject = Subject("any", "by protocol 1", bias, again)
     started = time.perf_counter()
     outcomes: dict[int, Observation | Unanswered] = {}
-    with progress(len(asked)) if watched and len(asked) > ONE_BY_ONE else nullcontext() as done:
+    with progress(len(asked)) if watched and len(asked) > WATCHED else nullcontext() as done:
         early = _Early(asked, outcomes, subject, strict)
         for number, outcome in _outcomes(command, [a.case for a in asked], seconds_each, once, jobs):
             outcomes[number] = outcome
@@ -366,7 +369,10 @@ def _of_convention(answered: Sequence[tuple[Asked, Observation]], subject: Subje
         return replace(report, findings=(*report.findings, f"{count}; {steps}"))
     rest = assess(outside or evidence[:DIAGNOSED], [convention], subject, (), strict)
     numbers = sum(1 for _ in evidence)
-    weakest = min([digits for _, digits in inside], default=rest.digits)
+    best: dict[int, float] = {}  # of each depth the best case counts, and of those the weakest, as on few cases
+    for case, digits in inside:
+        best[len(case.layers)] = max(best.get(len(case.layers), 0.0), digits)
+    weakest = min(best.values(), default=rest.digits)
     said = f"{numbers} cases, {len(inside)} of them judged from end to end, {subject.stored}."
     names = tuple((case.name, "agrees") for case, _ in inside)
     return replace(rest, findings=(said,), digits=weakest, probes=(*rest.probes, *names) if outside else names)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -24,12 +24,14 @@ if sys.platform == "win32":
 
 from backproof.adapters.numpy_vectorised import observe as numpy_observe
 from backproof.adapters.plain_python import observe
-from backproof.reference.case import InvalidInput
+from backproof.reference.case import Case, InvalidInput
 from backproof.reference.diagnosis.conventions import Convention, probes
+from backproof.reference.diagnosis.reach import KINDS_OF_DATA
 from backproof.reference.judging.expected import expectations
-from backproof.reference.judging.observation import computed
+from backproof.reference.judging.observation import Observation, computed
 from backproof.reference.judging.side_by_side import SideBySide, _run, _stacked, within
 from backproof.reference.judging.truth import certified
+from backproof.reference.losses import DISTRIBUTION, LOSSES
 from backproof.reference.numbers.precision import PROFILES
 from backproof.reports.trials.fault_trials import shown_by
 from backproof.reports.validation.verify_process import verify_command
@@ -167,14 +169,31 @@ def test_several_processes_at_a_time_and_one_for_every_case() -> None:
 
 @pytest.mark.usefixtures("slow")
 def test_thousands_of_cases_are_judged_side_by_side_and_a_bug_is_found_among_them() -> None:
-    report = verify_command(HONEST, cases="200", sizes=(2, 2, 1))
+    report = verify_command(HONEST, cases="300", sizes=(2, 2, 1))
     assert report.ok
-    assert "200 cases, 200 of them judged from end to end" in report.findings[0]
-    wrong = verify_command(f"{HONEST} --bug", cases="200", sizes=(2, 2, 1))
+    assert "300 cases, 300 of them judged from end to end" in report.findings[0]
+    wrong = verify_command(f"{HONEST} --bug", cases="300", sizes=(2, 2, 1))
     assert wrong.verdict == "wrong"
     assert wrong.diagnosis is not None
     assert wrong.diagnosis.names == ["hidden-delta-without-derivative"]
-    assert any(said.startswith("0 of 200 cases agree from end to end; of the others,") for said in wrong.findings)
+    assert any(said.startswith("0 of 300 cases agree from end to end; of the others,") for said in wrong.findings)
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_is_asked_with_targets_that_suit_it(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def answered(command: str, cases: list[Case], *_: object) -> Iterator[tuple[int, Observation]]:
+        asked.extend(cases)
+        yield from enumerate(map(numpy_observe, cases))
+
+    monkeypatch.setattr("backproof.reports.validation.verify_process.observations", answered)
+    activations = ["tanh", LOSSES[loss].output_activation or "sigmoid"]
+    report = verify_command(HONEST, loss=loss, activations=activations, sizes=(1, 2, 2))
+    assert report.headline.startswith("agrees, to 14 digits")  # those far out do not count, where bounds are wide
+    without = {"targets all zero", "targets all one"} if LOSSES[loss].targets == DISTRIBUTION else set()
+    assert {case.note for case in asked} == {*KINDS_OF_DATA, ""} - without
 
 
 @pytest.mark.usefixtures("slow")
