@@ -242,7 +242,8 @@ class _Forced:
             fused = None
             if place in self.seen and self.seen[place].source is not None:
                 fused = rule(layer, *(exactly(x.value, x.model) for x in (z, a, error)), ar)
-            a = ar.as_computed(None if layer.activation is SOFTMAX else layer.activation, z, a)
+            if Place("activations", place.layer) in self.seen:  # what was not seen reaches as far as all ways to get it
+                a = ar.as_computed(None if layer.activation is SOFTMAX else layer.activation, z, a)
             return self._handed_on(place, rule(layer, z, a, error, ar), fused)
 
         return delta

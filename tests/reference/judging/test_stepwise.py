@@ -12,12 +12,13 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import observe
-from backproof.reference.case import Case, Dense
+from backproof.reference.case import Case, Dense, run
 from backproof.reference.judging.judgement import judge
-from backproof.reference.judging.observation import Observation, Place
-from backproof.reference.judging.stepwise import evidence
+from backproof.reference.judging.observation import Observation, Place, computed
+from backproof.reference.judging.stepwise import evidence, stepwise
 from backproof.reference.judging.verdict import Judgement, Verdict
 from backproof.reference.numbers.arrays import numpy_dtype
+from backproof.reference.numbers.bounded import BoundedArithmetic
 from backproof.reference.numbers.precision import PRECISIONS, PROFILES
 from standard import CASES
 
@@ -150,6 +151,23 @@ def test_every_quantity_that_is_not_shown_is_bridged() -> None:
     for hidden in ("pre_activations", "activations", "deltas", "loss", "bias_gradients", "weight_gradients"):
         left: dict[str, Any] = {hidden: None}
         assert judge(case, replace(honest, **left)).verdict is Verdict.AGREES, hidden
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "softplus", "gelu", "elu(0.5)"])
+def test_where_nothing_is_seen_the_bounds_are_those_from_end_to_end(activation: str) -> None:
+    """What is unsure of a step is counted once: the activations' own errors are in them already."""
+    layers = CASES["mixed", "bfloat16"].layers
+    case = replace(
+        CASES["mixed", "bfloat16"],
+        layers=tuple(replace(layer, activation=activation) for layer in layers),
+        loss="half_squared_error",
+    )
+    ar = BoundedArithmetic(PROFILES["bfloat16"])
+    whole = computed(run(case, ar))
+    by_steps = stepwise(case, ar, {}).expected
+    for place, bound in by_steps.items():
+        if bound is not None:
+            assert np.array_equal(bound.error, whole[place].error), place
 
 
 def test_a_subnormal_operand_may_have_been_read_as_zero() -> None:
