@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from .console import EndedBySignal, Undeliverable, ended_by_signals, fitted, gua
 BAD_INPUT, SOFTWARE, INTERRUPTED, UNREAD = 2, 70, 130, 141
 DEBUG = "BACKPROOF_DEBUG"
 LONGEST, LONGEST_MESSAGE = 1000, 4000  # characters about an exception; of a message for people, which may list names
+
+LONG_WORD = re.compile(r"(\S{60})\S{300,}(\S{20})")  # no name or path, and what matters may come after it
 
 # What a user can do something about, where it is about a file or the machine.
 REPAIRABLE = frozenset(
@@ -126,7 +129,7 @@ def _one_line(text: str) -> str:
 
 
 def _say(text: str, kind: str = "error: ", longest: int = LONGEST) -> None:
-    text = printable_lines(text)
+    text = LONG_WORD.sub(lambda word: f"{word[1]}…{word[2]}", printable_lines(text))
     if len(text) > longest:
         text = text[: longest - 1] + "…"
     sys.stderr.write(fitted(f"{kind}{text}", sys.stderr) + "\n")

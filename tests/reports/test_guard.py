@@ -145,6 +145,7 @@ USAGE = [
     ["train", "--data", "\x1b[31m"], ["train", "--epochs", "0"], ["train", "--epochs", DIGITS], ["train", "--save", "/"],
     ["train", "--save", "{tmp}"], ["train", "--save", "a" * 300], ["train", "--save", "{results}/w.json"], ["train", "--activation", "\x1b[31m"],
     ["verify"], ["verify", "a:b", "--command", "c"], ["verify", "a:b", "--sizes", DIGITS], ["verify", "--answers", "{tmp}"],
+    *(["verify", "a:b", option, LONG] for option in ("--dtype", "--loss", "--cases", "--decay", "--bias")),
 ]  # fmt: skip
 
 
@@ -165,6 +166,7 @@ def test_bad_input_is_one_line_and_exit_2(
     assert printed.err.count("\n") == 1
     assert printed.err.rstrip("\n").isprintable()
     assert len(printed.err) < 4100
+    assert max(map(len, printed.err.split())) < 400
     assert sorted(tmp_path.rglob("*")) == before
 
 
