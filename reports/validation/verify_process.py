@@ -139,7 +139,10 @@ FIRST_LOOK = 16  # answers after which it is looked at for the first time; then 
 
 
 class _Early:
-    """Looks at answers while others are still to come; each answer is looked at once, and nothing after a wrong one."""
+    """Looks at answers while others are still to come; each answer is looked at once, and nothing after a wrong one.
+
+    At those on generic numbers, which are alike and so looked at together; the others are judged in the end.
+    """
 
     def __init__(
         self, asked: Sequence[Asked], outcomes: Mapping[int, Observation | Unanswered], subject: Subject, strict: bool
@@ -153,7 +156,7 @@ class _Early:
         if len(self.outcomes) < self.next:
             return None
         self.next = 2 * len(self.outcomes)
-        new = [number for number in self.outcomes if number not in self.looked]
+        new = [n for n in self.outcomes if n not in self.looked and not self.asked[n].case.note]
         self.looked.update(new)
         by_convention: dict[Convention, list[tuple[Case, Observation]]] = {}
         for number in new:
