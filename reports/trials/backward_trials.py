@@ -93,8 +93,7 @@ def _torch(thrown: Dice, which: int | None = None) -> Planted:
 
 
 def _jax(thrown: Dice, which: int | None = None) -> Planted:
-    from .backward_code_jax import WRITTEN
-    from .jax_custom import in_context
+    from .jax_custom import WRITTEN, in_context
 
     written = thrown.one_of(WRITTEN) if which is None else WRITTEN[which]
     words, called, arguments = in_context(thrown, written)

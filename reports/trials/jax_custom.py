@@ -14,9 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .backward_code_jax import WRITTEN, HandWritten
+from .backward_code_jax import FUNCTIONS, LAYERS, HandWritten
+from .backward_code_jax_sequences import SEQUENCES
 from .drawn import Dice
 from .jax_activations import Array, Made
+
+WRITTEN: tuple[HandWritten, ...] = (*LAYERS, *SEQUENCES, *FUNCTIONS)
 
 
 @jax.custom_jvp

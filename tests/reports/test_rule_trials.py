@@ -249,7 +249,7 @@ def test_right_jax_functions_are_not_accused() -> None:
 
 def test_jax_s_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
     pytest.importorskip("jax")
-    from backproof.reports.trials.backward_code_jax import WRITTEN as OF_JAX
+    from backproof.reports.trials.jax_custom import WRITTEN as OF_JAX
 
     assert {written.family for written in OF_JAX} == set(FAMILIES)
     checked = dict(unmutated("jax")) if not quick else {}
@@ -267,7 +267,7 @@ def test_mistakes_in_custom_vjps_of_jax_are_refused_where_they_are(quick: bool) 
 
 def test_a_custom_vjp_runs_its_edited_backward() -> None:
     jax = pytest.importorskip("jax")
-    from backproof.reports.trials.backward_code_jax import WRITTEN as OF_JAX
+    from backproof.reports.trials.jax_custom import WRITTEN as OF_JAX
 
     written = OF_JAX[0]
     source = backward_edits.source_of(written.rule)
@@ -283,7 +283,7 @@ def test_a_custom_vjp_runs_its_edited_backward() -> None:
 @pytest.mark.usefixtures("slow")
 def test_mistakes_in_custom_vjps_of_jax_are_of_many_kinds() -> None:
     pytest.importorskip("jax")
-    from backproof.reports.trials.backward_code_jax import WRITTEN as OF_JAX
+    from backproof.reports.trials.jax_custom import WRITTEN as OF_JAX
 
     shapes: dict[str, tuple[int, ...]] = {"grad": (2, 2), "x": (2, 2), "w": (2, 2)}
     kinds = {
