@@ -185,6 +185,7 @@ def test_groups_that_are_large_are_systematic_and_small_ones_random() -> None:
     assert systematic[0, :2000].tolist() == [3.0] * 2000
     assert not systematic[0, 2000:].any()
     assert not random[0, :2000].any()
+    # no tolerance of a verdict: a root and a product of our own, in float64
     assert np.allclose(random[0, 2000:], 3.0 * np.sqrt(20), rtol=4 * FLOAT64.unit_roundoff, atol=0)
 
 
