@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from . import aliases
@@ -81,7 +81,7 @@ class Case:
         object.__setattr__(self, "inputs", _plain(self.inputs))
         object.__setattr__(self, "targets", _plain(self.targets))
         found = loss_named(self.loss, getattr(self.layers[-1], "activation", None) if len(self.layers) else None)
-        if found and aliases.says_mean(self.loss) and self.reduction == "sum":
+        if found and found.name != self.loss and aliases.says_mean(self.loss) and self.reduction == "sum":
             raise InvalidInput(
                 f"loss: {self.loss} is a mean, and reduction is 'sum': expected loss={found.name!r} for the sum, or "
                 "reduction='mean' for the mean over samples."
@@ -173,7 +173,7 @@ def with_ones(inputs: Rows, position: str = "last") -> tuple[tuple[float, ...], 
 
 def _plain(given: Any) -> Any:
     """Tensors as arrays; scalars of NumPy and PyTorch, in lists too, as Python's numbers; others as they are."""
-    if type(given) in (float, int):  # most of a list, and asked first
+    if type(given) in NUMBERS or (type(given) is tuple and NUMBERS.issuperset(map(type, given))):  # most are
         return given
     if hasattr(given, "detach"):
         given = given.detach().cpu()
@@ -184,6 +184,8 @@ def _plain(given: Any) -> Any:
         return tuple(map(_plain, given))
     return given
 
+
+NUMBERS = frozenset((float, int))  # Python's own, whose subclasses may be anything
 
 LONG_LIST = 12  # names; longer lists are shown only where no single name is near
 
@@ -337,11 +339,14 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
         raise InvalidInput(f"{place}: expected a matrix ({meaning}), got {rows!r}.")
     elif not len(rows):
         raise InvalidInput(f"{place}: expected at least one row ({meaning}), got none.")
-    if getattr(getattr(rows, "dtype", None), "name", None) == dtype:
+    if (getattr(rows, "dtype", None) == dtype) is True:  # NumPy's formats equal their names
         from numpy import isfinite  # it is loaded already: the array came from it
 
         if isfinite(rows).all():
             return len(rows), len(rows[0])  # of the right format and finite: no need to look at each number
+    if shape is None and {list, tuple}.issuperset(map(type, rows)) and len(widths := set(map(len, rows))) == 1:
+        if 0 not in widths and _as_they_should_be(list(chain.from_iterable(rows)), dtype):
+            return len(rows), *widths
     columns = None
     for i, row in enumerate(getattr(rows, "tolist", lambda: rows)()):
         if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
@@ -372,8 +377,9 @@ def _biases(place: str, biases: Any, units: int, dtype: str) -> None:
 
 def _as_they_should_be(numbers: Sequence[Any], dtype: str) -> bool:
     """Whether there is surely nothing to say of any: most are, and to name the place of each would cost the most."""
-    holds = PRECISIONS[dtype].holds
-    return all(type(x) is float and math.isfinite(x) and holds(x) for x in numbers)
+    if not {float}.issuperset(map(type, numbers)) or not all(map(math.isfinite, numbers)):
+        return False
+    return dtype == "float64" or all(map(PRECISIONS[dtype].holds, numbers))
 
 
 def _number(place: str, x: object, dtype: str) -> None:

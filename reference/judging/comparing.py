@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import PRECISIONS, Enclosure
+from ..numbers import PRECISIONS, Enclosure, format_name
 from .expected import CERTAIN, Expected
 from .observation import Place
 from .statistical import Aggregate, aggregates
@@ -145,7 +145,7 @@ def _largest_ulps(got: NDArray[Any], truth: Enclosure | None) -> float | None:
     scale = _largest_finite(truth.high)
     if not scale:
         return None
-    ulp = PRECISIONS[got.dtype.name].ulp(scale)
+    ulp = PRECISIONS[format_name(got.dtype)].ulp(scale)
     with np.errstate(all="ignore"):
         errors = np.abs((np.asarray(got, np.float64) - truth.high) - truth.low)
     known = errors[np.isfinite(errors) & (truth.radius <= CERTAIN * ulp)]

@@ -32,6 +32,7 @@ from .quadrature import KINKS, Integral, common_deviation, tolerance
 
 SHRINK = 4.0  # each next loop, where a kink was met
 CONFIRMED = 2  # loops that must show an asymmetry
+FEW_BLOCKS = 3  # all of whose pairs are no more loops than each block with everything, and a touched one's pairs
 
 # A loop of size h around a field whose Jacobian is as asymmetric as it is large shows about h. That nothing is seen
 # says something only where a tenth of that would have been: planted mistakes show less than h/2, and many h/10.
@@ -148,7 +149,7 @@ def check_field(
     """Whether `gradient` is the gradient of any loss, by its line integrals around loops near `at`.
 
     Costs 4 calls and 48 for each loop, if the first ones are smooth: one loop for everything and, with two or more
-    blocks, one for each. Every loop that met a kink costs 17 to 48 more, and a gradient that is not symmetric 96 for
+    blocks, one for each (of up to three, where the first is asymmetric, all pairs at once). Every loop that met a kink costs 17 to 48 more, and a gradient that is not symmetric 96 for
     each pair of blocks that shows it. All in float64 on this machine: as many numbers as `at` has, eight times.
     Source: the symmetry of second derivatives (Schwarz) and Stokes's theorem, ∮ g·dl = ∬ (∂gⱼ/∂wᵢ − ∂gᵢ/∂wⱼ) du dv.
 
@@ -177,9 +178,12 @@ def check_field(
     everything = Block(EVERYTHING, tuple(range(len(asked.point))))
     pairs = [_judged(asked, everything, everything)]
     if len(chosen) > 1 and (pairs[0].verdict == ASYMMETRIC or not locate):
-        rows = [_judged(asked, block, everything) for block in chosen]
+        rows: list[Pair] = []
+        touched = {block.name for block in chosen}
+        if pairs[0].verdict != ASYMMETRIC or len(chosen) > FEW_BLOCKS:
+            rows = [_judged(asked, block, everything) for block in chosen]
+            touched = {row.first for row in rows if row.verdict == ASYMMETRIC}
         pairs += rows
-        touched = {row.first for row in rows if row.verdict == ASYMMETRIC}
         pairs += [
             _judged(asked, one, other)
             for k, one in enumerate(chosen)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..backprop import RULES, Rules
 from ..case import Case
-from ..numbers import PRECISIONS, PROFILES, Enclosure, Profile
+from ..numbers import PRECISIONS, PROFILES, Enclosure, Profile, format_name
 from .comparing import compared
 from .expected import step_expectations
 from .observation import Observation, Place, differences, observed
@@ -152,7 +152,7 @@ def _check(place: Place, array: Array, shapes: Mapping[Place, tuple[int, int]]) 
         raise UnusableAnswer(
             f"{place}: the case has no such thing (no biases there, or no learning rate), but an answer came."
         )
-    if array.dtype.name not in PRECISIONS:
+    if format_name(array.dtype) not in PRECISIONS:
         raise UnusableAnswer(f"{place}: expected {', '.join(PRECISIONS)} numbers, got {array.dtype}.")
     shape = shapes[place]
     vector = place.quantity in ("loss", "bias_gradients", "updated_biases")

@@ -10,7 +10,7 @@ from ..doors import door
 
 if TYPE_CHECKING:
     from .arithmetic import Arithmetic, Curve, Functions, Matrix, Number, Rows, Uncertain
-    from .arrays import ArrayArithmetic, ArrayFunctions, array_of, erf, narrowed, numpy_dtype
+    from .arrays import ArrayArithmetic, ArrayFunctions, array_of, erf, format_name, narrowed, numpy_dtype
     from .atlas import ATLAS_FILE, Campaign, Measurement, campaigns, decoded, encoded, gross
     from .bounded import BoundedArithmetic
     from .bounded_values import Bounded, exactly

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
         return np.dtype(bfloat16)
     return np.dtype(name)
+
+
+@cache
+def format_name(dtype: np.dtype[Any]) -> str:
+    """What NumPy calls a format: it puts the name together anew whenever it is asked."""
+    return dtype.name
 
 
 def array_of(rows: Any, dtype: str) -> Array:

@@ -14,7 +14,7 @@ from ...adapters.adapter import Unanswered
 from ...adapters.protocol import printable
 from ...reference.case import Case
 from ...reference.judging import Observation
-from ...reference.numbers import PRECISIONS
+from ...reference.numbers import PRECISIONS, format_name
 from .answers_by_name import by_name, has_names, names_in
 
 Array = NDArray[Any]
@@ -161,7 +161,7 @@ def as_array(what: str, given: Any) -> Array:
         array = np.asarray(given)
     except (TypeError, ValueError):  # rows of different lengths among them
         raise Unanswered(f"{what}: expected numbers, got {_described(given)}") from None
-    if array.dtype.name in PRECISIONS:
+    if format_name(array.dtype) in PRECISIONS:
         return array
     if array.dtype.kind == "c":
         raise Unanswered(f"{what}: expected real numbers, got {array.dtype.name}")

@@ -22,7 +22,9 @@ Array = NDArray[Any]
 
 APART = ("online", "decay", "decays_biases", "decay_over_samples")  # what no factor makes equal
 COMPARED = ("activations", "weight_gradients", "bias_gradients")
+LEARNED = ("weight_gradients", "bias_gradients", "updated_weights", "updated_biases")
 SAME = 2.0**-46  # of the largest number: a hundred roundings
+ALIKE = 16  # roundings, of the largest number: what is this near in a whole layer of every probe is hardly by chance
 REFUTED, ROUNDINGS = 0.3, 512  # of the largest number, and in few digits: twice what bounds are looked at for
 
 
@@ -56,6 +58,27 @@ class Predictions:
             > REFUTED * np.abs(places[place] - before(case, place)).max() + ROUNDINGS * unit * largest
             for place, array in seen
         )
+
+    def last_layer(self, convention: Convention, observed: Evidence) -> bool:
+        """Whether the last layer's gradients, or what it moves by, are the convention's on all probes, but for
+        roundings; not where none is shown.
+        """
+        for case, observation in observed:
+            last = len(case.layers) - 1
+            seen = [(p, array) for p, array in shown(observation) if p.layer == last and p.quantity in LEARNED]
+            places, unit = self.of(convention, case), PROFILES[observation.precision].storage.unit_roundoff
+            for place, array in seen:
+                moved, matrix = places[place] - before(case, place), as_matrix(place, array).astype(float)
+                if matrix.shape != moved.shape:
+                    return False
+                with np.errstate(all="ignore"):
+                    off = np.abs(matrix - places[place]).max()
+                largest = np.abs(places[place]).max() if place.quantity.startswith("updated") else 0.0
+                if not off <= ALIKE * unit * (np.abs(moved).max() + largest):
+                    return False
+            if not seen:
+                return False
+        return True
 
     def same(self, one: Convention, other: Convention, observed: Evidence) -> bool:
         """Whether two conventions give the same activations and gradients, but for roundings, on all probes."""
