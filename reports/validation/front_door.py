@@ -231,8 +231,8 @@ def verify(
     )
     declared = declared_batch(batch)
     others = others_than(networks, sizes is not None, bias, activations)
-    if all(known_loss("loss", convention.loss).targets == DISTRIBUTION for convention in conventions):
-        others = tuple(network for network in others if network[-1] > 1)
+    if all(map(_of_distributions, conventions)):
+        others = _of_several_outputs(others)
     with _where(function, isolated, timeout) as asked:
         of_classes = TARGETS.values() if targets is None else (TARGETS[targets],)
         call, problem = how_to_call(asked, returns, networks, bias, orientation, dtype, timeout, tuple(of_classes))
@@ -240,24 +240,43 @@ def verify(
             return Report("unanswered", None, (problem,), None, strict=strict)
         # of several rates, a step that leaves the rate out is told from one that has a factor
         rates = [rate] if learning_rate is not None else [rate, rate / 2, rate / 4]
-        questions = [
-            replace(q, case=replace(q.case, learning_rate=rates[k % len(rates)] if returns == "updated" else None))
-            for k, q in enumerate(questions_for(networks, others, declared, call.bias, dtype, cases))
-        ]
-        if call.classes:
-            questions = [replace(q, case=one_hot(q.case)) for q in questions]
+
+        def report_by(way: Call, classes: bool, explain: bool = True) -> Report:
+            """Under which conventions it agrees; where these are of distributions, on networks of several outputs."""
+
+            def under(allowed: Sequence[Convention], others: Sequence[tuple[int, ...]]) -> Report:
+                questions = [
+                    replace(q, case=replace(q.case, learning_rate=rates[k % len(rates)]))
+                    if returns == "updated" else q
+                    for k, q in enumerate(questions_for(networks, others, declared, way.bias, dtype, cases))
+                ]  # fmt: skip
+                questions = [replace(q, case=one_hot(q.case)) for q in questions] if classes else questions
+                return _reported(way, questions, allowed, strict, said, explain)
+
+            report, several = under(conventions, others), _of_several_outputs(others)
+            found = [c for c in conventions if _of_distributions(c) and str(c) == report.conventions]
+            return under(found, several) if report.ok and found and len(several) < len(others) else report
+
         reports = []
         for way in alternatives(call, bias):
-            report = _reported(way, questions, conventions, strict, said)
+            report = report_by(way, call.classes)
             if report.ok:
                 return report
             reports.append(report)
         if targets is None and not call.classes and _may_take_classes(reports[0], conventions):
-            hot = [replace(q, case=one_hot(q.case)) for q in questions]
-            report = _reported(call, hot, conventions, strict, said, explain=False)
+            report = report_by(call, classes=True, explain=False)
             if report.ok:
                 return replace(report, findings=(TAKES_CLASSES, *report.findings))
     return min(reports, key=lambda report: not (report.diagnosis and report.diagnosis.explanations))
+
+
+def _of_distributions(convention: Convention) -> bool:
+    """Whether targets are distributions, of which a single output says nothing: it is always 1."""
+    return known_loss("loss", convention.loss).targets == DISTRIBUTION
+
+
+def _of_several_outputs(networks: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(network for network in networks if network[-1] > 1)
 
 
 def one_hot(case: Case) -> Case:
@@ -273,8 +292,7 @@ def one_hot(case: Case) -> Case:
 def _may_take_classes(report: Report, conventions: Sequence[Convention]) -> bool:
     """Whether numbers that nothing explains may be those of a function that takes classes."""
     unexplained = report.diagnosis is not None and report.diagnosis == Diagnosis((), 0)
-    classes = any(known_loss("loss", c.loss).targets == DISTRIBUTION for c in conventions)
-    return report.verdict in ("wrong", "unrecognised") and unexplained and classes
+    return report.verdict in ("wrong", "unrecognised") and unexplained and any(map(_of_distributions, conventions))
 
 
 def others_than(

@@ -129,6 +129,18 @@ def test_right_implementations_agree(net: Net, options: dict[str, Any], dtype: s
     assert report.verdict == "agrees"
 
 
+@pytest.mark.parametrize("targets", ["rows", None])
+def test_a_distribution_that_was_found_out_is_asked_as_much_as_a_declared_one(targets: str | None) -> None:
+    def of_classes(W: Any, B: Any, x: Any, t: Any) -> Any:
+        return SOFTMAX(W, B, x, np.eye(len(W[-1]))[t])
+
+    net = SOFTMAX if targets else of_classes
+    found, declared = (verify(net, targets=targets, loss=loss) for loss in (None, "softmax_cross_entropy_from_logits"))
+    assert found.verdict == declared.verdict == "agrees"
+    assert dict(found.probes).keys() == dict(declared.probes).keys()
+    assert len(found.probes) > 90  # of 134, single outputs and targets that are no distribution left out
+
+
 def test_forms_that_overflow_on_the_way_and_are_right_agree() -> None:
     def naive(z: Any) -> Any:
         return 1 / (1 + np.exp(-z))  # warns, and warnings are errors here
