@@ -339,14 +339,8 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
         raise InvalidInput(f"{place}: expected a matrix ({meaning}), got {rows!r}.")
     elif not len(rows):
         raise InvalidInput(f"{place}: expected at least one row ({meaning}), got none.")
-    if (getattr(rows, "dtype", None) == dtype) is True:  # NumPy's formats equal their names
-        from numpy import isfinite  # it is loaded already: the array came from it
-
-        if isfinite(rows).all():
-            return len(rows), len(rows[0])  # of the right format and finite: no need to look at each number
-    if shape is None and {list, tuple}.issuperset(map(type, rows)) and len(widths := set(map(len, rows))) == 1:
-        if 0 not in widths and _as_they_should_be(list(chain.from_iterable(rows)), dtype):
-            return len(rows), *widths
+    if (sound := _sound(rows, dtype)) is not None:
+        return sound
     columns = None
     for i, row in enumerate(getattr(rows, "tolist", lambda: rows)()):
         if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
@@ -363,6 +357,20 @@ def _shape(place: str, given: Rows, meaning: str, dtype: str) -> tuple[int, int]
                 _number(f"{place}[{i}][{j}]", x, dtype)
     assert columns is not None
     return len(rows), columns
+
+
+def _sound(rows: Any, dtype: str) -> tuple[int, int] | None:
+    """The shape of what there is surely nothing to say of, without a look at each number; None where there may be."""
+    if (getattr(rows, "dtype", None) == dtype) is True:  # NumPy's formats equal their names
+        from numpy import isfinite  # it is loaded already: the array came from it
+
+        return (len(rows), len(rows[0])) if isfinite(rows).all() else None
+    if hasattr(rows, "shape") or not {list, tuple}.issuperset(map(type, rows)):
+        return None
+    widths = set(map(len, rows))
+    if len(widths) > 1 or 0 in widths or not _as_they_should_be(list(chain.from_iterable(rows)), dtype):
+        return None
+    return len(rows), *widths
 
 
 def _biases(place: str, biases: Any, units: int, dtype: str) -> None:

@@ -149,8 +149,9 @@ def check_field(
     """Whether `gradient` is the gradient of any loss, by its line integrals around loops near `at`.
 
     Costs 4 calls and 48 for each loop, if the first ones are smooth: one loop for everything and, with two or more
-    blocks, one for each (of up to three, where the first is asymmetric, all pairs at once). Every loop that met a kink costs 17 to 48 more, and a gradient that is not symmetric 96 for
-    each pair of blocks that shows it. All in float64 on this machine: as many numbers as `at` has, eight times.
+    blocks, one for each (of up to three, where the first is asymmetric, all pairs at once). Every loop that met a kink
+    costs 17 to 48 more, and a gradient that is not symmetric 96 for each pair of blocks that shows it. All in float64
+    on this machine: as many numbers as `at` has, eight times.
     Source: the symmetry of second derivatives (Schwarz) and Stokes's theorem, ∮ g·dl = ∬ (∂gⱼ/∂wᵢ − ∂gᵢ/∂wⱼ) du dv.
 
     Args:

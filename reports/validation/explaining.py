@@ -283,7 +283,8 @@ def bases_of(
     if declared.decay is not None:
         found = [replace(c, decay=declared.decay, decay_over_samples=declared.decay_over_samples) for c in found]
     found = _told_apart(found, observed, predictions)
-    found = [c for c in found if predictions.last_layer(c, observed)] or found  # a mistake further down is no other loss
+    # with a last layer that is right, a mistake further down is looked for under what makes it right
+    found = [c for c in found if predictions.last_layer(c, observed)] or found
     return sorted(found, key=lambda c: c.negative)  # minus the gradient is the less likely
 
 
