@@ -129,6 +129,7 @@ def test_right_implementations_agree(net: Net, options: dict[str, Any], dtype: s
     assert report.verdict == "agrees"
 
 
+@pytest.mark.sampled(2, 1)
 @pytest.mark.parametrize("targets", ["rows", None])
 def test_a_distribution_that_was_found_out_is_asked_as_much_as_a_declared_one(targets: str | None) -> None:
     def of_classes(W: Any, B: Any, x: Any, t: Any) -> Any:
