@@ -39,6 +39,7 @@ from .bounded_values import Bounded, BoundedFunctions, exactly, settled, undivid
 from .error_model import LAMBDA, OUTWARD, RANDOM, SYSTEMATIC, TRUTH, WORST, model_of, own_error
 from .kernels import NUMPY, Kernels
 from .precision import Precision, Profile
+from .repeated import lost, lost_alike
 from .upper_bounds import crowds
 
 Array = NDArray[np.float64]
@@ -214,6 +215,9 @@ class BoundedArithmetic:
             if self.model.channels > RANDOM and axes == (0,):
                 sums[RANDOM] *= np.sqrt(crowds(matrix.value.T, terms * self.model.profile.reduce.unit_roundoff)).T
             errors = (summed + sums * reach) * OUTWARD + self.model.lost_in_sum(terms)
+            if self.model.channels > RANDOM and axes == (0,):
+                unit = self.model.profile.reduce.unit_roundoff
+                errors[SYSTEMATIC] += self.kernels.sum(lost(matrix.reach, np.inf, reach, unit), axes)
             # A loss's factor ½ may be applied to the sum of whole terms, which may overflow before.
             apart = max(1.0, summands / matrix.model.put_off)  # where ½ is put off, whole terms are allowed for below
             errors = unless_lost(apart * reach + errors[WORST], errors, matrix.model.largest)
@@ -265,9 +269,11 @@ class BoundedArithmetic:
             value = self.kernels.matmul(left.value, right.value)
             x, y = left.reach, right.reach
             by_row = by_column = sums
+            drift: Array | float = 0.0
             if model.channels > RANDOM:
                 rows, columns = self._crowding(left.value, right.value, terms)
                 by_row, by_column = sums * self._random(rows), sums * self._random(columns)
+                drift = lost_alike(x, y, model.profile.accumulate.unit_roundoff, self.kernels.sum)
             share = self._share(sums, lost, left, right) if terms * value.size > ALL_CHANNELS else math.inf
             kept = slice(WORST, None) if share < math.inf else slice(None)
             if left.exact and right.exact:
@@ -285,6 +291,7 @@ class BoundedArithmetic:
                 errors = self.kernels.products_above([x, left.errors[kept]], top, lost[kept])
             if len(errors) < model.channels:
                 errors = np.concatenate([errors * share, errors])
+            errors[SYSTEMATIC:RANDOM] += drift
             if errors.size <= BLOCK:
                 errors = errors.astype(np.float64, copy=False)  # formats mixed are slow
             if biases is not None:

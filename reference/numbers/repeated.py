@@ -14,6 +14,8 @@ whatever the other operand is: min(|y|, u·|x + y|), as in 1 − a² for small a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,10 +43,30 @@ def offset(size: Array, other: Array, result: Array, unit_roundoff: float) -> tu
     return np.where(rounded, np.minimum(away, unit_roundoff * result), 0.0), multiple
 
 
-def lost(first: Array, second: Array, result: Array, unit_roundoff: float) -> Array:
+def lost(first: Array, second: Array | float, result: Array, unit_roundoff: float) -> Array:
     """What goes with an operand below an ulp of the result."""
     smaller, half_ulp = np.minimum(first, second), unit_roundoff * result
     return np.where(smaller < 2 * half_ulp, np.minimum(smaller, half_ulp), 0.0)
+
+
+def lost_alike(
+    left: Array, right: Array, unit_roundoff: float, total: Callable[[Array, tuple[int, ...]], Array]
+) -> Array:
+    """What goes with products that are below an ulp of their sums in a whole row, or in a whole column.
+
+    δ of saturated units is next to nothing in some samples and 1 in others: in sums over samples, what is next to
+    nothing is lost, or made a whole ulp, in all units alike, and with one sign. Where only some elements of a row lose
+    a product, each loses another.
+
+    left, right: the sizes of the factors, rows × terms and terms × columns
+    total: sums over axes, which it keeps
+    """
+
+    def of_rows(factors: Array, largest: Array) -> Array:
+        terms = factors * largest
+        return total(lost(terms, np.inf, total(terms, (1,)), unit_roundoff), (1,))
+
+    return of_rows(left, right.max(axis=1)) + of_rows(right.T, left.max(axis=0)).T
 
 
 def times(values: Array, shape: tuple[int, ...]) -> Array | None:

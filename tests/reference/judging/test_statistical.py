@@ -77,6 +77,34 @@ def test_a_crowd_within_half_an_ulp_may_round_one_way() -> None:
     assert worst(errors, exact, U * exact) < 1
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_next_to_nothing_is_lost_in_all_units_alike(seed: int) -> None:
+    """δ of saturated outputs is 1 in half of the samples and a few roundings in the others; added up one by one."""
+    rng = np.random.default_rng(seed)
+
+    def rows(*shape: int, low: float, high: float) -> Any:
+        return rng.uniform(low, high, shape).astype(np.float32).astype(float)
+
+    def one_by_one(left: Any, right: Any) -> Any:
+        total = np.zeros((left.shape[0], right.shape[1]), left.dtype)
+        for column, row in zip(left.T, right, strict=True):
+            total += np.multiply.outer(column, row)
+        return total
+
+    layer = Dense(rows(40, 120, low=0.12, high=0.2), [0.0] * 40, "sigmoid")
+    targets = (rng.random((230, 40)) < 0.5).astype(float)
+    data = rows(230, 120, low=0.3, high=1.0)
+    case = Case("saturated", (layer,), data, targets, "binary_cross_entropy", dtype="float32")
+    honest = observe(case, one_by_one)
+    assert judge(case, honest).verdict is Verdict.AGREES
+    assert honest.weight_gradients is not None
+    assert honest.weight_gradients[0] is not None
+    scaled = replace(
+        honest, weight_gradients=(honest.weight_gradients[0] * np.float32(1 + 1e-5),), updated_weights=None
+    )
+    assert judge(case, scaled).verdict is not Verdict.AGREES
+
+
 def test_errors_shared_by_a_column_do_not_average_out_in_it() -> None:
     rng = np.random.default_rng(0)
     exact = np.outer(rng.standard_normal(300), rng.standard_normal(40))
