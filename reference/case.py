@@ -370,7 +370,7 @@ def _sound(rows: Any, dtype: str) -> tuple[int, int] | None:
     widths = set(map(len, rows))
     if len(widths) > 1 or 0 in widths or not _as_they_should_be(list(chain.from_iterable(rows)), dtype):
         return None
-    return len(rows), *widths
+    return len(rows), widths.pop()
 
 
 def _biases(place: str, biases: Any, units: int, dtype: str) -> None:
