@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .kernels import NUMPY, Kernels
     from .plain import PLAIN, FloatFunctions, PlainArithmetic, PlainMatrix
     from .precision import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, PRECISIONS, PROFILES, TF32, Precision, Profile
-    from .repeated import alike
+    from .repeated import alike, lost_alike
     from .reproducible import REPRODUCIBLE
 else:
     __getattr__ = door(__name__)

@@ -58,15 +58,17 @@ def lost_alike(
     nothing is lost, or made a whole ulp, in all units alike, and with one sign. Where only some elements of a row lose
     a product, each loses another.
 
-    left, right: the sizes of the factors, rows × terms and terms × columns
+    left, right: the sizes of the factors, … × rows × terms and … × terms × columns
     total: sums over axes, which it keeps
     """
 
     def of_rows(factors: Array, largest: Array) -> Array:
         terms = factors * largest
-        return total(lost(terms, np.inf, total(terms, (1,)), unit_roundoff), (1,))
+        last = (terms.ndim - 1,)
+        return total(lost(terms, np.inf, total(terms, last), unit_roundoff), last)
 
-    return of_rows(left, right.max(axis=1)) + of_rows(right.T, left.max(axis=0)).T
+    turned, of_terms = right.swapaxes(-1, -2), right.max(axis=-1, keepdims=True).swapaxes(-1, -2)
+    return of_rows(left, of_terms) + of_rows(turned, left.max(axis=-2, keepdims=True)).swapaxes(-1, -2)
 
 
 def times(values: Array, shape: tuple[int, ...]) -> Array | None:

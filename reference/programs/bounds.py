@@ -15,13 +15,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, TRUTH, U64, WORST, Model, Precision, Profile, alike
+from ..numbers import (
+    CHANNELS,
+    LAMBDA,
+    RANDOM,
+    SYSTEMATIC,
+    TRUTH,
+    U64,
+    WORST,
+    Model,
+    Precision,
+    Profile,
+    alike,
+    lost_alike,
+)
 from .program import Positions, Shape
 
 Array = NDArray[Any]
@@ -236,6 +249,8 @@ class Bounds:
             errors = np.matmul(sizes_x, sizes_y)[..., None] * _each(self.added_up.sums(terms) + between)
             errors += self._storing(value, errors)
             errors += np.where(errors[..., WORST:SYSTEMATIC] > 0, _each(self.model.lost_in_sum(terms)), 0.0)
+            unit = self.added_up.profile.accumulate.unit_roundoff
+            errors[..., SYSTEMATIC] += lost_alike(sizes_x, sizes_y, unit, partial(np.sum, keepdims=True))
             for channel in range(len(CHANNELS)):
                 of_x, of_y = left["errors"][..., channel], right["errors"][..., channel]
                 if of_x.any():

@@ -221,6 +221,24 @@ def test_right_kernels_that_were_accused_once(function: Callable[[Any], Any], x:
     assert report.verdict is Verdict.AGREES, str(report)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_what_saturated_units_lose_alike_is_no_factor(seed: int) -> None:
+    """δ is 1 in half of the samples and a few roundings in the others, which sums over samples lose with one sign."""
+    rng = np.random.default_rng(seed)
+
+    def between(low: float, high: float, *shape: int) -> Any:
+        return torch.tensor(rng.uniform(low, high, shape), dtype=torch.float32)
+
+    weights, data = between(0.12, 0.2, 40, 120).requires_grad_(), between(0.3, 1, 230, 120)
+    targets = (between(0, 1, 230, 40) < 0.5).float()
+
+    def loss(weights: Any) -> Any:
+        return F.binary_cross_entropy_with_logits(data @ weights.T, targets, reduction="sum")
+
+    report = checks.check_numbers(loss, (weights,))
+    assert str(report).startswith("agrees")
+
+
 def test_max_pooling_over_nothing_but_padding_sends_its_gradient_elsewhere() -> None:
     """A finding, PyTorch 2.13 on a CPU: the window's index is beyond its plane, and the next plane gets its gradient. A
     PyTorch that is mended agrees."""
