@@ -67,8 +67,11 @@ def lost_alike(
         last = (terms.ndim - 1,)
         return total(lost(terms, np.inf, total(terms, last), unit_roundoff), last)
 
-    turned, of_terms = right.swapaxes(-1, -2), right.max(axis=-1, keepdims=True).swapaxes(-1, -2)
-    return of_rows(left, of_terms) + of_rows(turned, left.max(axis=-2, keepdims=True)).swapaxes(-1, -2)
+    # What is not finite has no finite bound anyway, and says nothing of the other rows and columns.
+    left, right = (np.where(np.isfinite(factors), factors, 0.0) for factors in (left, right))
+    of_columns = left.max(axis=-2, keepdims=True, initial=0.0)
+    of_terms = right.max(axis=-1, keepdims=True, initial=0.0).swapaxes(-1, -2)
+    return of_rows(left, of_terms) + of_rows(right.swapaxes(-1, -2), of_columns).swapaxes(-1, -2)
 
 
 def times(values: Array, shape: tuple[int, ...]) -> Array | None:

@@ -34,7 +34,7 @@ from ..numbers import (
     Profile,
     alike,
     lost_alike,
-)
+)  # fmt: skip
 from .program import Positions, Shape
 
 Array = NDArray[Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from backproof.reference.numbers.bounded import BoundedArithmetic
 from backproof.reference.numbers.bounded_values import Bounded, exactly
 from backproof.reference.numbers.error_model import CHANNELS, LAMBDA, RANDOM, SYSTEMATIC, WORST
 from backproof.reference.numbers.precision import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Precision
-from backproof.reference.numbers.repeated import allowed, shared
+from backproof.reference.numbers.repeated import allowed, lost_alike, shared
 
 U = FLOAT32.unit_roundoff
 FORMATS = pytest.mark.parametrize("precision", [FLOAT64, FLOAT32, FLOAT16, BFLOAT16], ids=lambda p: p.name)
@@ -196,3 +197,18 @@ def test_an_operand_s_errors_are_not_counted_twice_where_the_results_are_alike_a
     varied = shared(errors, values, np.array([[1.1, 1.3, 1.7, 1.9, 2.3, 2.9]]))
     assert varied[SYSTEMATIC].tolist() == [[1, 1, 1, 0, 0, 0]]
     assert varied[RANDOM].tolist() == [[0, 0, 0, 1, 1, 1]]
+
+
+def test_what_is_lost_in_a_whole_row_is_added_up_and_empty_or_infinite_factors_say_nothing() -> None:
+    def found(left: Any, right: Any) -> Any:
+        return lost_alike(np.array(left), np.array(right), U, partial(np.sum, keepdims=True))
+
+    tiny = U / 2  # below an ulp of 1, and below half of one: the number itself is what is lost
+    ones = np.ones((3, 2))
+    assert found([[1.0, tiny, tiny], [1.0, 1.0, 1.0]], ones).tolist() == [[2 * tiny] * 2, [0.0] * 2]
+    assert found(np.ones((2, 3)), [[1.0, 1.0], [1.0, tiny], [1.0, 1.0]]).tolist() == [[0.0, tiny]] * 2
+    infinite = found([[np.inf, 1.0, np.nan], [1.0, tiny, tiny]], ones)
+    assert infinite[1, 0] == 3 * tiny  # two of its row, and one that no finite factor of its column exceeds
+    assert np.isfinite(infinite).all()
+    for rows, terms, columns in ((0, 3, 2), (2, 0, 3), (2, 3, 0)):
+        assert not found(np.zeros((rows, terms)), np.zeros((terms, columns))).any()
