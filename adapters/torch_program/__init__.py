@@ -1,1 +1,1 @@
-"""PyTorch's forward and backward, captured as a program: `capture.py`. What is recorded is named in `operations.py`."""
+"""PyTorch's forward and backward, captured as a program: `capture.py`. What is recorded is named in `operations/`."""

@@ -29,29 +29,10 @@ from ...reference.programs import (
     special,
     stopped,
 )
-from . import (
-    activations,
-    attention,
-    convolutions,
-    distances,
-    embeddings,
-    fused,
-    linear_algebra,
-    losses,
-    norms,
-    pointwise,
-    recurrent,
-    resampling,
-    selection,
-    sums,
-)
+from . import fused
 from .call import Call, array, functional, real
 from .operations import CONSTANTS, MOVEMENTS, OPERATIONS
 
-FAMILIES = (  # each fills the table when it is imported
-    activations, attention, convolutions, distances, embeddings, linear_algebra, losses, norms, pointwise, recurrent,
-    resampling, selection, sums,
-)  # fmt: skip
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 # The same elements at the same places, under another shape or name.
 SAME_MEMORY = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .drawn import Dice
+from .right_code.drawn import Dice
 
 Shapes = Mapping[str, tuple[int, ...]]
 SEEN = "_seen"  # what the instrumented code hands its locals to

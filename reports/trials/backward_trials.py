@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawn import Dice, dice
+from .right_code.drawn import Dice, dice
 
 if TYPE_CHECKING:
     from ..any_network import RuleReport
-    from .torch_networks import Subject
+    from .right_code.torch_networks import Subject
 
 STREAM, JAX_STREAM = 22, 32
 POINTS = 3  # random ones, at which a mistake must change the gradient
@@ -85,7 +85,7 @@ class Looked(Protocol):
 def _torch(thrown: Dice, which: int | None = None) -> Planted:
     import torch
 
-    from .torch_custom import WRITTEN, in_context
+    from .right_code.torch_custom import WRITTEN, in_context
 
     written = thrown.one_of(WRITTEN) if which is None else WRITTEN[which]
     words, subject = in_context(thrown, written, torch.float64)
@@ -93,7 +93,7 @@ def _torch(thrown: Dice, which: int | None = None) -> Planted:
 
 
 def _jax(thrown: Dice, which: int | None = None) -> Planted:
-    from .jax_custom import WRITTEN, in_context
+    from .right_code.jax_custom import WRITTEN, in_context
 
     written = thrown.one_of(WRITTEN) if which is None else WRITTEN[which]
     words, called, arguments = in_context(thrown, written)
@@ -171,7 +171,7 @@ class _LookedTorch:
         return _at_points(TorchSubject(self.subject.function, self.subject.inputs), number)
 
     def report(self) -> RuleReport:
-        from .torch_networks import report
+        from .right_code.torch_networks import report
 
         return report(self.subject)
 
@@ -187,7 +187,7 @@ class _LookedJax:
         return _at_points(JaxSubject(self.function, self.arguments), number)
 
     def report(self) -> RuleReport:
-        from .jax_networks import report
+        from .right_code.jax_networks import report
 
         return report(self.function, self.arguments)
 

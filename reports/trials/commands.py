@@ -148,28 +148,28 @@ def bench(
 ) -> None:
     """How long judging takes, in units of one backpropagation; and verifying, in seconds of the processor."""
     from ...reference.case import InvalidInput
-    from .bench import bench as measurements
-    from .bench_verify import rows
+    from .bench.judging import bench as measurements
+    from .bench.verifying import rows
 
     asked = {"--verify": only_verify, "--rules": only_rules, "--truth": only_truth, "--growth": growth is not None}
     if sum(asked.values()) > 1:
         given = " and ".join(name for name in asked if asked[name])
         raise InvalidInput(f"bench: expected at most one of {', '.join(asked)}; got {given}.")
     if growth is not None:
-        from . import bench_growth
+        from .bench import growth
 
-        found = bench_growth.measured(growth)
-        show_table(bench_growth.rows(found), bench_growth.headers(found))
+        found = growth.measured(growth)
+        show_table(growth.rows(found), growth.headers(found))
         return
     if only_rules:
-        from .bench_rules import HEADERS
-        from .bench_rules import rows as of_rules
+        from .bench.rules import HEADERS
+        from .bench.rules import rows as of_rules
 
         show_table(list(of_rules()), HEADERS)
         return
     if only_truth:
-        from .bench_truth import HEADERS as OF_TRUTH
-        from .bench_truth import rows as of_truth
+        from .bench.truth import HEADERS as OF_TRUTH
+        from .bench.truth import rows as of_truth
 
         show_table(list(of_truth(large=not small)), OF_TRUTH)
         return

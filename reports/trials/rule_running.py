@@ -10,7 +10,7 @@ from ...reference.case import InvalidInput
 from ..console import progress, say, show_table
 from ..journal import Journal
 from .backward_trials import BackwardTrial
-from .drawn import FAMILIES
+from .right_code.drawn import FAMILIES
 from .rule_trials import RuleTrial
 
 

@@ -17,20 +17,20 @@ from ...reference.case import InvalidInput
 from ...reference.programs import Unsupported
 from ..journal import Journal
 from ..spread import spread
-from .drawn import LARGER, PRIMES, Drawn
+from .right_code.drawn import LARGER, PRIMES, Drawn
 
 
 def _torch(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
     import torch
 
-    from .torch_networks import draw
+    from .right_code.torch_networks import draw
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return draw(number, sizes)
 
 
 def _jax(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
-    from .jax_networks import draw
+    from .right_code.jax_networks import draw
 
     return draw(number, sizes)
 

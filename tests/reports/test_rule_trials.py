@@ -18,12 +18,12 @@ pytest.importorskip("typer")
 from backproof.reference.judging import Verdict
 from backproof.reference.programs import Unsupported
 from backproof.reports.trials import backward_edits, backward_trials, rule_running, rule_trials
-from backproof.reports.trials.backward_code import Affine, Softmax
 from backproof.reports.trials.backward_trials import BackwardTrial, judged, unmutated
-from backproof.reports.trials.drawn import FAMILIES, Drawn, dice
+from backproof.reports.trials.right_code.backward_code import Affine, Softmax
+from backproof.reports.trials.right_code.drawn import FAMILIES, Drawn, dice
+from backproof.reports.trials.right_code.torch_custom import WRITTEN
+from backproof.reports.trials.right_code.torch_networks import draw
 from backproof.reports.trials.rule_trials import RuleTrial, trials
-from backproof.reports.trials.torch_custom import WRITTEN
-from backproof.reports.trials.torch_networks import draw
 
 FIRST = 40_000
 
@@ -207,7 +207,7 @@ def test_alike_reasons_are_told_once() -> None:
 
 def test_jax_configurations_are_drawn_the_same_each_time(quick: bool) -> None:
     pytest.importorskip("jax")
-    from backproof.reports.trials import jax_networks
+    from backproof.reports.trials.right_code import jax_networks
 
     numbers = range(FIRST, FIRST + (len(FAMILIES) if quick else 8 * len(FAMILIES)))
     drawn = [jax_networks.draw(number) for number in numbers]
@@ -217,7 +217,7 @@ def test_jax_configurations_are_drawn_the_same_each_time(quick: bool) -> None:
 
 def test_many_jax_configurations_can_be_drawn(quick: bool) -> None:
     pytest.importorskip("jax")
-    from backproof.reports.trials import jax_networks
+    from backproof.reports.trials.right_code import jax_networks
 
     drawn = [jax_networks.draw(number) for number in range(FIRST, FIRST + (70 if quick else 700))]
     assert len({each.words for each in drawn}) > 0.9 * len(drawn)
@@ -226,7 +226,7 @@ def test_many_jax_configurations_can_be_drawn(quick: bool) -> None:
 
 def test_what_is_drawn_does_not_depend_on_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
-    from backproof.reports.trials import jax_networks
+    from backproof.reports.trials.right_code import jax_networks
 
     losses = range(FAMILIES.index("loss"), 30 * len(FAMILIES), len(FAMILIES))
     before = [jax_networks.draw(number).words for number in losses]
@@ -249,7 +249,7 @@ def test_right_jax_functions_are_not_accused() -> None:
 
 def test_jax_s_backward_code_is_right_before_it_is_edited(quick: bool) -> None:
     pytest.importorskip("jax")
-    from backproof.reports.trials.jax_custom import WRITTEN as OF_JAX
+    from backproof.reports.trials.right_code.jax_custom import WRITTEN as OF_JAX
 
     assert {written.family for written in OF_JAX} == set(FAMILIES)
     checked = dict(unmutated("jax")) if not quick else {}
@@ -267,7 +267,7 @@ def test_mistakes_in_custom_vjps_of_jax_are_refused_where_they_are(quick: bool) 
 
 def test_a_custom_vjp_runs_its_edited_backward() -> None:
     jax = pytest.importorskip("jax")
-    from backproof.reports.trials.jax_custom import WRITTEN as OF_JAX
+    from backproof.reports.trials.right_code.jax_custom import WRITTEN as OF_JAX
 
     written = OF_JAX[0]
     source = backward_edits.source_of(written.rule)
@@ -283,7 +283,7 @@ def test_a_custom_vjp_runs_its_edited_backward() -> None:
 @pytest.mark.usefixtures("slow")
 def test_mistakes_in_custom_vjps_of_jax_are_of_many_kinds() -> None:
     pytest.importorskip("jax")
-    from backproof.reports.trials.jax_custom import WRITTEN as OF_JAX
+    from backproof.reports.trials.right_code.jax_custom import WRITTEN as OF_JAX
 
     shapes: dict[str, tuple[int, ...]] = {"grad": (2, 2), "x": (2, 2), "w": (2, 2)}
     kinds = {

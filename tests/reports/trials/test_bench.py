@@ -16,10 +16,10 @@ pytest.importorskip("typer")
 
 from backproof.reference.judging import Verdict
 from backproof.reference.judging.observation import computed
-from backproof.reports.trials import bench_growth
-from backproof.reports.trials.bench import network
-from backproof.reports.trials.bench_truth import works
-from backproof.reports.trials.bench_verify import SLOPES, gradients
+from backproof.reports.trials.bench import growth
+from backproof.reports.trials.bench.judging import network
+from backproof.reports.trials.bench.truth import works
+from backproof.reports.trials.bench.verifying import SLOPES, gradients
 from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.verify_process import verify_command
 
@@ -44,29 +44,29 @@ def test_truth_is_measured_of_the_same_numbers_in_balls_and_pairs() -> None:
 
 
 @pytest.mark.usefixtures("slow")
-@pytest.mark.parametrize("name", bench_growth.CHECKS)
+@pytest.mark.parametrize("name", growth.CHECKS)
 def test_each_check_whose_time_is_taken_runs(name: str) -> None:
-    check = bench_growth.CHECKS[name]
+    check = growth.CHECKS[name]
     pytest.importorskip(check.needs)
     check.make(network((3, 3, 3), 4, "float64"))()
 
 
 def test_times_are_a_table_and_a_plot() -> None:
     found = [
-        bench_growth.Measured("ours", 100, 2e-3, 1e-4),
-        bench_growth.Measured("ours", 1000, 3.0, 0.2),
-        bench_growth.Measured("theirs", 100, 5e-6, 1e-7),
+        growth.Measured("ours", 100, 2e-3, 1e-4),
+        growth.Measured("ours", 1000, 3.0, 0.2),
+        growth.Measured("theirs", 100, 5e-6, 1e-7),
     ]
-    assert bench_growth.headers(found) == ["parameters", "100", "1,000"]
-    assert bench_growth.rows(found) == [["ours", "2 ms ± 100 µs", "3 s ± 200 ms"], ["theirs", "5 µs ± 0.1 µs", ""]]
-    plot = ElementTree.fromstring(bench_growth.drawn(found))  # noqa: S314 — our own
+    assert growth.headers(found) == ["parameters", "100", "1,000"]
+    assert growth.rows(found) == [["ours", "2 ms ± 100 µs", "3 s ± 200 ms"], ["theirs", "5 µs ± 0.1 µs", ""]]
+    plot = ElementTree.fromstring(growth.drawn(found))  # noqa: S314 — our own
     assert len(plot.findall("{http://www.w3.org/2000/svg}polyline")) == 2
 
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 def test_so_is_the_process() -> None:
-    child = f"{shlex.quote(sys.executable)} -P -m backproof.reports.trials.bench_child"
+    child = f"{shlex.quote(sys.executable)} -P -m backproof.reports.trials.bench.child"
     assert verify_command(child, cases="few").verdict == "agrees"
     assert verify_command(f"{child} --bug", cases="few").verdict == "wrong"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.programs import Unsupported, Value, chosen, numbered, rearranged, reshaped, total
-from .operations import entry
+from ....reference.programs import Unsupported, Value, chosen, numbered, rearranged, reshaped, total
 from .selection import added_rows
 from .shapes import Positions
+from .table import entry
 
 
 @entry("embedding")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...reference.programs import Value, concatenated, numbered, permuted, rearranged, reshaped
+from ....reference.programs import Value, concatenated, numbered, permuted, rearranged, reshaped
 
 Positions = NDArray[np.int64]
 

@@ -20,11 +20,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ...adapters.jax_grad import enable_x64
-from ...adapters.numpy_vectorised import observe
-from ...reference.case import Case, Dense, run
-from ...reference.judging import Observation, judge, truth_of
-from ...reference.numbers import PLAIN, PROFILES, BoundedArithmetic
+from ....adapters.jax_grad import enable_x64
+from ....adapters.numpy_vectorised import observe
+from ....reference.case import Case, Dense, run
+from ....reference.judging import Observation, judge, truth_of
+from ....reference.numbers import PLAIN, PROFILES, BoundedArithmetic
 
 SMALL, LARGE = ((784, 128, 10), 32), ((2048,) * 5, 256)
 
@@ -125,10 +125,10 @@ def _memory(case: Case, observation: Observation) -> float:
 
 def _rendering() -> Iterator[list[str]]:
     """The HTML page of 100,000 comparisons, against the matrix that it shows."""
-    from ...adapters.adapter import known_adapters
-    from ...reference.cases import standard_cases
-    from ..comparison import compare
-    from ..views import html
+    from ....adapters.adapter import known_adapters
+    from ....reference.cases import standard_cases
+    from ...comparison import compare
+    from ...views import html
 
     start = time.perf_counter()
     results = compare(standard_cases(("float64",)), [known_adapters()["numpy"]])

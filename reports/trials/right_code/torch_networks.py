@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..any_network import NumbersReport, RuleReport
+from ...any_network import NumbersReport, RuleReport
 from .drawn import FAMILIES, PRIMES, Dice, Drawn, dice
 
 STREAM = 21
@@ -57,14 +57,14 @@ def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
 
 def numbers(subject: Subject) -> NumbersReport:
     """Of a run of a subject."""
-    from ..any_network.torch_doors import check_numbers
+    from ...any_network.torch_doors import check_numbers
 
     return check_numbers(subject.function, subject.inputs)
 
 
 def report(subject: Subject) -> RuleReport:
     """The rule check of a subject."""
-    from ..any_network.torch_doors import rule_of
+    from ...any_network.torch_doors import rule_of
 
     return rule_of(subject.function, subject.inputs)
 

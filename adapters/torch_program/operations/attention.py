@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.programs import Unsupported, Value, broadcast, chosen, matmul, permuted, rearranged, reshaped, total
-from ...reference.programs import elementwise as e
-from .operations import entry
+from ....reference.programs import Unsupported, Value, broadcast, chosen, matmul, permuted, rearranged, reshaped, total
+from ....reference.programs import elementwise as e
 from .pointwise import root
+from .table import entry
 
 
 def _scores(call: Any, query: Value, key: Value, is_causal: bool, bias: Any, scale: float | None) -> tuple[Value, Any]:

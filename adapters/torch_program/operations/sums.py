@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.programs import (
+from ....reference.programs import (
     Value,
     broadcast,
     chosen,
@@ -21,9 +21,9 @@ from ...reference.programs import (
     reshaped,
     total,
 )
-from ...reference.programs import elementwise as e
-from .operations import each, entry
+from ....reference.programs import elementwise as e
 from .shapes import along, folded, sliced
+from .table import each, entry
 
 
 @entry("sum", "sum.dim_IntList")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.programs import Value, chosen, permuted, products, rearranged, reshaped, scattered, total
-from .operations import entry
+from ....reference.programs import Value, chosen, permuted, products, rearranged, reshaped, scattered, total
 from .shapes import Positions, batched, grid, windows
+from .table import entry
 
 
 def _each(numbers: Any, rank: int) -> list[int]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...reference.programs import Value, chosen
-from ...reference.programs import elementwise as e
-from ...reference.programs.elementwise import pi
-from .operations import each, entry
+from ....reference.programs import Value, chosen
+from ....reference.programs import elementwise as e
+from ....reference.programs.elementwise import pi
+from .table import each, entry
 
 # ------------------------------------------------------------------------------------------------ one operand
 

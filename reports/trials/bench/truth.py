@@ -14,10 +14,10 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from ...reference.case import Case, run
-from ...reference.judging import certified, judge
-from ...reference.numbers import PRECISIONS_IN_BITS, PROFILES, BoundedArithmetic, DoubledArithmetic
-from .bench import backpropagation, gradients_only, network
+from ....reference.case import Case, run
+from ....reference.judging import certified, judge
+from ....reference.numbers import PRECISIONS_IN_BITS, PROFILES, BoundedArithmetic, DoubledArithmetic
+from .judging import backpropagation, gradients_only, network
 
 # sizes, batch, how often each is measured
 NETWORKS = (

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ..any_network import NumbersReport, RuleReport
+    from ...any_network import NumbersReport, RuleReport
 
 T = TypeVar("T")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.programs import Value, broadcast, chosen, concatenated, mean, rearranged, reshaped, scattered, total
-from ...reference.programs import elementwise as e
-from .operations import entry
+from ....reference.programs import Value, broadcast, chosen, concatenated, mean, rearranged, reshaped, scattered, total
+from ....reference.programs import elementwise as e
 from .shapes import sliced
+from .table import entry
 
 
 def reduced(x: Value, reduction: int) -> Value:

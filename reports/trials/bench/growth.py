@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.jax_grad import enable_x64
-from ...adapters.numpy_vectorised import observe
-from ...reference.case import Case, InvalidInput
-from ...reference.judging import judge
-from .bench import backpropagation, loss_in_jax, loss_in_torch, network
+from ....adapters.jax_grad import enable_x64
+from ....adapters.numpy_vectorised import observe
+from ....reference.case import Case, InvalidInput
+from ....reference.judging import judge
+from .judging import backpropagation, loss_in_jax, loss_in_torch, network
 
 WIDTHS = {10**2: 7, 10**3: 22, 10**4: 71, 10**5: 224, 10**6: 707, 10**7: 2236}  # parameters: 2 · width², about
 BATCH = 16
@@ -161,7 +161,7 @@ def headers(found: list[Measured]) -> list[str]:
 
 def drawn(found: list[Measured]) -> str:
     """The plot, as an SVG of its own."""
-    from ..views import curves
+    from ...views import curves
 
     lines = []
     for check in dict.fromkeys(m.check for m in found):

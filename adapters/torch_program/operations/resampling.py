@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...reference.programs import Value, broadcast, chosen, concatenated, rearranged, reshaped, total
-from ...reference.programs import elementwise as e
-from .operations import OPERATIONS, Entry, entry
+from ....reference.programs import Value, broadcast, chosen, concatenated, rearranged, reshaped, total
+from ....reference.programs import elementwise as e
 from .shapes import Positions, batched, grid
+from .table import OPERATIONS, Entry, entry
 
 CUBIC = -0.75  # Keys' parameter, as PyTorch has it
 

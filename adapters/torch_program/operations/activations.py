@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ...reference.programs import Value, chosen, concatenated, total
-from ...reference.programs import elementwise as e
-from ...reference.programs.elementwise import pi
-from .operations import each, entry
+from ....reference.programs import Value, chosen, concatenated, total
+from ....reference.programs import elementwise as e
+from ....reference.programs.elementwise import pi
 from .pointwise import root
 from .shapes import halves
+from .table import each, entry
 
 each(("relu",), lambda name: lambda call, self: e.maximum(self, 0))
 each(("relu6",), lambda name: lambda call, self: e.minimum(e.maximum(self, 0), 6))

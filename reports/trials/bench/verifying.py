@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..documents import Report
-from ..validation import verify, verify_command
+from ...documents import Report
+from ...validation import verify, verify_command
 
 Array = NDArray[Any]
 Slope = Callable[[Array], Array]
@@ -65,7 +65,7 @@ def rows() -> Iterator[list[str]]:
     seconds, verdict = _median(large, 1)
     yield _row(f"verify {'-'.join(map(str, LARGE))}, batch {LARGE_BATCH}: {verdict}", seconds, unit)
     for option, words in (("", "right"), (" --bug", "wrong")):
-        child = f"{shlex.quote(sys.executable)} -P -m backproof.reports.trials.bench_child{option}"
+        child = f"{shlex.quote(sys.executable)} -P -m backproof.reports.trials.bench.child{option}"
         asked = partial(verify_command, child, cases=str(CASES), sizes=(2, 2, 1))
         seconds, verdict = _median(asked, 1)
         yield _row(f"verify --command, {CASES:,} cases of 2-2-1, {words}: {verdict}", seconds, unit)

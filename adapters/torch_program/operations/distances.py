@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...reference.programs import Value, broadcast, chosen, reshaped, total
-from ...reference.programs import elementwise as e
-from .operations import entry
+from ....reference.programs import Value, broadcast, chosen, reshaped, total
+from ....reference.programs import elementwise as e
 from .selection import added_rows
 from .shapes import folded, sliced
 from .sums import rooted
+from .table import entry
 
 
 def vector_norm(call: Any, x: Value, p: float, dim: Any = None, keepdim: bool = False) -> Value:

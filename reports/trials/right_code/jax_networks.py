@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..any_network import NumbersReport, RuleReport
+from ...any_network import NumbersReport, RuleReport
 from .drawn import FAMILIES, PRIMES, Dice, Drawn, dice
 from .jax_activations import ACTIVATIONS, Array, Made
 
@@ -47,14 +47,14 @@ def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
 
 def numbers(function: Callable[..., Any], arguments: tuple[Any, ...]) -> NumbersReport:
     """Of a run of it."""
-    from ..any_network.jax_doors import check_numbers
+    from ...any_network.jax_doors import check_numbers
 
     return check_numbers(function, arguments)
 
 
 def report(function: Callable[..., Any], arguments: tuple[Any, ...]) -> RuleReport:
     """The rule check of it."""
-    from ..any_network.jax_doors import rules_of
+    from ...any_network.jax_doors import rules_of
 
     return rules_of(function, arguments)[0]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ...reference.programs import Value, chosen, mean, reshaped, total
-from ...reference.programs import elementwise as e
-from .operations import entry
+from ....reference.programs import Value, chosen, mean, reshaped, total
+from ....reference.programs import elementwise as e
+from .table import entry
 
 
 def _normalised(x: Value, axes: tuple[int, ...], eps: float) -> tuple[Value, Value, Value]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...reference.programs import Unsupported
+from ....reference.programs import Unsupported
 from .drawn import Dice
 from .jax_activations import Array, Made
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...reference.programs import (
+from ....reference.programs import (
     Unsupported,
     Value,
     broadcast,
@@ -21,9 +21,9 @@ from ...reference.programs import (
     scattered,
     total,
 )
-from ...reference.programs import elementwise as e
-from .operations import entry
+from ....reference.programs import elementwise as e
 from .shapes import Positions, along, folded
+from .table import entry
 
 # ------------------------------------------------------------------------------------------------ numbers written in
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...reference.programs import (
+from ....reference.programs import (
     Unsupported,
     Value,
     broadcast,
@@ -26,9 +26,9 @@ from ...reference.programs import (
     reshaped,
     total,
 )
-from ...reference.programs import elementwise as e
-from .operations import entry
+from ....reference.programs import elementwise as e
 from .shapes import sliced
+from .table import entry
 
 Array = NDArray[Any]
 LEAST = 1e-6  # of the largest singular value: what is less is taken for none

@@ -3,7 +3,8 @@
 `OPERATIONS`: name, or name.overload, → entry(call, **arguments) that returns a value, or one for each result and then
 one for each tensor that is changed on the side. Tensors of real numbers come as values, indices and masks as they are.
 `MOVEMENTS` move elements and compute nothing: the call itself is made on their numbers. `CONSTANTS`: results through
-which no gradient goes; the run's own numbers are taken. The entries stand by family in the files beside this one.
+which no gradient goes; the run's own numbers are taken. The entries stand by family in the files beside this one,
+and `__init__.py` imports them all.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ def rows() -> Iterator[list[str]]:
     """A layer norm of 8 × 64, and three networks: seconds of the processor, medians of three."""
     import torch
 
-    from ...reference.programs.networks import NETWORKS
+    from ....reference.programs.networks import NETWORKS
 
     norm = _drawn(torch, [(8, 64), (64,), (64,)])
     subjects: list[tuple[str, Callable[..., Any], Sequence[Any]]] = [
         ("layer norm", lambda x, w, b: torch.nn.functional.layer_norm(x, (64,), w, b), norm)
     ]
     for network in NETWORKS:
-        from ...adapters.torch_program.networks import function
+        from ....adapters.torch_program.networks import function
 
         parameters, inputs, targets = network.drawn()
         tensors = [torch.tensor(x).requires_grad_() for x in (*parameters.values(), *inputs)]
@@ -34,7 +34,7 @@ def rows() -> Iterator[list[str]]:
 def _timed(function: Callable[..., Any], inputs: Sequence[Any]) -> list[float]:
     from torch.autograd import gradcheck
 
-    from ..any_network.torch_doors import gradcheck as rule_check
+    from ...any_network.torch_doors import gradcheck as rule_check
 
     def fast() -> bool:
         return gradcheck(function, inputs, raise_exception=False, fast_mode=True)

@@ -1,4 +1,4 @@
-"""A process that answers protocol 1, for `bench`: python -P -m backproof.reports.trials.bench_child [--bug]."""
+"""A process that answers protocol 1, for `bench`: python -P -m backproof.reports.trials.bench.child [--bug]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from .bench_verify import SLOPES, gradients
+from .verifying import SLOPES, gradients
 
 
 def main() -> None:

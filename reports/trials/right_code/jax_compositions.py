@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ...adapters.jax_grad import enable_x64
+from ....adapters.jax_grad import enable_x64
 from .drawn import Dice
 from .jax_activations import Array, Made
 

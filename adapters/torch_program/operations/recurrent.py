@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...reference.programs import Unsupported, Value, concatenated, matmul, permuted, reshaped
-from ...reference.programs import elementwise as e
-from .operations import entry
+from ....reference.programs import Unsupported, Value, concatenated, matmul, permuted, reshaped
+from ....reference.programs import elementwise as e
 from .shapes import sliced
+from .table import entry
 
 BIASES = (3, 4)  # among the operands of the backward
 
