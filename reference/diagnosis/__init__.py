@@ -1,6 +1,7 @@
 """The diagnosis: which mistake, under which convention, gives exactly the wrong numbers that were seen.
 
-First to read: `search.py`; then `faults.py`, the catalogue, and `explanation.py`, when a fault is proved.
+First to read: `search.py`; then `explanation.py`, when a mistake is proved, and the folders: `steps` explains wrong
+steps, `catalogue` lists known mistakes, `optimizers` reads updates.
 """
 
 from typing import TYPE_CHECKING
@@ -8,15 +9,15 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
-    from .by_steps import wrong_formulas
+    from .catalogue.faults import FAULTS, faulty_rules
     from .conventions import BIASES, Convention, candidates, output_of, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
     from .dropout import Dropped, dropped_units
     from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, by_rules, distances, reproduces, right
-    from .faults import FAULTS, faulty_rules
-    from .first_steps import first_step_of, first_step_off, linear_first_step, rough_steps, same_signs
     from .last_layer import likely
-    from .optimizer_variants import (
+    from .optimizers.finding import Found, optimizer_of
+    from .optimizers.first_steps import first_step_of, first_step_off, linear_first_step, rough_steps, same_signs
+    from .optimizers.variants import (
         DECAYS,
         FACTOR,
         LINEAR,
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
         simple_variants,
         wrong_variants,
     )
-    from .optimizers import Found, optimizer_of
     from .reach import BATCHES, FAR, FAR_ONLINE, KINDS_OF_DATA, NETWORKS, reaching_probes
     from .reading_off import OPEN, Declared, forward_read_off, nearly_read_off, read_off, tried
     from .relations import one_of_each
     from .search import KINDS, Kind, diagnose, formulas_by_name, located, nowhere_finite, of_calls, once, single_faults
+    from .steps.by_steps import wrong_formulas
 else:
     __getattr__ = door(__name__)

@@ -2,7 +2,7 @@
 
 A function may declare float64 and have a float32 in it: a `zeros(…, dtype=float32)`, a tensor of the default type, a
 matrix unit that multiplies in tf32. Each entry is the right algorithm with some rules computed in that format. Their
-bounds reach further than those of the faults in `faults.py`, so they are tried after them, the finest format first.
+bounds reach further than those of the faults in `catalogue/faults.py`, so they are tried after them, finest first.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from math import ceil
 
 from ..backprop import RULES, Layer
 from ..numbers import PROFILES, Arithmetic, Matrix, Profile
-from .faults import Fault
-from .wrong_rules import replacing
+from .catalogue.faults import Fault
+from .catalogue.wrong_rules import replacing
 
 MISTAKE = "a default dtype (JAX without jax_enable_x64), or a cast that was forgotten"
 

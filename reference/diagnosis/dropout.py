@@ -17,9 +17,9 @@ from ..activations import SOFTMAX
 from ..backprop import RULES
 from .conventions import Convention
 from .explanation import ARRAYS, Evidence
-from .scope import done
-from .single_samples import SHORT, View, alike, shown_activations, views_of
-from .vocabulary import ratio, snapped
+from .steps.scope import done
+from .steps.single_samples import SHORT, View, alike, shown_activations, views_of
+from .steps.vocabulary import ratio, snapped
 
 Array = NDArray[np.float64]
 

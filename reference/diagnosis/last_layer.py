@@ -18,9 +18,9 @@ from ..backprop import RULES, Forward, Rules, forward
 from ..case import Case, Dense, layers_of
 from ..judging import Observation
 from ..numbers import PROFILES
+from .catalogue.faults import FAULTS, Fault
 from .conventions import Convention
 from .explanation import ARRAYS, Evidence
-from .faults import FAULTS, Fault
 
 Array = NDArray[np.float64]
 

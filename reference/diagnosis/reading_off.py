@@ -25,9 +25,9 @@ from ..more_losses import MORE_LOSSES, loss_named
 from ..numbers import Matrix
 from .conventions import REDUCTIONS, Convention
 from .explanation import ARRAYS, Evidence
-from .scope import done
-from .single_samples import SHORT, View, alike, left_factor, shown_activations, shows, views_of
-from .vocabulary import ratio, snapped
+from .steps.scope import done
+from .steps.single_samples import SHORT, View, alike, left_factor, shown_activations, shows, views_of
+from .steps.vocabulary import ratio, snapped
 
 Array = NDArray[np.float64]
 Name = str | Activation

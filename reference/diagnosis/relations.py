@@ -18,10 +18,10 @@ from ..backprop import RULES, Objective, Rules
 from ..case import Case, run_in_turn
 from ..judging import Observation, Place, as_matrix, computed, evidence, observed
 from ..numbers import PROFILES, Arithmetic, Matrix
+from .catalogue.wrong_rules import layers_called
 from .conventions import Convention
 from .explanation import ARRAYS, ROUNDINGS, Evidence, Explanation, Prediction, by_rules, right
-from .vocabulary import CHANCE
-from .wrong_rules import layers_called
+from .steps.vocabulary import CHANCE
 
 Array = NDArray[np.float64]
 Sizes = tuple[int, ...]

@@ -18,7 +18,7 @@ from ..backprop import RULES, Rules
 from ..case import Case, Dense, run
 from ..judging import Observation, Place, Verdict, as_matrix, computed, judge, observed
 from ..numbers import FLOAT64, PROFILES, BoundedArithmetic, narrowed
-from .by_steps import wrong_formulas
+from .catalogue.faults import FAULTS, Fault, faulty_rules, touched_layers
 from .conventions import Convention
 from .downcasts import DOWNCASTS, OF_FORMATS
 from .explanation import (
@@ -38,9 +38,9 @@ from .explanation import (
     right,
     within,
 )
-from .faults import FAULTS, Fault, faulty_rules, touched_layers
-from .first_wrong_step import first_wrong_step
 from .relations import calls, relations
+from .steps.by_steps import wrong_formulas
+from .steps.first_wrong_step import first_wrong_step
 
 Kind = Callable[[Evidence, Convention | None], Iterator[Explanation]]
 

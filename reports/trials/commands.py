@@ -156,10 +156,11 @@ def bench(
         given = " and ".join(name for name in asked if asked[name])
         raise InvalidInput(f"bench: expected at most one of {', '.join(asked)}; got {given}.")
     if growth is not None:
-        from .bench import growth
+        from .bench.growth import headers, measured
+        from .bench.growth import rows as of_growth
 
-        found = growth.measured(growth)
-        show_table(growth.rows(found), growth.headers(found))
+        found = measured(growth)
+        show_table(of_growth(found), headers(found))
         return
     if only_rules:
         from .bench.rules import HEADERS

@@ -13,8 +13,8 @@ pytest.importorskip("flint")
 from backproof.adapters.adapter import Adapter, chosen, known_adapters
 from backproof.reference.backprop import RULES
 from backproof.reference.case import Case, InvalidInput
+from backproof.reference.diagnosis.catalogue.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.conventions import Convention, probes
-from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.search import diagnose
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import QUANTITIES, Observation, Place, computed, differences

@@ -13,10 +13,10 @@ pytest.importorskip("ml_dtypes")
 
 from backproof.reference.backprop import RULES, Rules
 from backproof.reference.case import Case, run
-from backproof.reference.diagnosis.by_steps import wrong_formulas
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.explanation import ARRAYS, Evidence, as_near, by_rules, reproduces, right
 from backproof.reference.diagnosis.search import diagnose
+from backproof.reference.diagnosis.steps.by_steps import wrong_formulas
 from backproof.reference.judging.observation import Observation
 from backproof.reference.numbers.arithmetic import Arithmetic, Matrix
 from backproof.reference.numbers.arrays import numpy_dtype

@@ -8,9 +8,9 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.adapters.numpy_vectorised import plant
+from backproof.reference.diagnosis.catalogue.faults import Fault, faulty_rules
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.downcasts import DOWNCASTS
-from backproof.reference.diagnosis.faults import Fault, faulty_rules
 from backproof.reference.diagnosis.search import diagnose
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.verdict import Verdict

@@ -13,10 +13,10 @@ pytest.importorskip("flint")
 from backproof.adapters.plain_python import observe
 from backproof.reference.backprop import Rules
 from backproof.reference.case import Case
+from backproof.reference.diagnosis.catalogue.faults import FAULTS, Fault, faulty_rules, touched_layers
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.downcasts import DOWNCASTS
 from backproof.reference.diagnosis.explanation import by_rules, reproduces, right
-from backproof.reference.diagnosis.faults import FAULTS, Fault, faulty_rules, touched_layers
 from backproof.reference.diagnosis.search import diagnose, located
 from backproof.reference.judging.judgement import judge
 from backproof.reference.judging.observation import Observation

@@ -11,8 +11,8 @@ pytest.importorskip("flint")
 
 from backproof.adapters.plain_python import observe
 from backproof.reference.case import Case
+from backproof.reference.diagnosis.catalogue.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.conventions import Convention, candidates, probes
-from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.last_layer import likely
 from backproof.reference.judging.observation import Observation
 from backproof.reports.trials.fault_trials import shown_by

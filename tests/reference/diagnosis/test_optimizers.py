@@ -11,7 +11,7 @@ import pytest
 np = pytest.importorskip("numpy")
 from backproof.reference.case import Case, run
 from backproof.reference.diagnosis import Convention, first_step_of, probes, reproduces
-from backproof.reference.diagnosis.optimizers import simplest
+from backproof.reference.diagnosis.optimizers.finding import simplest
 from backproof.reference.judging import Observation
 from backproof.reference.numbers import ArrayArithmetic
 from backproof.reference.update_rules import update_rule_named

@@ -15,12 +15,12 @@ pytest.importorskip("flint")
 from backproof.reference.case import Case, run
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.diagnosis.explanation import ARRAYS, Evidence
-from backproof.reference.diagnosis.fitting import edit_of
-from backproof.reference.diagnosis.gradient_formulas import over_samples
-from backproof.reference.diagnosis.scope import Edit, Scope, edited
-from backproof.reference.diagnosis.several_samples import ALONE, FEW, RUNS, cases_of, completed, consistent
-from backproof.reference.diagnosis.single_samples import NEAR
-from backproof.reference.diagnosis.vocabulary import Entry, clipped_right
+from backproof.reference.diagnosis.steps.fitting import edit_of
+from backproof.reference.diagnosis.steps.gradient_formulas import over_samples
+from backproof.reference.diagnosis.steps.scope import Edit, Scope, edited
+from backproof.reference.diagnosis.steps.several_samples import ALONE, FEW, RUNS, cases_of, completed, consistent
+from backproof.reference.diagnosis.steps.single_samples import NEAR
+from backproof.reference.diagnosis.steps.vocabulary import Entry, clipped_right
 from backproof.reference.judging.observation import Observation
 
 NETWORK = Convention(("tanh", "sigmoid"), "half_squared_error")
@@ -108,7 +108,7 @@ def odd_slope(scope: Scope, power: float) -> Any:
 
 
 def test_what_one_single_sample_refutes_is_not_looked_for_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    import backproof.reference.diagnosis.several_samples as searched
+    import backproof.reference.diagnosis.steps.several_samples as searched
 
     asked: list[int] = []
     edited_deltas = searched.edited_deltas

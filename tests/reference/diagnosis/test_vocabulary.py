@@ -8,7 +8,7 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from backproof.reference.diagnosis.vocabulary import CHANCE, snapped
+from backproof.reference.diagnosis.steps.vocabulary import CHANCE, snapped
 
 
 @pytest.mark.parametrize("short", [0.1, -0.1, 1.0, 1.0001, 1 / 3, -5 / 7, 2.5, 1e-8, 0.044715, 17 / 64])

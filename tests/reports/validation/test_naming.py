@@ -12,9 +12,9 @@ pytest.importorskip("typer")
 
 import backproof as bp
 from backproof.reference.case import Case, Dense, run
+from backproof.reference.diagnosis.catalogue.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.conventions import Convention
 from backproof.reference.diagnosis.explanation import ARRAYS
-from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
 from backproof.reference.diagnosis.search import diagnose
 from backproof.reports.trials.edit_trials import evidence_of
 from backproof.reports.trials.random_edits import draw

@@ -19,7 +19,7 @@ pytest.importorskip("msgspec")
 from backproof.adapters.plain_python import observe
 from backproof.adapters.protocol import case_of
 from backproof.reference.case import Case, InvalidInput, run
-from backproof.reference.diagnosis.faults import FAULTS, faulty_rules
+from backproof.reference.diagnosis.catalogue.faults import FAULTS, faulty_rules
 from backproof.reference.judging.truth import certified
 from backproof.reference.numbers.bounded import BoundedArithmetic
 from backproof.reference.numbers.precision import PRECISIONS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..judging import RuleFor
-from ..update_rules import FAMILIES, Family, UpdateRule
+from ...judging import RuleFor
+from ...update_rules import FAMILIES, Family, UpdateRule
 from .wrong_updates import WRONG_FAMILIES, WRONG_IN_ANY, times
 
 SHARES = ("mu", "alpha", "beta1", "beta2")

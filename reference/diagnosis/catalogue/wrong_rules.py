@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..activations import ACTIVATIONS, SOFTMAX, softmax_delta
-from ..backprop import RULES, Layer, Rules
-from ..case import Case
-from ..numbers import Arithmetic, Functions, Matrix, Number
+from ...activations import ACTIVATIONS, SOFTMAX, softmax_delta
+from ...backprop import RULES, Layer, Rules
+from ...case import Case
+from ...numbers import Arithmetic, Functions, Matrix, Number
 
 Delta = Callable[[Layer, Matrix, Matrix, Matrix, Arithmetic], Matrix]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..activations import ACTIVATIONS, SOFTMAX, Activation
-from ..more_activations import MORE_ACTIVATIONS
-from ..numbers import Matrix
-from .conventions import Convention
+from ...activations import ACTIVATIONS, SOFTMAX, Activation
+from ...more_activations import MORE_ACTIVATIONS
+from ...numbers import Matrix
+from ..conventions import Convention
 from .delta_formulas import hidden_errors, output_errors, slopes
 from .fitting import (
     EVERY,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..backprop import RULES, Layer, Rules
-from ..case import Case
-from ..numbers import Arithmetic, Functions, Matrix, Number
+from ...backprop import RULES, Layer, Rules
+from ...case import Case
+from ...numbers import Arithmetic, Functions, Matrix, Number
 from .wrong_rules import scaled, square
 
 # --------------------------------------------------------------------------------------------- forward

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ..activations import ACTIVATIONS, SOFTMAX, Activation, activate, softmax_delta
-from ..backprop import RULES, update
-from ..losses import LOSSES, Loss
-from ..more_activations import MORE_ACTIVATIONS
-from ..numbers import Functions, Matrix, Number
+from ...activations import ACTIVATIONS, SOFTMAX, Activation, activate, softmax_delta
+from ...backprop import RULES, update
+from ...losses import LOSSES, Loss
+from ...more_activations import MORE_ACTIVATIONS
+from ...numbers import Functions, Matrix, Number
+from ..catalogue.wrong_rules import square
 from .scope import Scope
 from .vocabulary import (
     FORMATS,
@@ -23,7 +24,6 @@ from .vocabulary import (
     ratio,
     raw_error,
 )
-from .wrong_rules import square
 
 # What stands where f′(z) belongs; e is ∂E/∂a. Of f itself: see `slopes`.
 IN_PLACE_OF_SLOPE: tuple[tuple[str, Elementwise], ...] = (

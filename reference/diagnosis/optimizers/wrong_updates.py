@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..numbers import Arithmetic, Functions, Matrix, Number
-from ..update_rules import (
+from ...numbers import Arithmetic, Functions, Matrix, Number
+from ...update_rules import (
     BETAS,
     FAMILIES,
     MU,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import SOFTMAX
+from ...activations import SOFTMAX
 from .delta_formulas import FACTORS, MOST_FACTORS, factors_in, product_of_powers
 from .fitting import (
     TELLING,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, fields, replace
 from itertools import cycle
 from typing import Any
 
-from ..backprop import RULES, Rules
-from ..case import Case, Step, run
-from ..numbers import Arithmetic, Matrix
+from ...backprop import RULES, Rules
+from ...case import Case, Step, run
+from ...numbers import Arithmetic, Matrix
 from . import wrong_errors as wrong_error
 from . import wrong_gradients as wrong_gradient
 from . import wrong_rules as wrong

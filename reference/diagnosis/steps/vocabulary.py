@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numbers import PRECISIONS, Matrix, Number, Uncertain
+from ...numbers import PRECISIONS, Matrix, Number, Uncertain
 from .scope import Scope
 
 Array = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from .conventions import Convention
+from ..conventions import Convention
 from .fitting import agreed, constant_of, edit_of
 from .several_samples import Cases, given
 from .single_samples import SHORT

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .conventions import Convention
+from ..conventions import Convention
+from ..explanation import Evidence
 from .delta_search import error_by, seen_deltas
-from .explanation import Evidence
 from .fitting import delta_by, tried
 from .scope import done
 from .single_samples import Array, View, alike, left_factor, views_of

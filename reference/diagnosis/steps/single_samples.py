@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backprop import Objective
-from ..case import Case, known_loss, layers_of
-from ..judging import Observation, Place, as_matrix, evidence, observed
-from ..numbers import PROFILES
-from .conventions import Convention
-from .explanation import ARRAYS, Evidence
+from ...backprop import Objective
+from ...case import Case, known_loss, layers_of
+from ...judging import Observation, Place, as_matrix, evidence, observed
+from ...numbers import PROFILES
+from ..conventions import Convention
+from ..explanation import ARRAYS, Evidence
 from .scope import Scope
 from .vocabulary import snapped
 

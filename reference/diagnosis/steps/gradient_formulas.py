@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..activations import SOFTMAX, Activation, softmax_delta
-from ..backprop import RULES
-from ..numbers import Functions, Matrix, Number
+from ...activations import SOFTMAX, Activation, softmax_delta
+from ...backprop import RULES
+from ...numbers import Functions, Matrix, Number
+from ..catalogue.wrong_rules import picked, square, zeros
 from .scope import Scope
 from .vocabulary import (
     FORMATS,
@@ -26,7 +27,6 @@ from .vocabulary import (
     ratio,
     raw_error,
 )
-from .wrong_rules import picked, square, zeros
 
 
 def weight_gradients() -> Iterator[Entry]:

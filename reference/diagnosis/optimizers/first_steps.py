@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backprop import RULES, Rules
-from ..case import Case, InvalidInput, run
-from ..judging import Observation, Place, StepTaken, computed, steps_taken, taken_from
-from ..numbers import PROFILES, Arithmetic, Bounded, BoundedArithmetic, Matrix
-from ..update_rules import FAMILIES, shown
-from .conventions import Convention
-from .explanation import ARRAYS, Evidence, Explanation, by_rules
-from .optimizer_fits import ROUNDINGS_OFF, blocks_of, fitted, size_of
-from .optimizer_variants import DECAYS, FACTOR, Variant
-from .optimizers import Found, optimizer_of
+from ...backprop import RULES, Rules
+from ...case import Case, InvalidInput, run
+from ...judging import Observation, Place, StepTaken, computed, steps_taken, taken_from
+from ...numbers import PROFILES, Arithmetic, Bounded, BoundedArithmetic, Matrix
+from ...update_rules import FAMILIES, shown
+from ..conventions import Convention
+from ..explanation import ARRAYS, Evidence, Explanation, by_rules
+from .finding import Found, optimizer_of
+from .fits import ROUNDINGS_OFF, blocks_of, fitted, size_of
+from .variants import DECAYS, FACTOR, Variant
 from .wrong_updates import reset
 
 Array = NDArray[np.float64]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from ..activations import ACTIVATIONS, SOFTMAX, Activation
-from ..backprop import RULES, Layer
-from ..more_activations import MORE_ACTIVATIONS
-from ..numbers import Matrix, Number
+from ...activations import ACTIVATIONS, SOFTMAX, Activation
+from ...backprop import RULES, Layer
+from ...more_activations import MORE_ACTIVATIONS
+from ...numbers import Matrix, Number
+from ..catalogue.wrong_rules import square
 from .scope import Scope
 from .vocabulary import FORMATS, Entry, clipped_right, in_format, times
-from .wrong_rules import square
 
 
 def forwards(activation: Activation) -> Iterator[Entry]:

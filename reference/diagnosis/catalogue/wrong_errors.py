@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..activations import ACTIVATIONS, SOFTMAX
-from ..backprop import RULES, Layer, Objective, Rules
-from ..case import Case
-from ..losses import LOSSES
-from ..numbers import Arithmetic, Functions, Matrix, Number
+from ...activations import ACTIVATIONS, SOFTMAX
+from ...backprop import RULES, Layer, Objective, Rules
+from ...case import Case
+from ...losses import LOSSES
+from ...numbers import Arithmetic, Functions, Matrix, Number
 from .wrong_rules import divided, layers_called, picked, samples, scaled
 
 

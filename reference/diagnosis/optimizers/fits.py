@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..judging import Place, RuleFor, StepTaken, step_errors
-from ..numbers import ArrayArithmetic, ArrayFunctions, Matrix
-from .optimizer_variants import DECAYS, FACTOR, SHARES, Variant
+from ...judging import Place, RuleFor, StepTaken, step_errors
+from ...numbers import ArrayArithmetic, ArrayFunctions, Matrix
+from .variants import DECAYS, FACTOR, SHARES, Variant
 
 Array = NDArray[np.float64]
 

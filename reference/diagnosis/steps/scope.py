@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..backprop import RULES, Layer, Objective, Rules
-from ..case import Case, run
-from ..numbers import Arithmetic, Matrix
-from .wrong_rules import layers_called
+from ...backprop import RULES, Layer, Objective, Rules
+from ...case import Case, run
+from ...numbers import Arithmetic, Matrix
+from ..catalogue.wrong_rules import layers_called
 
 if TYPE_CHECKING:
     from .vocabulary import Entry

@@ -15,10 +15,10 @@ from itertools import chain, islice
 
 import numpy as np
 
-from ..numbers import PROFILES
-from .conventions import Convention
+from ...numbers import PROFILES
+from ..conventions import Convention
+from ..explanation import Evidence, Explanation, by_rules, reproduces
 from .delta_search import SOLVED_ON, deltas_of
-from .explanation import Evidence, Explanation, by_rules, reproduces
 from .fitting import EVERY, edit_of, factor_of, fits, forward_by, scaled_step, tried
 from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, weight_gradients

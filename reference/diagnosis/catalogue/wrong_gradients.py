@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..backprop import RULES, Layer, Rules
-from ..case import Case
-from ..numbers import Arithmetic, Matrix
+from ...backprop import RULES, Layer, Rules
+from ...case import Case
+from ...numbers import Arithmetic, Matrix
 from .wrong_rules import divided, layers_called, picked, samples, scaled, square, zeros
 
 

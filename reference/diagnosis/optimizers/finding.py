@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..judging import RuleFor, StepTaken, TrajectoryJudgement, Verdict, judge_steps
-from ..update_rules import shown
-from .optimizer_fits import ROUNDINGS_OFF, Block, blocks_of, fitted
-from .optimizer_variants import DECAYS, FACTOR, SHARES, Variant
+from ...judging import RuleFor, StepTaken, TrajectoryJudgement, Verdict, judge_steps
+from ...update_rules import shown
+from .fits import ROUNDINGS_OFF, Block, blocks_of, fitted
+from .variants import DECAYS, FACTOR, SHARES, Variant
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..numbers import Matrix, Uncertain
+from ...numbers import Matrix, Uncertain
 from .scope import Edit, Scope, done
 from .single_samples import SHORT, SMALLEST, Array, View, alike
 from .vocabulary import DEVIATIONS, Entry, Placed, Weighed, as_sure, ratio, snapped, times

@@ -15,12 +15,12 @@ from itertools import islice
 
 import numpy as np
 
-from ..activations import SOFTMAX
-from ..case import Case
-from .conventions import Convention
+from ...activations import SOFTMAX
+from ...case import Case
+from ..conventions import Convention
+from ..explanation import ARRAYS, Evidence
 from .delta_formulas import hidden_errors, output_errors, slopes
 from .delta_search import edited_deltas, error_by, errors_by
-from .explanation import ARRAYS, Evidence
 from .fitting import EVERY, TELLING, delta_by, edit_of, factor_of, fits, formula_of, forward_by, scaled_step, tried
 from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, over_samples, weight_gradients
