@@ -29,9 +29,9 @@ REFERENCE = (
     "judging/test_statistical.py",
 )
 VECTORS = "tests/reports/vectors/test_vectors.py"
-LEFT_OUT = (  # they make all vectors anew, the second at levels of its own: once, beside PyTorch
-    f"{VECTORS}::test_they_are_rebuilt_byte_for_byte",
+LEFT_OUT = (  # once, beside PyTorch, is enough: the first has levels of its own, the second is about options and files
     f"{VECTORS}::test_they_are_the_same_and_proved_on_every_processor",
+    f"{VECTORS}::test_the_command_line",
 )
 THREADS = (1, 2)
 SHOWN = 60  # lines of what failed: the last ones

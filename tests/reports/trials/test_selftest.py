@@ -23,7 +23,7 @@ from backproof.reports.trials.power import measure
 
 @pytest.mark.usefixtures("slow")
 def test_correct_implementations_are_not_accused(quick: bool) -> None:
-    trials = list(selftest.clean(16 if quick else 200, first=5000, frameworks=["plain", "numpy"]))
+    trials = list(selftest.clean(16 if quick else 100, first=5000, frameworks=["plain", "numpy"]))
     assert [t.alarm for t in trials if t.alarm] == []
     assert {t.verdict for t in trials} <= {"agrees", "undecided"}
     assert {t.dtype for t in trials} == set(PRECISIONS)
