@@ -10,7 +10,7 @@ from ..doors import door
 
 if TYPE_CHECKING:
     from .catalogue.faults import FAULTS, faulty_rules
-    from .conventions import BIASES, Convention, candidates, output_of, probes
+    from .conventions import BIASES, REDUCTIONS, Convention, candidates, output_of, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
     from .dropout import Dropped, dropped_units
     from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, by_rules, distances, reproduces, right

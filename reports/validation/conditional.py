@@ -23,6 +23,7 @@ from ...reference.judging import FieldCheck, Observation, Place, Verdict
 from ...reference.judging import observed as shown
 from ...reference.numbers import PROFILES, array_of
 from ..documents import Report, Subject
+from .clipping import clipped_by_norm
 from .field_of_function import field_of
 from .following import any_wrong, judged_under
 from .reach import Condition, Judged, condition
@@ -63,13 +64,14 @@ def wrong_at_times(
     wrong.sort(key=lambda entry: entry[0].batch * sum(entry[0].sizes))
     when = condition(judged, convention)
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
-    parted = _Parted("" if not findings else findings[0])
-    if not findings and not declared.complete:
+    shortened = [] if findings else clipped_by_norm(wrong, convention)
+    parted = _Parted(findings[0] if findings else "")
+    if not findings and not shortened and not declared.complete:
         right = [entry for entry in judged if entry[2].verdict is not Verdict.WRONG]
         parted = _parted(wrong, right, convention, subject, when)
-    accused = bool(findings) or declared.complete or bool(parted.against)
+    accused = bool(findings or shortened) or declared.complete or bool(parted.against)
     diagnosis = None
-    if not findings and not parted.some_loss_has_it:
+    if not findings and not shortened and not parted.some_loss_has_it:
         depth = len(wrong[0][0].layers)  # of one network at a time
         evidence = [(case, o) for case, o, _ in wrong if len(case.layers) == depth][:DIAGNOSED]
         if len(evidence) >= NEEDED:
@@ -85,7 +87,7 @@ def wrong_at_times(
             said.append(parted.against)
         if diagnosis is not None and diagnosis.explanations:
             said += [f"there, {line}" for line in because(diagnosis, convention)]
-        said += clipped(wrong) or peculiar([(case, o) for case, o, _ in wrong])
+        said += shortened or clipped(wrong) or peculiar([(case, o) for case, o, _ in wrong])
     said.append(f"else: {words}; {subject.stored}.")
     kind = [f"kind of data: {wrong[0][0].note}"] if wrong[0][0].note else []
     details = (*kind, *steps(wrong))

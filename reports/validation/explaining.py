@@ -12,6 +12,7 @@ from typing import Any
 
 from ...reference.diagnosis import (
     KINDS,
+    REDUCTIONS,
     Convention,
     Declared,
     Diagnosis,
@@ -151,11 +152,11 @@ def _by_formulas(
     """What formulas explain under a convention; an undeclared reduction is part of that, and no mistake."""
     diagnosis = diagnose(evidence_under(base, observed), base, [by_steps])
     if declared.reduction is None and any(OVER_SAMPLES in e.words for e in diagnosis.explanations):
-        averaged = replace(base, reduction=REDUCTIONS[0])
+        averaged = replace(base, reduction=OF_SAMPLES[0])
         named = diagnose(evidence_under(averaged, observed), averaged, [formulas])
         if named.names:
             return averaged, named
-        for reduction in REDUCTIONS:
+        for reduction in OF_SAMPLES:
             other = replace(base, reduction=reduction)
             again = diagnose(evidence_under(other, observed), other, [by_steps])
             if again.explanations and not any(OVER_SAMPLES in e.words for e in again.explanations):
@@ -164,7 +165,7 @@ def _by_formulas(
 
 
 OVER_SAMPLES = "the number of samples"
-REDUCTIONS = ("mean", "sum")
+OF_SAMPLES = ("mean", "sum")
 
 
 def _said(
@@ -283,9 +284,23 @@ def bases_of(
     if declared.decay is not None:
         found = [replace(c, decay=declared.decay, decay_over_samples=declared.decay_over_samples) for c in found]
     found = _told_apart(found, observed, predictions)
-    # with a last layer that is right, a mistake further down is looked for under what makes it right
-    found = [c for c in found if predictions.last_layer(c, observed)] or found
+    found = _by_last_layer(found, observed, declared, predictions) or found
     return sorted(found, key=lambda c: c.negative)  # minus the gradient is the less likely
+
+
+def _by_last_layer(
+    conventions: Sequence[Convention], observed: Evidence, declared: Declared, predictions: Predictions
+) -> list[Convention]:
+    """Those that make the last layer right, or one number of times right: under these alone a mistake further down is
+    looked for. How samples are added up is no matter where it was not declared.
+    """
+    times = {c: predictions.last_layer(c, observed) for c in conventions}
+    if right := [c for c in conventions if times[c] == 1]:
+        return right
+    if declared.reduction is None:
+        others = (replace(c, reduction=r) for c in conventions if not c.online for r in REDUCTIONS)
+        times |= {c: predictions.last_layer(c, observed) for c in others if c not in times}
+    return [c for c in times if times[c] is not None]
 
 
 def _told_apart(conventions: Sequence[Convention], observed: Evidence, predictions: Predictions) -> list[Convention]:

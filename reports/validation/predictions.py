@@ -5,6 +5,7 @@ Nothing is judged by it: it ranks conventions, and refutes those that are far fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -59,26 +60,30 @@ class Predictions:
             for place, array in seen
         )
 
-    def last_layer(self, convention: Convention, observed: Evidence) -> bool:
-        """Whether the last layer's gradients, or what it moves by, are the convention's on all probes, but for
-        roundings; not where none is shown.
+    def last_layer(self, convention: Convention, observed: Evidence) -> float | None:
+        """The number of times that the last layer's gradients, or what it moves by, are the convention's: one number
+        for all probes, but for roundings; None where there is none, or no gradient is shown.
         """
+        times = None
         for case, observation in observed:
             last = len(case.layers) - 1
             seen = [(p, array) for p, array in shown(observation) if p.layer == last and p.quantity in LEARNED]
             places, unit = self.of(convention, case), PROFILES[observation.precision].storage.unit_roundoff
             for place, array in seen:
-                moved, matrix = places[place] - before(case, place), as_matrix(place, array).astype(float)
-                if matrix.shape != moved.shape:
-                    return False
+                was = before(case, place)
                 with np.errstate(all="ignore"):
-                    off = np.abs(matrix - places[place]).max()
-                largest = np.abs(places[place]).max() if place.quantity.startswith("updated") else 0.0
-                if not off <= ALIKE * unit * (np.abs(moved).max() + largest):
-                    return False
+                    right, got = places[place] - was, as_matrix(place, array).astype(float) - was
+                    largest = np.abs(places[place]).max() if place.quantity.startswith("updated") else 0.0
+                    near = ALIKE * unit * (np.abs(right).max() + largest)
+                    if got.shape != right.shape:
+                        return None
+                    if times is None:
+                        times = 1.0 if np.abs(got - right).max() <= near else _ratio(got, right)
+                    if not np.abs(got - times * right).max() <= max(1.0, abs(times)) * near:
+                        return None
             if not seen:
-                return False
-        return True
+                return None
+        return times
 
     def same(self, one: Convention, other: Convention, observed: Evidence) -> bool:
         """Whether two conventions give the same activations and gradients, but for roundings, on all probes."""
@@ -101,6 +106,12 @@ class Predictions:
                 places = right(convention)(convention.applied(case), ARRAYS) or {}
             self.known[key] = case, {place: np.asarray(matrix) for place, matrix in places.items()}
         return self.known[key][1]
+
+
+def _ratio(got: Array, right: Array) -> float:
+    """Of the largest elements; no number where they are zero."""
+    at = np.unravel_index(int(np.abs(right).argmax()), right.shape)
+    return float(got[at] / right[at]) or math.nan
 
 
 def _times(factor: float, places: Mapping[Place, Array], place: Place, case: Case) -> Array:

@@ -86,6 +86,25 @@ def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
     assert f"{activations[0]} in hidden layers, {activations[-1]} at the output" in str(report)
 
 
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("declared", [{}, {"activations": "sigmoid"}], ids=["nothing", "activations"])
+def test_a_factor_of_the_outputs_hides_no_mistake_below(declared: dict[str, str]) -> None:
+    """2 (o − t) over samples and outputs is twice a mean of cross entropies: below, a stands for a(1 − a)."""
+
+    def twice(W: Any, B: Any, x: Any, t: Any) -> Any:
+        a = 1 / (1 + np.exp(-(x @ W[0].T + B[0])))
+        delta = 2 * (1 / (1 + np.exp(-(a @ W[1].T + B[1]))) - t) / t.size
+        below = delta @ W[1] * a
+        return [below.T @ x, delta.T @ a], [below.sum(axis=0), delta.sum(axis=0)]
+
+    report = verify(twice, **declared)
+    assert report.verdict == "wrong"
+    assert (
+        "multiplies every gradient by 2, in layer 2, and takes a for sigmoid's derivative a(1 − a), in layer 1"
+        in str(report)
+    )
+
+
 def sines(W: Any, B: Any, x: Any, t: Any) -> Any:
     """A right network with an activation that nobody knows: sin, half the squared error."""
     z = x @ W[0].T + B[0]
