@@ -58,8 +58,9 @@ class Convention:
         return replace(rules, output_error=output_error)
 
     def penalty(self, samples: int) -> float:
-        """What weights are multiplied by in the gradient of so many samples."""
-        return self.decay / samples if self.decay_over_samples else self.decay
+        """What weights are multiplied by in the gradient of so many samples, or in minus the gradient."""
+        decay = -self.decay if self.negative else self.decay
+        return decay / samples if self.decay_over_samples else decay
 
     @property
     def _by_units(self) -> bool:

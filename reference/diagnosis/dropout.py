@@ -23,19 +23,27 @@ from .steps.vocabulary import ratio, snapped
 
 Array = NDArray[np.float64]
 
+CONSTANT = 0.01  # how much a layer's constant may vary from call to call, as it is had from few digits
+
 
 @dataclass(frozen=True)
 class Dropped:
-    """Units that are dropped. scale: what the others are multiplied by;  backward: whether δ has the mask, too"""
+    """Units that are dropped.
 
-    layers: tuple[int, ...]
-    scale: float
+    scales: by layer, what the others are multiplied by;  backward: whether δ has the mask, too
+    activations: those of the network that explains it
+    """
+
+    scales: tuple[tuple[int, float], ...]
     backward: bool
+    activations: tuple[str, ...]
 
     @property
     def words(self) -> str:
-        where = ", ".join(str(k + 1) for k in self.layers)
-        said = f"dropout is on: units of layer {where} are at 0, the others are multiplied by {self.scale:.6g}"
+        where = " and ".join(
+            f"units of layer {k + 1} are at 0, the others are multiplied by {scale:.6g}" for k, scale in self.scales
+        )
+        said = f"dropout is on: {where}"
         return said + (
             "." if self.backward else ", but δ has no such mask: the backward pass goes through dropped units."
         )
@@ -47,15 +55,15 @@ def dropped_units(seen: Evidence, conventions: Sequence[Convention]) -> Dropped 
         convention = next(c for c in conventions if c.activations == names)
         depth = len(names)
         views = views_of([(convention.applied(case), o) for case, o in seen if len(case.layers) == depth])
-        if views and (found := _masks(views)) is not None:
+        if views and (found := _masks(views, names)) is not None:
             return found
     return None
 
 
-def _masks(views: Sequence[View]) -> Dropped | None:
+def _masks(views: Sequence[View], names: tuple[str, ...]) -> Dropped | None:
     last = len(views[0].weights) - 1
-    layers: set[int] = set()
-    scales: list[float] = []
+    scales: dict[int, list[float]] = {}
+    units: dict[int, int] = {}  # that are kept: any one number is a constant times another
     backward = True
     for view in views:
         masks: dict[int, Array] = {}
@@ -76,8 +84,8 @@ def _masks(views: Sequence[View]) -> Dropped | None:
                 return None
             masks[k] = scale * kept
             if (~kept & (a != 0)).any():
-                layers.add(k)
-                scales.append(scale)
+                scales.setdefault(k, []).extend([scale] if kept.any() else [])
+                units[k] = units.get(k, 0) + int(np.count_nonzero(kept))
             view.scope.values["activations", k] = masks[k] * a
         for k, mask in masks.items():
             above, delta = view.biases[k + 1], view.biases[k]
@@ -87,6 +95,8 @@ def _masks(views: Sequence[View]) -> Dropped | None:
             z, right_a = view.scope.values["pre_activations", k], done(view.scope, "activation", k)
             wanted = RULES.hidden_delta(view.scope.layers[k], z, right_a, error, ARRAYS)
             backward = backward and alike(delta, np.asarray(wanted) * mask, view.near)
-    if not layers:
+    if not scales or min(units.values()) < 2:
         return None
-    return Dropped(tuple(sorted(layers)), float(np.median(scales)), backward)
+    if any(max(found) - min(found) > CONSTANT * min(found) for found in scales.values()):
+        return None
+    return Dropped(tuple((k, float(np.median(scales[k]))) for k in sorted(scales)), backward, names)

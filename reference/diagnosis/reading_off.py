@@ -142,7 +142,10 @@ def _readings(seen: Evidence, declared: Declared, exact: bool) -> Iterator[Conve
     online = (False, True) if seen[0][1].updated_weights is not None else (False,)
     for hidden, known in _hidden(views, 0, declared):
         for names, loss, negative, factor in _outputs(known, declared, exact, hidden[-1:]):
-            decay, biases = _decay(known)
+            share, biases = _decay(known)
+            decay = -share if negative else share
+            if decay < 0:
+                continue  # no penalty: it would make weights grow
             for reduction in _reductions(declared, factor):
                 for one_by_one, over in product(online, (False, True) if decay else (False,)):
                     yield Convention((*hidden, names), loss, reduction, negative, one_by_one, decay, biases, over)
@@ -355,7 +358,7 @@ def _reductions(declared: Declared, factor: Mapping[int, float]) -> Sequence[str
 
 
 def _decay(views: Sequence[View]) -> tuple[float, bool]:
-    """The penalty's coefficient that all layers share, and whether biases have it too; 0 where there is none."""
+    """The share of the weights in all layers' gradients, and whether biases have it too; 0 where there is none."""
     found: list[float] = []
     of_biases: list[bool] = []
     for view in views:

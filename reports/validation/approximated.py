@@ -194,7 +194,8 @@ def _fits(reads: dict[bool, Read], case: Case, answer: Any, convention: Conventi
             return RULES.activation(layer, z, ar) if read is None else read(np.ravel(z)).reshape(np.shape(z))
 
         def delta(layer: Layer, z: Matrix, a: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
-            return RULES.hidden_delta(layer, z, a if own else RULES.activation(layer, z, ar), error, ar)
+            rule = RULES.output_delta if layer.activation is SOFTMAX else RULES.hidden_delta
+            return rule(layer, z, a if own else RULES.activation(layer, z, ar), error, ar)
 
         return replace(RULES, activation=activation, hidden_delta=delta, output_delta=delta)
 

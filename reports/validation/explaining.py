@@ -74,7 +74,8 @@ def explained(
     shows_activations = bool(forward_read_off(observed, declared))
     masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])
     if masked is not None:
-        return _of_dropout(masked, bases[0], observed, subject)
+        explaining = next(c for c in (*bases, *conventions) if c.activations == masked.activations)
+        return _of_dropout(masked, explaining, observed, subject)
     by_steps = once(wrong_formulas)
     formulas = partial(formulas_by_name, steps=by_steps)
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
@@ -343,7 +344,8 @@ def unrecognised(
 ) -> Report:
     """Nothing explains the numbers. No loss has this gradient: wrong. Some has: wrong only if all was declared."""
     convention = bases[0]
-    field = field_of(subject, observed, by_layer=True)
+    odd = peculiar(observed)
+    field = None if odd else field_of(subject, observed, by_layer=True)  # of whole numbers, it sees one step of a stair
     asymmetric = field is not None and field.symmetric is False
     maps = [
         found for case, o in evidence_under(convention, observed) for found in [located(case, o, convention)] if found
@@ -378,9 +380,7 @@ def unrecognised(
             of_some = [NO_PLAIN_STEP]
         said = [*of_some, *field_words(field), unknown]
         verdict = "unrecognised"
-    odd = peculiar(observed)  # which comes first where nothing is sure
-    said = [*said, *odd] if verdict == "wrong" else [*odd, *said]
-    return reported(verdict, convention, Diagnosis((), 0), [*said, *findings], observed, subject, strict)
+    return reported(verdict, convention, Diagnosis((), 0), [*odd, *said, *findings], observed, subject, strict)
 
 
 def _right_gradients(convention: Convention, observed: Evidence) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from ...reference.diagnosis import OF_FORMATS, Convention, Diagnosis, Evidence, nowhere_finite
 from ...reference.judging import FieldCheck
 from ...reference.judging import observed as shown
-from ...reference.numbers import PRECISIONS
+from ...reference.numbers import PRECISIONS, PROFILES
 from .reach import Judged
 
 
@@ -83,7 +83,16 @@ def peculiar(observed: Evidence) -> list[str]:
         return [f"{count}: {whole}." if whole else f"{count}."]
     if (numbers == np.rint(numbers)).all():
         return ["all numbers are whole: integer division, or an integer array, is on the way."]
+    arrays = [array for _, o in observed for _, array in shown(o)]
+    if max(PROFILES[o.precision].storage.unit_roundoff for _, o in observed) <= FEW_DIGITS:
+        for decimals in range(1, MOST_DECIMALS + 1):
+            if all((np.round(array, decimals) == array).all() for array in arrays):
+                return [f"no number has more than {decimals} decimal{'s' * (decimals > 1)}: they are rounded."]
     return []
+
+
+FEW_DIGITS = 2.0**-20  # a format's unit roundoff: with fewer, every number is short
+MOST_DECIMALS = 6
 
 
 def field_words(field: FieldCheck | None) -> list[str]:

@@ -14,7 +14,7 @@ pytest.importorskip("flint")
 import backproof as bp
 from backproof.reports.documents import Subject
 from backproof.reports.validation.approximated import approximated
-from written_networks import SIGMOID, TANH, Array, Curve, Network, sigmoid, squared
+from written_networks import SIGMOID, TANH, Array, Curve, Network, ones, sigmoid, softmax, squared
 
 Value = Callable[[Array], Array]
 OWN = {"sigmoid": SIGMOID, "tanh": TANH}
@@ -95,6 +95,14 @@ def test_it_is_said_where(where: str) -> None:
     assert told.count("it approximates") == 1
     assert f"it approximates sigmoid {where}" in told
     assert "in steps about 0.012 wide" in told
+
+
+@pytest.mark.usefixtures("slow")
+def test_so_it_is_below_a_softmax() -> None:
+    tanh = Curve(nearest(np.tanh, 1000, 6), OWN["tanh"].slope)
+    net = Network(tanh, Curve(softmax, ones), lambda z, a, t: a - t)
+    told = str(bp.verify(net, activations=["tanh", "softmax"], loss="softmax_cross_entropy"))
+    assert "it approximates tanh in hidden layers" in told
 
 
 def said(function: Any, dtype: str = "float64") -> list[str]:

@@ -105,6 +105,22 @@ def test_a_factor_of_the_outputs_hides_no_mistake_below(declared: dict[str, str]
     )
 
 
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize(
+    "declared", [{}, {"activations": "sigmoid", "loss": "half_squared_error"}], ids=["nothing", "all"]
+)
+def test_rounded_numbers_are_said_to_be_rounded_and_no_loss_is_claimed(declared: dict[str, str]) -> None:
+    """Between two steps of a stair it is level, as the gradient of some loss is."""
+
+    def rounded(W: Any, B: Any, x: Any, t: Any) -> Any:
+        return [[np.round(array, 4) for array in arrays] for arrays in gradients(W, B, x, t)]
+
+    report = verify(rounded, **declared)
+    assert report.findings[0] == "no number has more than 4 decimals: they are rounded."
+    assert report.verdict == ("wrong" if declared else "unrecognised")
+    assert "gradient of some loss" not in str(report)
+
+
 def sines(W: Any, B: Any, x: Any, t: Any) -> Any:
     """A right network with an activation that nobody knows: sin, half the squared error."""
     z = x @ W[0].T + B[0]

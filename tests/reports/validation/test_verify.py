@@ -92,6 +92,34 @@ def test_a_penalty_is_found_out_with_an_undeclared_loss_and_has_to_be_declared_w
 
 
 @pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("sign", [1, -1], ids=["the gradient", "minus the gradient"])
+def test_a_penalty_that_is_subtracted_is_no_penalty_and_with_minus_the_gradient_it_is_minus_the_penalty(
+    sign: int,
+) -> None:
+    def decayed(W: Any, B: Any, x: Any, t: Any, decay: float) -> Any:
+        of_weights, of_biases = gradients(W, B, x, t)
+        return [sign * (g + decay * w) for g, w in zip(of_weights, W, strict=True)], [sign * g for g in of_biases]
+
+    def right(W: Any, B: Any, x: Any, t: Any) -> Any:
+        return decayed(W, B, x, t, 0.03)
+
+    def subtracted(W: Any, B: Any, x: Any, t: Any) -> Any:
+        return decayed(W, B, x, t, -0.03)
+
+    declared: dict[str, Any] = {
+        "loss": "half_squared_error",
+        "decay": 0.03,
+        "sign": "positive" if sign > 0 else "negative",
+    }
+    assert verify(right, **declared).ok
+    assert verify(subtracted, **declared).verdict == "wrong"
+    assert "with weight decay: 0.03 · w in the gradient" in str(verify(right)).splitlines()[0]
+    undeclared = verify(subtracted)
+    assert undeclared.verdict == "wrong"
+    assert "0.03 · w to the weight gradient (weight decay)" in str(undeclared)
+
+
+@pytest.mark.usefixtures("slow")
 def test_a_penalty_over_the_number_of_samples_is_found_out_and_may_be_declared() -> None:
     def decayed(W: Any, B: Any, x: Any, t: Any) -> Any:
         weights, biases = gradients(W, B, x, t)

@@ -1,0 +1,34 @@
+"""Dropout that is left on: which units, times what, and whether the backward pass has the mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("typer")
+
+from backproof.reports.validation.front_door import verify
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("masked", [True, False], ids=["in both passes", "forward alone"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_the_constant_is_that_of_every_call(share: float, masked: bool) -> None:
+    """One unit alone is a constant times any other network's."""
+
+    def dropping(W: Any, B: Any, x: Any, t: Any) -> Any:
+        rng = np.random.default_rng(3)
+        h = np.tanh(x @ W[0].T + B[0])
+        mask = (rng.random(h.shape) < 1 - share) / (1 - share)
+        delta = (h * mask) @ W[1].T + B[1] - t
+        below = delta @ W[1] * (1 - h * h) * (mask if masked else 1)
+        return [below.T @ x, delta.T @ (h * mask)], [below.sum(axis=0), delta.sum(axis=0)]
+
+    report = verify(dropping, sizes=(3, 4, 2))
+    first = str(report).splitlines()[0]
+    assert f"units of layer 1 are at 0, the others are multiplied by {1 / (1 - share):.6g}" in first
+    assert report.verdict == ("unrecognised" if masked else "wrong")
+    assert ("goes through dropped units" in first) != masked
+    assert "tanh in hidden layers" in str(report)
