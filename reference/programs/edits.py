@@ -364,6 +364,8 @@ def in_words(factor: float, sizes: Sequence[int] = ()) -> tuple[float, str]:
         for value, word in ((1 / n, f"divided by {n}"), (float(n), f"multiplied by {n}")):
             if n > 2 and abs(factor - value) < 1e-7 * value:
                 return value, word
+    if abs(factor - 1) < 1e-4:
+        return factor, f"multiplied by 1 {'−' if factor < 1 else '+'} {abs(factor - 1):.3g}"
     short = float(f"{factor:.6g}")
     return (short if abs(factor - short) < 1e-9 * abs(factor) else factor), f"multiplied by {factor:.7g}"
 

@@ -20,8 +20,10 @@ from .program import Origin, Value
 from .rule_check import Outcome, agreements
 from .running import lines_needed, run
 
+ROUNDED = 1e-12  # relative: what floats are off by themselves
 ALIKE = 1e-7  # relative: floats that an edit is looked for with; what decides is the proof in balls
 AS_FITTED = 7  # digits to which an edit with a fitted constant has to agree at another point
+BETTER = 2  # digits that it has to agree better than the right gradient, which may be as near as that
 WORK = 400_000  # lines that may be run while looking
 
 
@@ -171,7 +173,13 @@ class Trial:
         """The wrong inputs whose gradients the edit gives."""
         numbers = self.tried(edit.gradients)
         wanted = self.right if edit.repairs else self.seen
-        return {k for k in self.wrong if alike(numbers[k], wanted[k])}
+        return {k for k in self.wrong if alike(numbers[k], wanted[k]) and self._tells(k, numbers[k], wanted[k])}
+
+    def _tells(self, k: int, numbers: Array, wanted: Array) -> bool:
+        """Whether it is nearer than what is to be explained: a gradient may be off by less than floats are alike."""
+        apart = np.abs(self.right[k] - self.seen[k]).max(initial=0.0)
+        size = np.abs(wanted).max(initial=0.0)
+        return bool(np.abs(numbers - wanted).max(initial=0.0) <= max(apart * 10.0**-BETTER, ROUNDED * size))
 
     def tried(self, gradients: Callable[[Segment], Sequence[Value | None]]) -> list[Array]:
         """The numbers that an edit would give. Its lines are taken off the program again: there will be many."""
@@ -207,4 +215,12 @@ def _proved(edit: Edit, elsewhere: Segment, inputs: Sequence[int]) -> bool:
     pairs = [(gradients[k], wanted[k], elsewhere.inputs[k]) for k in inputs]
     results = agreements(elsewhere.captured, [p[0] for p in pairs], [p[1] for p in pairs], [p[2] for p in pairs])
     good = {Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK}
-    return all(a.outcome in good or (edit.fitted and a.digits >= AS_FITTED) for a in results)
+    if all(a.outcome in good for a in results):
+        return True
+    unedited = agreements(
+        elsewhere.captured, [right[k] for k in inputs], [elsewhere.seen[k] for k in inputs], [p[2] for p in pairs]
+    )
+    return edit.fitted and all(
+        a.outcome in good or a.digits >= max(AS_FITTED, r.digits + BETTER)
+        for a, r in zip(results, unedited, strict=True)
+    )

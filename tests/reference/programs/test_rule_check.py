@@ -73,6 +73,8 @@ MISTAKES: dict[str, tuple[Backward, int, str]] = {
     "variance doubled": (changed(dx=lambda n, g: from_parts(n, weighted(n, g), of_variance=2.0)), 0, "is doubled"),
     "mean negated": (changed(dx=lambda n, g: from_parts(n, weighted(n, g), of_mean=-1.0)), 0, "mean.* is negated"),
     "a hundredth too much": (changed(dx=lambda n, g: from_parts(n, weighted(n, g), of_mean=1.01)), 0, r"multiplied by 1\.01"),
+    "less than floats tell": (
+        changed(dx=lambda n, g: from_parts(n, weighted(n, g)) * (1 + 2.0**-25)), 0, r"multiplied by 1 \+ 2\.98e-08"),
     "everything negated": (changed(dx=lambda n, g: -from_parts(n, weighted(n, g))), 0, "input 0 is negated"),
     "the weight is forgotten": (changed(dx=from_parts), 0, "1 stands where"),
     "the incoming gradient is dropped": (
@@ -161,6 +163,20 @@ def test_the_witness_is_the_element_that_is_furthest_off() -> None:
 def test_what_nothing_explains_gets_no_name() -> None:
     backward = changed(dx=lambda n, g: e.sin(from_parts(n, weighted(n, g)) * 3) + n.normed)
     assert explained(captured(backward, 0), captured(backward, 1)) == []
+
+
+@pytest.mark.parametrize("name", ["dx", "dw", "db"])
+def test_what_is_off_by_less_than_floats_tell_is_not_called_a_factor(name: str) -> None:
+    """3e-8 of each element, but not the same of all: so 1/α in float32 moves celu's gradient."""
+
+    def moved(n: Norm, g: Value) -> Value:
+        right = {"dx": from_parts(n, weighted(n, g)), "dw": total(g * n.normed, [0]), "db": total(g, [0])}[name]
+        return right + e.sin(3 * right) * 2.0**-26
+
+    backward = changed(**{name: moved})
+    found = captured(backward, 0)
+    assert [a.outcome for a in check(found)].count(Outcome.DIFFERENT) == 1
+    assert not [e for e in explained(found, captured(backward, 1)) if "multiplied by" in e.text]
 
 
 @pytest.mark.usefixtures("slow")
