@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         wrong_variants,
     )
     from .reach import BATCHES, FAR, FAR_ONLINE, KINDS_OF_DATA, NETWORKS, reaching_probes
-    from .reading_off import OPEN, Declared, forward_read_off, nearly_read_off, read_off, tried
+    from .reading_off import OPEN, Declared, beyond_customary, forward_read_off, nearly_read_off, read_off, tried
     from .relations import one_of_each
     from .search import KINDS, Kind, diagnose, formulas_by_name, located, nowhere_finite, of_calls, once, single_faults
     from .steps.by_steps import wrong_formulas

@@ -35,6 +35,7 @@ Name = str | Activation
 OPEN = {"leaky_relu", "elu"}  # families whose bare name leaves the constant open
 KEPT = 3  # activations of a layer, where several give its numbers
 UNASKED = {"hinge"}  # its targets are −1 and 1, which nothing undeclared is asked with
+LEAKS = ("leaky_relu(0.1)", "leaky_relu(0.2)", "leaky_relu(0.3)")  # slopes of frameworks, where none can be solved for
 READINGS = 24  # conventions that are proposed
 
 
@@ -133,6 +134,36 @@ def forward_read_off(seen: Evidence, declared: Declared) -> list[Convention]:
                 continue
             found.append(Convention((*hidden, name), loss, reduction, bool(declared.negative)))
     return found
+
+
+def beyond_customary(customary: Sequence[Convention], declared: Declared, several: bool) -> list[Convention]:
+    """The other conventions with known activations and losses: what is left to try where nothing can be read off.
+
+    customary: those that were tried, whose signs and ways of updating these have;  several: whether outputs are
+    """
+    count = len(customary[0].activations)
+    every = dict.fromkeys((*ACTIVATIONS, *MORE_ACTIVATIONS, *LEAKS))
+    hidden = [name for name in every if name != SOFTMAX.name] if count > 1 else ["identity"]
+    networks: Sequence[tuple[Name, ...]] = [
+        ((name,) * (count - 1) + (output,))
+        for name in hidden
+        for output in dict.fromkeys((name, "identity", "sigmoid", SOFTMAX.name, "tanh"))
+    ]
+    if declared.activations is not None:
+        networks = [tuple(declared.activations)]
+    losses = [declared.loss] if declared.loss is not None else [n for n in (*LOSSES, *MORE_LOSSES) if n not in UNASKED]
+    reductions = (declared.reduction,) if declared.reduction is not None else REDUCTIONS[:3]
+    ways = dict.fromkeys((c.negative, c.online) for c in customary)
+    found = []
+    for names, loss in product(networks, losses):
+        known = loss_named(loss)
+        fits = known is not None and known.output_activation in (None, names[-1])
+        if known is not None and fits and (several or known.targets != DISTRIBUTION):
+            found += [
+                Convention(names, loss, r, negative, online) for r, (negative, online) in product(reductions, ways)
+            ]
+    tried = set(customary)
+    return [convention for convention in found if convention not in tried]
 
 
 def _readings(seen: Evidence, declared: Declared, exact: bool) -> Iterator[Convention]:

@@ -11,6 +11,7 @@ from ...reference.diagnosis import (
     Convention,
     Declared,
     Evidence,
+    beyond_customary,
     of_calls,
     read_off,
 )
@@ -19,8 +20,9 @@ from ..calling import Repeat
 from ..documents import Report, Subject
 from .conditional import wrong_at_times
 from .explaining import bases_of, explained, reported, unrecognised
-from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suits
+from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suiting, suits
 from .predictions import Predictions
+from .ranking import nearest
 from .reach import Judged, covered
 from .wording import because, inferred_words, steps, verdict_of_each
 
@@ -96,6 +98,9 @@ def _followed(
     read = read_off(observed, declared)
     if read is None:
         yield from followed(conventions if len(conventions) > FEW else (), observed)
+        others = beyond_customary(conventions, declared, observed[0][0].sizes[-1] > 1)
+        asked = [] if declared.complete else suiting(others, observed)
+        yield from followed(nearest(asked, observed, Predictions()), observed)
         return
     penalty = declared.loss is None or declared.decay is not None
     online = {convention.online for convention in conventions}

@@ -42,7 +42,7 @@ from ...reference.judging import QUANTITIES
 from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_of
-from .following import evidence_under, followed, judged_under, suits
+from .following import evidence_under, followed, judged_under, suiting, suits
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
 from .smallest import witness
@@ -318,9 +318,7 @@ def _told_apart(conventions: Sequence[Convention], observed: Evidence, predictio
 
 def _by_first_steps(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
     """Conventions under which probes' steps are nearest to an adaptive optimizer's first."""
-    of_loss = {c.loss: c for c in conventions}  # which alone decides about targets
-    suiting = {loss for loss, c in of_loss.items() if suits(c, observed)}
-    fitting = [c for c in conventions if not c.online and c.loss in suiting and _off(c, observed[:1]) < FITS]
+    fitting = [c for c in suiting(conventions, observed) if not c.online and _off(c, observed[:1]) < FITS]
     return sorted(fitting, key=lambda c: _off(c, observed[:PROBES_RANKED]))[:RANKED]
 
 

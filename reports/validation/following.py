@@ -35,6 +35,13 @@ def suits(convention: Convention, observed: Evidence) -> bool:
     return all(asks(convention, case) for case, _ in observed)
 
 
+def suiting(conventions: Sequence[Convention], observed: Evidence) -> list[Convention]:
+    """Those whose losses may be asked for the targets, about which nothing but the loss decides."""
+    of_losses = {convention.loss: convention for convention in conventions}
+    kept = {loss for loss, convention in of_losses.items() if suits(convention, observed)}
+    return [convention for convention in conventions if convention.loss in kept]
+
+
 def followed(conventions: Sequence[Convention], observed: Evidence) -> Iterator[tuple[Convention, Judged]]:
     """The conventions under which the right algorithm gives every number, from end to end and step by step.
 

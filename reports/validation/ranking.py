@@ -41,6 +41,11 @@ def worth_diagnosing(
     return list(dict.fromkeys((*likely(conventions, observed)[:LIKELY], *by_digits)))
 
 
+def nearest(conventions: Sequence[Convention], observed: Evidence, predictions: Predictions) -> list[Convention]:
+    """Those that give the most digits, the best first."""
+    return sorted(conventions, key=lambda c: -_explained(c, observed, predictions))[:LIKELY]
+
+
 def diagnosed(
     conventions: Sequence[Convention], observed: Evidence, kinds: Sequence[Kind]
 ) -> tuple[Convention, Diagnosis]:
