@@ -16,7 +16,7 @@ from written_networks import Array, Curve, leaky, mish_slope, sigmoid, softplus,
 HIDDEN = {
     "silu": swish(1.0),
     "mish": Curve(lambda z: z * np.tanh(softplus(z)), mish_slope),
-    "leaky ReLU of slope 0.2": leaky(0.2),
+    "leaky_relu(0.2)": leaky(0.2),
     "relu": Curve(lambda z: np.maximum(z, 0), lambda z, a: z > 0),
 }
 ERRORS: dict[str, Callable[[Array], Array]] = {"squared error without ½": lambda e: 2 * e, "absolute error": np.sign}
@@ -44,6 +44,4 @@ def test_a_right_network_of_known_parts_agrees(hidden: str, error: str) -> None:
 
     report = verify(network, dtype="float16")
     assert report.verdict == "agrees", str(report)
-    assert (
-        str(report).splitlines()[0].count(f"{error}, averaged over samples and outputs; {hidden} in hidden layers") == 1
-    )
+    assert f"{error}, averaged over samples and outputs; {hidden} " in str(report).splitlines()[0]
