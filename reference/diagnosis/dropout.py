@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import SOFTMAX
+from ..activations import SOFTMAX, Activation
 from ..backprop import RULES
 from .conventions import Convention
 from .explanation import ARRAYS, Evidence
@@ -36,7 +36,7 @@ class Dropped:
 
     scales: tuple[tuple[int, float], ...]
     backward: bool
-    activations: tuple[str, ...]
+    activations: tuple[str | Activation, ...]
 
     @property
     def words(self) -> str:
@@ -60,7 +60,7 @@ def dropped_units(seen: Evidence, conventions: Sequence[Convention]) -> Dropped 
     return None
 
 
-def _masks(views: Sequence[View], names: tuple[str, ...]) -> Dropped | None:
+def _masks(views: Sequence[View], names: tuple[str | Activation, ...]) -> Dropped | None:
     last = len(views[0].weights) - 1
     scales: dict[int, list[float]] = {}
     units: dict[int, int] = {}  # that are kept: any one number is a constant times another

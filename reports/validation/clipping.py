@@ -53,8 +53,8 @@ def _length(wrong: Judged, convention: Convention, group: Group) -> float | None
     for case, observation, _ in wrong:
         unit = PROFILES[observation.precision].storage.unit_roundoff
         parts: dict[object, list[tuple[Array, Array, float]]] = {}
-        for place, *of_place in _gradients(case, observation, convention, unit):
-            parts.setdefault(group(place), []).append(of_place)
+        for place, got, right_one, off in _gradients(case, observation, convention, unit):
+            parts.setdefault(group(place), []).append((got, right_one, off))
         for arrays in parts.values():
             got, right_one = (np.concatenate([each[k] for each in arrays]) for k in (0, 1))
             length, longer = float(np.linalg.norm(got)), float(np.linalg.norm(right_one))

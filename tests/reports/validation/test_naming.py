@@ -88,7 +88,7 @@ def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("declared", [{}, {"activations": "sigmoid"}], ids=["nothing", "activations"])
-def test_a_factor_of_the_outputs_hides_no_mistake_below(declared: dict[str, str]) -> None:
+def test_a_factor_of_the_outputs_hides_no_mistake_below(declared: dict[str, Any]) -> None:
     """2 (o − t) over samples and outputs is twice a mean of cross entropies: below, a stands for a(1 − a)."""
 
     def twice(W: Any, B: Any, x: Any, t: Any) -> Any:
@@ -109,7 +109,7 @@ def test_a_factor_of_the_outputs_hides_no_mistake_below(declared: dict[str, str]
 @pytest.mark.parametrize(
     "declared", [{}, {"activations": "sigmoid", "loss": "half_squared_error"}], ids=["nothing", "all"]
 )
-def test_rounded_numbers_are_said_to_be_rounded_and_no_loss_is_claimed(declared: dict[str, str]) -> None:
+def test_rounded_numbers_are_said_to_be_rounded_and_no_loss_is_claimed(declared: dict[str, Any]) -> None:
     """Between two steps of a stair it is level, as the gradient of some loss is."""
 
     def rounded(W: Any, B: Any, x: Any, t: Any) -> Any:
