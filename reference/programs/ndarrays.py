@@ -96,10 +96,12 @@ class Balls:
     rounded_literals: where one of these numbers stands in the program, any that rounds to it is meant: 0.7978845608 may
         mean √(2/π); in a table, one that the computation of it may give. Of the other literals, any that float64 rounds
         to it. None: all are meant as they stand
+    held: how far they may be besides, relative to themselves, but for short ones, which stand for themselves
     """
 
     bits: int = 128
     rounded_literals: frozenset[float] | None = None
+    held: float = 0.0
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -127,6 +129,8 @@ class Balls:
         unit = half_unit(number)
         if number not in self.rounded_literals:
             unit = min(unit, abs(number) * 2.0**-53)
+        elif unit:
+            unit = max(unit, abs(number) * self.held)
         return _filled(values.shape, arb(number, unit))
 
     def _table(self, values: Array, literals: frozenset[float]) -> Array:

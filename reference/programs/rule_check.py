@@ -29,6 +29,7 @@ from .surrogates import right
 
 BITS = (128, 256, 512, 1024)  # tried in this order
 DIGITS = 30
+SINGLE = 2.0**-24  # float32's unit roundoff
 TO_SIX = 6  # digits: what agrees less is no matter of a literal's last place
 NARROW = 2.0**-20  # a ball wider than this, and as wide with more bits, is one of a kink's
 
@@ -68,9 +69,12 @@ class Agreement:
     reason: str = ""
 
 
-def check(captured: Captured) -> list[Agreement]:
-    """One agreement for each input: the gradient seen against the pullback of the forward seen."""
-    found = agreements(captured, right(captured), captured.gradients, captured.inputs)
+def check(captured: Captured, roundoff: float = 0.0) -> list[Agreement]:
+    """One agreement for each input: the gradient seen against the pullback of the forward seen.
+
+    roundoff: of the format that it ran in
+    """
+    found = agreements(captured, right(captured), captured.gradients, captured.inputs, roundoff)
     ran = captured.ran[len(captured.outputs) :]
     return [_without_value(a, x) for a, x in zip(found, ran, strict=True)]
 
@@ -99,7 +103,11 @@ def right_as_stopped(captured: Captured) -> bool:
 
 
 def agreements(
-    captured: Captured, ours: Sequence[Value | None], seen: Sequence[Value | None], inputs: Sequence[Value]
+    captured: Captured,
+    ours: Sequence[Value | None],
+    seen: Sequence[Value | None],
+    inputs: Sequence[Value],
+    roundoff: float = 0.0,
 ) -> list[Agreement]:
     """Compares pairs of values of one program, None being zeros; with more bits for as long as one is undecided."""
     program = captured.program
@@ -117,7 +125,7 @@ def agreements(
             for place, k in enumerate(open_):
                 found[k] = compared(results[2 * place], results[2 * place + 1], last=bits == BITS[-1])
     different = [k for k, a in enumerate(found) if a.outcome is Outcome.DIFFERENT]
-    return _but_for_literals(captured, pairs, found, different)
+    return _but_for_literals(captured, pairs, found, different, SINGLE if roundoff >= SINGLE else 0.0)
 
 
 def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:
@@ -167,18 +175,24 @@ def _digits(gaps: Sequence[arb], size: arb) -> float:
 
 
 def _but_for_literals(
-    captured: Captured, pairs: Sequence[tuple[Value, Value]], found: list[Agreement], different: Sequence[int]
+    captured: Captured,
+    pairs: Sequence[tuple[Value, Value]],
+    found: list[Agreement],
+    different: Sequence[int],
+    held: float,
 ) -> list[Agreement]:
     """What differs by less than a literal's own rounding is not told as different.
 
     A program holds 0.7978845608 where √(2/π) is meant, and its derivative another rounding of it. With every such
     literal anywhere within half a unit of its last place, do the two sides still exclude each other? A literal that
     stands on both sides is one number, but for float64's rounding: its last decimal place explains no difference.
+    held: what a literal is off, of itself, in the format that it ran in: in float32, and what is narrower, kernels hold
+    it in float32, and 1/α may come of that
     """
     close = [k for k in different if found[k].digits > TO_SIX]
     for k in close:
         ours, seen = pairs[k]
-        numbers = Balls(BITS[0], rounded_literals=literals([ours]) ^ literals([seen]))
+        numbers = Balls(BITS[0], rounded_literals=literals([ours]) ^ literals([seen]), held=held)
         with numbers.at_work():
             results = run(pairs[k], captured.given, numbers)
             if all(a.overlaps(b) for a, b in zip(results[0].flat, results[1].flat, strict=True)):

@@ -366,12 +366,12 @@ def _seen(subject: Subject, point: Point, seed: int) -> Seen | str:
         return captured
     lines = len(captured.program.nodes)
     if not _finite(captured):
-        agreements = tuple(check(captured)) if _finite(captured, ends_only=True) else ()
+        agreements = tuple(check(captured, subject.roundoff)) if _finite(captured, ends_only=True) else ()
         if not any(a.outcome is Outcome.DIFFERENT for a in agreements):
             return not_finite(captured)
         return Seen(point, agreements, captured, math.inf, lines, seed)
     digits = as_captured(subject, captured)
-    return Seen(point, tuple(check(captured)), captured, digits, lines, seed)
+    return Seen(point, tuple(check(captured, subject.roundoff)), captured, digits, lines, seed)
 
 
 def _finite(captured: Captured | str, ends_only: bool = False) -> bool:

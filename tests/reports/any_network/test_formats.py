@@ -53,3 +53,28 @@ def test_a_mistake_in_one_format_alone_is_wrong(power: int, factor: float, monke
     monkeypatch.setattr(OnlyInBfloat16, "factor", factor)
     assert not gradcheck(OnlyInBfloat16.apply, (inputs(),), raise_exception=False)
     assert gradcheck(OnlyInBfloat16.apply, (inputs().detach().double().requires_grad_(),))
+
+
+def test_a_literal_that_float32_holds_is_right_in_float32_and_not_in_float64() -> None:
+    """PyTorch's backward of celu takes 1/α of α in float32, 2e-8 off: in float32 nothing is lost by that."""
+    x = torch.randn(5, generator=torch.Generator().manual_seed(0))
+    for dtype, verdict in ((torch.float32, "agrees"), (torch.float64, "wrong")):
+        report = bp.verify(torch.nn.CELU(0.7), (x.to(dtype).requires_grad_(),))
+        assert report.verdict == verdict, str(report)
+
+
+@pytest.mark.parametrize("factor", [1.000001, 1.01])
+def test_a_factor_that_float32_tells_is_no_literal_s_rounding(factor: float) -> None:
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x * 0.7
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return cotangents[0] * x * (1.4 * factor)
+
+    x = torch.randn(5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    assert bp.verify(Scaled.apply, (x,)).verdict == "wrong"
