@@ -46,7 +46,7 @@ from .following import evidence_under, followed, judged_under, suiting, suits
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
 from .smallest import witness
-from .wording import because, field_words, peculiar, steps, untold, verdict_of_each
+from .wording import because, field_words, in_steps, peculiar, steps, untold, verdict_of_each
 
 Found = tuple[Convention, Diagnosis | None, list[str], str]  # with what is said of it, and the verdict
 
@@ -343,7 +343,7 @@ def unrecognised(
     """Nothing explains the numbers. No loss has this gradient: wrong. Some has: wrong only if all was declared."""
     convention = bases[0]
     odd = peculiar(observed)
-    field = None if odd else field_of(subject, observed, by_layer=True)  # of whole numbers, it sees one step of a stair
+    field = None if in_steps(observed) else field_of(subject, observed, by_layer=True)
     asymmetric = field is not None and field.symmetric is False
     maps = [
         found for case, o in evidence_under(convention, observed) for found in [located(case, o, convention)] if found

@@ -81,6 +81,12 @@ def peculiar(observed: Evidence) -> list[str]:
         whole = ", ".join(f"all of {place}" for place in nowhere_finite(observed))
         count = f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite"
         return [f"{count}: {whole}." if whole else f"{count}."]
+    return in_steps(observed)
+
+
+def in_steps(observed: Evidence) -> list[str]:
+    """What is said of numbers that are all whole, or have few decimals: between two steps, such a gradient is level."""
+    numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
     if (numbers == np.rint(numbers)).all():
         return ["all numbers are whole: integer division, or an integer array, is on the way."]
     arrays = [array for _, o in observed for _, array in shown(o)]
