@@ -183,6 +183,12 @@ ROUNDED_OTHERWISE = (
 )
 
 
+OF_A_STATE = (
+    "the same probe moves the weights otherwise each time: by a state of its own, as an optimizer has (declare "
+    "optimizer=…, or optimizer='find'), or by random numbers (dropout)."
+)
+
+
 def _wrong(
     conventions: Sequence[Convention],
     observed: Evidence,
@@ -203,6 +209,9 @@ def _wrong(
         said = list(findings)
         if diagnosis is not None:
             said = [*because(diagnosis, convention), *(finding for finding in said if finding not in changing)]
+        elif subject.returns == "updated":  # a right optimizer's steps change as well
+            said = [OF_A_STATE, *(finding for finding in said if finding not in changing)]
+            return Report("unrecognised", None, tuple(said), None, None, strict)
         return reported("wrong", convention, diagnosis, said, observed, subject, strict)
     predictions = Predictions()
     bases = cache(lambda: bases_of(conventions, observed, declared, predictions))

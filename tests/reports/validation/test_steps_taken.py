@@ -12,6 +12,7 @@ import pytest
 np = pytest.importorskip("numpy")
 from backproof.adapters.jax_grad import enable_x64
 from backproof.reference.case import InvalidInput
+from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.steps_taken import verify_trajectory
 
 DECLARED: dict[str, Any] = {"activations": "sigmoid", "loss": "half_squared_error", "reduction": "sum"}
@@ -289,6 +290,21 @@ def test_an_optimizer_that_is_neither_declared_nor_known_is_unrecognised_and_not
     assert report.verdict == "unrecognised"
     assert not report.ok
     assert "declare what it is meant to be" in str(report)
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize(
+    "declared",
+    [{}, {"activations": "sigmoid", "loss": "half_squared_error", "reduction": "sum"}],
+    ids=["nothing", "the network"],
+)
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_a_state_that_nobody_declared_is_no_mistake(name: str, declared: dict[str, Any]) -> None:
+    """Asked as plain steps, it gives other numbers each time, as an optimizer has to."""
+    update = {"momentum": momentum(), "adam": adam()}[name]
+    report = verify(stepping(update), returns="updated", sizes=(3, 4, 2), **declared)
+    assert report.verdict == "unrecognised"
+    assert "declare optimizer=" in report.findings[0]
 
 
 @pytest.mark.usefixtures("slow")
