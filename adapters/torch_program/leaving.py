@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 LEAVING = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "item", "__float__", "__int__", "__complex__"}
 STOPPING = {"detach", "detach_", "data.__get__"}
 DECIDING = {"__bool__", "__int__", "__index__", "item", "tolist", "is_nonzero"}
+ASKING = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 _TORCH = str(Path(torch.__file__).parent)
 
 
@@ -64,9 +66,21 @@ class Leaving(TorchFunctionMode):
                     result = func(*args, **(kwargs or {}))
                     self.stopped(name.removesuffix(".__get__"), tensor, result)
                     return result
+        if isinstance(func, FunctionType) and STOPPING.intersection(func.__code__.co_names):
+            with self:
+                return _body(func)(*args, **(kwargs or {}))
         result = func(*args, **(kwargs or {}))
         whole = isinstance(args[0], torch.Tensor) and not args[0].is_floating_point() if args else False
         own = sys._getframe(1).f_code.co_filename.startswith(_TORCH)
         if not own and (name == "equal" or (name in DECIDING and whole)):
             self.decided(args[0], result)
         return result
+
+
+def _body(func: FunctionType) -> FunctionType:
+    """A function of PyTorch's own Python, such as a hard gumbel_softmax, that stops a gradient: without its question
+    whether somebody watches, to whom it would hand itself over instead of running where the mode sees it."""
+    own = {**func.__globals__, **dict.fromkeys(ASKING, lambda *_: False)}
+    body = FunctionType(func.__code__, own, func.__name__, func.__defaults__, func.__closure__)
+    body.__kwdefaults__ = func.__kwdefaults__
+    return body

@@ -124,7 +124,11 @@ minimum = entry(
 
 
 def _ball_whole_power(x: arb, exponent: int) -> arb:
-    return x**exponent
+    """By squaring: FLINT's own, by logarithms, is no number where a ball has 0 in it, as that of x − x has."""
+    if exponent < 0:
+        return 1 / _ball_whole_power(x, -exponent)
+    half = _ball_whole_power(x * x, exponent // 2) if exponent > 1 else arb(1)
+    return half * x if exponent % 2 else half
 
 
 def _whole_power_pullback(g: Value, out: Value, x: Value, exponent: int) -> Sequence[Value | None]:

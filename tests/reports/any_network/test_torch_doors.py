@@ -162,6 +162,30 @@ def test_what_leaves_the_graph_is_answered_by_the_path_test_and_said_so() -> Non
 
 
 @pytest.mark.usefixtures("slow")
+def test_a_gradient_that_pytorch_s_own_python_stops_has_to_be_declared_too() -> None:
+    def choosing(x: Any) -> Any:
+        return torch.nn.functional.gumbel_softmax(x, tau=0.7, hard=True) ** 2
+
+    report = rule_of(choosing, drawn(3, 4))
+    assert report.verdict == "undecided"
+    assert "detach (test_torch_doors.py" in report.reason
+    assert verify_network(choosing, drawn(3, 4), stopped=True).ok
+
+
+WHOLE_POWERS = {
+    "square": lambda x: (x.sigmoid() - x.sigmoid()) ** 2 * x,
+    "itself": lambda x: (x.sigmoid() - x.sigmoid()) ** 1 * x,
+    "cube of 1": lambda x: (x.sin() - x.sin() + 1) ** 3 * x,
+    "by division": lambda x: (x.exp() - x.exp() + 2) ** -2 * x,
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_POWERS)
+def test_powers_of_what_cancels_are_numbers(name: str) -> None:
+    """Such as the square of an error that is 0, but for roundings."""
+    assert rule_of(WHOLE_POWERS[name], drawn(3)).verdict == "agrees"
+
+
 def test_a_gradient_that_the_code_stops_has_to_be_declared() -> None:
     def straight_through(x: Any) -> Any:
         return x * 2 + (torch.round(x) - x).detach()
