@@ -29,6 +29,11 @@ FOUND: dict[str, tuple[Any, Any]] = {
     "scatter": (lambda x: torch.zeros(2).double().scatter(0, REPEATED, x), drawn(3)),
     "index_put": (lambda x: torch.zeros(2).double().index_put((REPEATED,), x), drawn(3)),
     "max_unpool": (lambda x: F.max_unpool1d(x, torch.tensor([[0, 0]]), 2), drawn(1, 2)),
+    # 0 is the largest of what is scattered, and equal to what was there, which is not included
+    "scatter_reduce": (
+        lambda x: torch.zeros(2).double().scatter_reduce(0, REPEATED, x, "amax", include_self=False),
+        torch.tensor([0.0, -1.0, 2.0], dtype=torch.float64, requires_grad=True),
+    ),
     "as_strided_scatter": (lambda x, y: x.as_strided_scatter(y, (2,), (1,)), (drawn(3), drawn(2))),
     "hardsigmoid": (F.hardsigmoid, drawn(3)),
     "celu": (lambda x: F.celu(x, 0.7), -drawn(3).detach().abs().requires_grad_()),
