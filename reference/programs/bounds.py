@@ -183,9 +183,7 @@ class Bounds:
                     errors[..., channel] = np.where(e == 0, 0.0, moved(floats, x["value"], e)) / scale
         relative = self.accuracy(known_as) if known_as else 2 * self.model.rounding
         errors += self.own(value, relative)
-        if (
-            known_as == "erf" and self.expanded
-        ):  # in a GELU: polynomials whose error is relative to the gate, (1 + erf)/2
+        if known_as == "erf" and self.expanded:  # in a GELU: the error is relative to the gate, (1 + erf)/2
             errors += (1 + np.abs(value))[..., None] * _each(self.model.ulps("gelu_gate"))
         return settled(value, errors)
 
@@ -311,9 +309,7 @@ def bounded(value: Array, errors: Array) -> Array:
 def settled(value: Array, errors: Array) -> Array:
     """As `bounded`; where a value or an error is not finite, nothing is known: the errors are infinite."""
     result = bounded(value, errors)
-    lost = ~(np.isfinite(result["value"]) & np.isfinite(result["errors"]).all(axis=-1))
-    if lost.any():
-        result["errors"][lost] = math.inf
+    result["errors"][~(np.isfinite(result["value"]) & np.isfinite(result["errors"]).all(axis=-1))] = math.inf
     return result
 
 
