@@ -25,7 +25,6 @@ MISSED = (  # backproof does not refuse them: gradbugs/README.md says why
     "jax_softplus_at_zero",
     "jax_squared_norm_zero",
     "torch_gelu_bfloat16",
-    "torch_max_all_ties",
 )
 QUICK = ("torch_rms_norm_weight", "torch_attention_softcap", "torch_matmul_not_transposed", "jax_docs_sign")
 

@@ -152,6 +152,7 @@ def capture(
         given |= {value.index: recorder.numbers_given(value, x) for value, x in zip(cotangents, arriving, strict=True)}
         again = any(border.name == "CheckpointFunction" for border in borders)
         run = _accumulated if again else _differentiated
+        recorder.differentiated = False
         computed = run(outputs, differentiated, arriving) if backward else [None] * len(differentiated)
         gradients = [None if x is None else recorder.read(x) for x in computed]
     return Captured(

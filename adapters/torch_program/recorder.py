@@ -67,6 +67,7 @@ class Recorder(TorchDispatchMode):
         self.calls = 0
         self.within: list[str] = []
         self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears
+        self.differentiated = True  # what runs: the backward, once it does, is not
         self.roundoff = 0.0  # of the coarsest format that a followed number came in
         self.off = False
 

@@ -15,10 +15,11 @@ from . import repairs
 from .chain_rule import Edge, pullback
 from .elementwise import absolute
 from .flow import Edit, Segment, Trial, alike
-from .movement import numbered, permuted, rearranged
+from .movement import REARRANGE, SCATTER, numbered, permuted, rearranged, scattered
 from .ndarrays import Array
 from .program import Origin, Value
 
+LONGEST = 16  # axis that is taken apart, element by element
 KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
 
 
@@ -133,12 +134,63 @@ def _all_but_the_last(cotangent: Value, axis: int) -> Value:
 def _only(cotangent: Value, axis: int, which: int) -> Value:
     if axis >= len(cotangent.shape) or not cotangent.size:
         return cotangent
-    positions = np.full(cotangent.shape, -1)
-    place = [slice(None)] * len(cotangent.shape)
-    chosen = which % cotangent.shape[axis]
+    return _at(cotangent, axis, which % cotangent.shape[axis])
+
+
+def _at(x: Value, axis: int, chosen: int) -> Value:
+    """Zero, but at one place along an axis."""
+    positions = np.full(x.shape, -1)
+    place = [slice(None)] * len(x.shape)
     place[axis] = slice(chosen, chosen + 1)
-    positions[tuple(place)] = numbered(cotangent.shape)[tuple(place)]
-    return rearranged(cotangent, positions)
+    positions[tuple(place)] = numbered(x.shape)[tuple(place)]
+    return rearranged(x, positions)
+
+
+def of_the_diagonal(trial: Trial) -> Iterator[Edit]:
+    """Each element of an input gets the gradient of the result that stands in its own place, and of no other."""
+    shapes = {o.shape for o, c in zip(trial.segment.outputs, trial.segment.arrived, strict=True) if c is not None}
+    for shape in {trial.segment.inputs[k].shape for k in trial.wrong} & shapes:
+        for axis in (axis for axis, n in enumerate(shape) if 1 < n <= LONGEST):
+            yield Edit(
+                f"every element gets the gradient of its own result alone: those of the others along axis {axis} are "
+                "missing",
+                partial(_of_its_own, shape=shape, axis=axis),
+            )
+
+
+def _of_its_own(segment: Segment, shape: tuple[int, ...], axis: int) -> list[Value | None]:
+    there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
+    length = next((o.shape[axis] for o, _ in there if len(o.shape) == len(shape)), 0)
+    if any(o.shape[axis : axis + 1] != (length,) for o, _ in there):
+        return segment.right()
+    added: list[Value | None] = [None] * len(segment.inputs)
+    for place in range(length):
+        own = [(o, _at(c, axis, place)) for o, c in there]
+        gradients = pullback([o for o, _ in own], [c for _, c in own], segment.inputs)
+        for k, gradient in enumerate(gradients):
+            if gradient is None or gradient.shape[axis : axis + 1] != (length,):
+                continue
+            share, before = _at(gradient, axis, place), added[k]
+            added[k] = share if before is None else before + share
+    return added
+
+
+def of_a_reversed_input(trial: Trial) -> Iterator[Edit]:
+    """The gradient is as it would be with another input reversed: a kernel that is turned, or is not."""
+    for k, value in enumerate(trial.segment.inputs):
+        rank = len(value.shape)
+        for axes in [(axis,) for axis in range(rank)] + [tuple(range(first, rank)) for first in range(rank - 1)]:
+            if all(value.shape[axis] > 1 for axis in axes) and trial.wrong != (k,):
+                yield Edit(
+                    f"it is computed with input {k} reversed along {'axis' if len(axes) == 1 else 'axes'} "
+                    f"{' and '.join(map(str, axes))}",
+                    partial(_with_reversed, number=k, axes=axes),
+                )
+
+
+def _with_reversed(segment: Segment, number: int, axes: tuple[int, ...]) -> list[Value | None]:
+    value = segment.inputs[number]
+    return repairs.redone(segment.right(), value.index, rearranged(value, np.flip(numbered(value.shape), axes)))
 
 
 # ------------------------------------------------------------------------------------------------ an edge
@@ -226,6 +278,42 @@ def _with_factor(segment: Segment, edges: frozenset[Edge], factor: float) -> lis
         if edge not in edges:
             return share
         return None if factor == 0.0 else share * factor
+
+    there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
+    return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, passed)
+
+
+def of_repeats(trial: Trial) -> Iterator[Edit]:
+    """Of an element that is used several times, by an index or by broadcasting, one share alone is kept: it is written
+    where it is to be added."""
+    nodes = trial.segment.captured.program.nodes
+    between = trial.between()
+    for line in sorted(between):
+        if nodes[line].operation is not REARRANGE or nodes[line].operands[0] not in between:
+            continue
+        there = nodes[line].parameters["positions"].reshape(-1)
+        if len(np.unique(there[there >= 0])) == np.count_nonzero(there >= 0):
+            continue
+        for which in ("last", "first"):
+            yield Edit(
+                f"on the way back through {nodes[line].origin}, an element that is used several times gets the "
+                "gradient of one use alone: it is written where it is to be added",
+                partial(_with_one_share, line=line, which=which),
+                nodes[line].origin,
+            )
+
+
+def _with_one_share(segment: Segment, line: int, which: str) -> list[Value | None]:
+    def passed(edge: Edge, share: Value) -> Value | None:
+        node = share.node
+        if edge.user != line or node.operation is not SCATTER:
+            return share
+        positions = node.parameters["positions"].copy()
+        flat = positions.reshape(-1)
+        order = np.arange(flat.size) if which == "first" else np.arange(flat.size)[::-1]
+        kept = order[np.unique(flat[order], return_index=True)[1]]
+        flat[np.setdiff1d(order, kept)] = -1
+        return scattered(share.program.value(node.operands[0]), positions, node.parameters["into"])
 
     there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
     return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, passed)
@@ -380,6 +468,9 @@ FAMILIES = (
     of_one_gradient,
     of_the_cotangent,
     of_an_edge,
+    of_repeats,
+    of_the_diagonal,
+    of_a_reversed_input,
     of_a_value,
     repairs.of_a_scale,
     repairs.of_axes,

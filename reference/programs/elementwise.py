@@ -111,13 +111,15 @@ def _ball_step(x: arb) -> arb:
 
 
 step = entry("step", lambda x: np.heaviside(x, 0.0), _ball_step, lambda g, out, x: (None,))
+
+
+def _shared(g: Value, share: Value) -> Sequence[Value]:
+    return g * share, g * (1 - share)
+
+
 absolute = entry("absolute", np.abs, abs, lambda g, out, x: (g * (2 * step(x) - 1),))
-maximum = entry(
-    "maximum", np.maximum, lambda x, y: x.max(y), lambda g, out, x, y: (g * step(x - y), g * (1 - step(x - y)))
-)
-minimum = entry(
-    "minimum", np.minimum, lambda x, y: x.min(y), lambda g, out, x, y: (g * step(y - x), g * (1 - step(y - x)))
-)
+maximum = entry("maximum", np.maximum, lambda x, y: x.max(y), lambda g, out, x, y: _shared(g, step(x - y)))
+minimum = entry("minimum", np.minimum, lambda x, y: x.min(y), lambda g, out, x, y: _shared(g, step(y - x)))
 
 
 # ----------------------------------------------------------------------------------------------- powers

@@ -16,7 +16,7 @@ import numpy as np
 
 from .chain_rule import depending
 from .flow import Edit, Segment, Trial
-from .movement import broadcast, permuted, reshaped
+from .movement import REARRANGE, broadcast, permuted, reshaped
 from .program import Node, Origin, Value
 from .running import lines_needed
 from .sums import PRODUCTS, total
@@ -157,10 +157,11 @@ def _is_value(node: Node) -> bool:
 
 def of_a_missing_factor(trial: Trial) -> Iterator[Edit]:
     """A line of the backward lacks a factor or a term, a value of the forward or of a derivative."""
-
     nodes = trial.segment.captured.program.nodes
     for line in _backward(trial):
-        if nodes[line].operation.name in MOVING:
+        node = nodes[line]
+        spread = node.operation is REARRANGE and nodes[node.operands[0]].shape != node.shape  # a sum, put back
+        if node.operation.name in MOVING and not spread:
             continue
         for other in _candidates(trial):
             if other is None or other == line or not _fits(trial.segment.value(other).shape, nodes[line].shape):
@@ -330,15 +331,20 @@ def _with_uses(segment: Segment, places: frozenset[tuple[int, int]], other: int)
 
 
 def _redone(segment: Segment, line: int, instead: Value) -> list[Value | None]:
-    program = segment.captured.program
-    roots = [v for v in segment.seen if v is not None]
+    return redone(segment.seen, line, instead)
+
+
+def redone(gradients: Sequence[Value | None], line: int, instead: Value) -> list[Value | None]:
+    """The gradients, computed once more from what they depend on, with another value for one line."""
+    program = instead.program
+    roots = [v for v in gradients if v is not None]
     below = depending(roots, [program.value(line)])
     new: dict[int, Value] = {line: instead}
     for k in sorted(below - {line}):
         node = program.nodes[k]
         operands = [new.get(j) or program.value(j) for j in node.operands]
         new[k] = program.add(node.operation, *operands, **node.parameters)
-    return [None if v is None else new.get(v.index) or v for v in segment.seen]
+    return [None if v is None else new.get(v.index) or v for v in gradients]
 
 
 def _with_operand(segment: Segment, line: int, used: int, other: int | None) -> list[Value | None]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..numbers import Profile
 from .captured import Captured
 from .chain_rule import Edge
+from .kinks import nearest_together
 from .movement import STOP, zeros
 from .ndarrays import FLOATS, Balls, half_unit
 from .perturbed import sizes_of_rounding
@@ -58,7 +59,8 @@ class Agreement:
     """What was found for one input.
 
     digits: to how many both are known to agree, relative to the gradient's largest element
-    wrong: of so many elements;  witness: the worst of them;  reason: why nothing was decided
+    wrong: of so many elements;  witness: the worst of them
+    reason: why nothing was decided, or what is wrong at a kink
     """
 
     outcome: Outcome
@@ -124,8 +126,33 @@ def agreements(
             results = run(wanted, captured.given, Balls(bits))
             for place, k in enumerate(open_):
                 found[k] = compared(results[2 * place], results[2 * place + 1], last=bits == BITS[-1])
+    for k, agreement in enumerate(found):
+        if agreement.outcome is Outcome.KINK:
+            found[k] = _together(captured, *pairs[k], agreement)
     different = [k for k, a in enumerate(found) if a.outcome is Outcome.DIFFERENT]
     return _but_for_literals(captured, pairs, found, different, SINGLE if roundoff >= SINGLE else 0.0)
+
+
+TOGETHER = (
+    "each of them may be taken at the kink, all of them together may not: what elements that are equally large are "
+    "given adds up to what their maximum is given"
+)
+
+
+def _together(captured: Captured, ours: Value, seen: Value, agreement: Agreement) -> Agreement:
+    """Different, where each element may be taken at its kink, and all of them together may not."""
+    with Balls(BITS[0]).at_work():
+        right, there = (x.reshape(-1) for x in run([ours, seen], captured.given, Balls(BITS[0])))
+        wide = [k for k, x in enumerate(right) if x.rad() > 0 and float(x.rad()) > NARROW * float(abs(x).abs_upper())]
+        nearest = nearest_together(ours, there, wide, captured.given, BITS[0])
+    if nearest is None:
+        return agreement
+    off = [abs(float(there[k].mid()) - x) for k, x in zip(wide, nearest, strict=True)]
+    worst = int(np.argmax(off))
+    place = tuple(int(i) for i in np.unravel_index(wide[worst], ours.shape))
+    witness = Witness(place, float(nearest[worst]), float(there[wide[worst]].mid()))
+    wrong = sum(x > NARROW * max(off) for x in off)
+    return Agreement(Outcome.DIFFERENT, 0.0, wrong, agreement.elements, witness, TOGETHER)
 
 
 def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:

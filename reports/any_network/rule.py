@@ -331,6 +331,8 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
             )
         reason = f"the code itself stops a gradient: {where}; it is right if that is meant (say stopped=True)"
         return replace(report, verdict="undecided", reason=reason)
+    if any(wrong.agreements[k].reason for k in wrong.wrong()):
+        return report  # of what a kink admits no element by itself is wrong, and no flow
     return replace(report, explanations=tuple(_explained(subject, wrong)), witness=witness(subject, wrong))
 
 
@@ -404,6 +406,8 @@ def _convention(subject: Subject, found: Seen) -> str:
     Beside the point, to both sides, the rule must hold; and the chain rule's own gradient must be another there than at
     the point, or there is no kink.
     """
+    if any(found.agreements[k].reason for k in found.wrong()):
+        return ""  # no choice at a kink gives it
     there = [_seen(subject, beside(found.point, k, side), found.seed) for k in range(2) for side in (1, -1)]
     around = [_right(s.captured) for s in there if isinstance(s, Seen) and not s.wrong()]
     if len(around) < len(there):

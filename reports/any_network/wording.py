@@ -63,6 +63,8 @@ def _differences(report: RuleReport) -> Iterator[str]:
             f"{report.names[k]}: {agreement.wrong} of {agreement.elements} elements differ, at {where}", "  "
         )
         yield from _witness(agreement)
+        if agreement.reason:
+            yield sentence(agreement.reason, "      ")
     right = [report.names[k] for k in range(len(report.names)) if k not in wrong.wrong()]
     if right:
         yield sentence(f"right there: {', '.join(right)}", "  ")
@@ -81,7 +83,8 @@ def _because(report: RuleReport) -> Iterator[str]:
     for explanation in report.explanations:
         yield ""
         yield from _explanation(explanation)
-    if not report.explanations and report.seen:
+    told_already = any(a.reason for s in report.seen for a in s.agreements if a.outcome is Outcome.DIFFERENT)
+    if not report.explanations and report.seen and not told_already:
         yield ""
         yield sentence("no single edit of its flow explains it on new numbers", "  ")
 

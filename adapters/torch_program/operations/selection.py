@@ -109,7 +109,7 @@ def _put(call: Any, self: Value, index: Any, source: Value, accumulate: bool = F
 
 def _told_of_repeated(call: Any, places: Positions) -> None:
     """Source: PyTorch's documentation of Tensor.scatter_: "the gradient will be incorrect" where indices repeat."""
-    if np.unique(places).size < places.size:
+    if call.recorder.differentiated and np.unique(places).size < places.size:
         call.note("two elements are written to one place, and PyTorch gives both a gradient, as it documents")
 
 

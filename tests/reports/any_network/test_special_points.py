@@ -126,6 +126,63 @@ def test_a_norm_of_ones_own_that_gives_no_number_at_zero_is_told_as_a_kink() -> 
     assert "zeros in input 0: a kink, where this implementation takes nan" in " ".join(str(report).split())
 
 
+def largest_of_each_row(share: Any) -> Any:
+    """A maximum along the rows whose backward shares the gradient among those that are equally large."""
+
+    class Largest(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x.amax(-1)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g[:, None] * share((x == x.amax(-1, keepdim=True)).to(x))
+
+    return Largest.apply
+
+
+def pooled(share: Any) -> Any:
+    """The largest of each 2 × 2 window, likewise."""
+
+    class Pooled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            windows = x.unfold(0, 2, 2).unfold(1, 2, 2).flatten(2)
+            ctx.save_for_backward(windows)
+            return windows.amax(-1)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (windows,) = ctx.saved_tensors
+            of_each = g[..., None] * share((windows == windows.amax(-1, keepdim=True)).to(windows))
+            return of_each.unflatten(-1, (2, 2)).permute(0, 2, 1, 3).reshape(2 * g.shape[0], 2 * g.shape[1])
+
+    return Pooled.apply
+
+
+SHARES: dict[str, tuple[Any, str]] = {
+    "all to each": (lambda among: among, "wrong"),
+    "less than all": (lambda among: among / among.sum(-1, keepdim=True) ** 2, "wrong"),
+    "evenly": (lambda among: among / among.sum(-1, keepdim=True), "agrees"),
+    "to the first": (lambda among: among * (among.cumsum(-1) == 1), "agrees"),
+    "by place": (lambda among: (w := among * torch.arange(1, 1 + among.shape[-1])) / w.sum(-1, keepdim=True), "agrees"),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("function", [largest_of_each_row, pooled])
+def test_what_equals_are_given_adds_up_to_what_their_maximum_is_given(function: Any, name: str) -> None:
+    share, verdict = SHARES[name]
+    for x in (drawn(4, 4), zeros(2, 2)):
+        report: Any = bp.verify(function(share), x)
+        assert report.verdict == verdict, str(report)
+    if verdict == "wrong":
+        assert "all of them together may not" in " ".join(str(report).split())
+        assert not report.explanations
+
+
 @pytest.mark.usefixtures("slow")
 def test_the_same_in_jax() -> None:
     jax: Any = pytest.importorskip("jax")
