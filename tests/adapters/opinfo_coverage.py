@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from backproof.adapters.torch_program.capture import capture
-from backproof.reference.programs import FLOATS, Captured, Outcome, Unsupported, check, run
+from backproof.reference.programs import FLOATS, WHAT_TO_DO, Captured, Outcome, Unsupported, check, run
 
 SAMPLES = 4  # of each entry, the first ones
 ELEMENTS = 2000  # a sample whose inputs have more is left out
@@ -116,8 +116,8 @@ def entry(op: Any) -> Found:
 
 
 def reason(error: Exception) -> str:
-    """The message, without the place in this file."""
-    text = str(error)
+    """The message, without the place in this file, and without what to do, which is the same for all."""
+    text = str(error).removesuffix(f": {WHAT_TO_DO}")
     return text.partition("): ")[2] or text
 
 

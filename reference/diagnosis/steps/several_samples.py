@@ -87,7 +87,7 @@ def determined(edits: Edits, cases: Cases, convention: Convention) -> bool:
             return False
         if not _samples_told_apart(edit, views) or not _derivative_seen(edit, views):
             return False
-        if not _limit_told_apart(edit, views):
+        if not _limit_told_apart(edit, views) or not _clipped_told_apart(edit, views):
             return False
     return True
 
@@ -123,6 +123,31 @@ def _limit_told_apart(edit: Edit, views: Sequence[View]) -> bool:
         if len(everywhere) > 1 >= len(shown):
             return False
     return True
+
+
+def _clipped_told_apart(edit: Edit, views: Sequence[View]) -> bool:
+    """Whether it is known which is clipped, ∂E/∂a or δ: where all that is clipped has the derivative 1, both may be."""
+    k = edit.layer
+    of_errors = RESULTS[edit.step] == "errors"
+    own = views[0].scope.layers[k].activation
+    if edit.entry is None or edit.entry.limit is None or not (of_errors or RESULTS[edit.step] == "deltas"):
+        return True
+    if own is SOFTMAX or own.name in KINKED or not isinstance(edit.formula, partial):
+        return True
+    step = "output_delta" if k == len(views[0].weights) - 1 else "hidden_delta"
+    for view in views:
+        error = tried(view.scope, edit.step, k) if of_errors else view.scope.values["errors", k]
+        slope = None if error is None else delta_by(view, k, step, np.ones(np.shape(error)), None)
+        if slope is None:
+            return True
+        limit = float(edit.formula.args[-1]) / edit.entry.limit(view.scope)
+        one, other = np.clip(error, -limit, limit) * slope, np.clip(np.asarray(error) * slope, -limit, limit)
+        if not alike(one, other, view.near):
+            return True
+    return False
+
+
+KINKED = ("identity", "relu", "relu6", "hardtanh")  # the derivative is 0 or 1 everywhere: it does not matter which
 
 
 def _derivative_seen(edit: Edit, views: Sequence[View]) -> bool:

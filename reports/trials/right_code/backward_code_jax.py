@@ -163,7 +163,8 @@ class MaxPool:
     @staticmethod
     def backward(saved: Any, grad: Array) -> Any:
         windows, largest = saved
-        spread = jnp.where(windows == largest[..., None], grad[..., None], 0.0)
+        mask = (windows == largest[..., None]) * 1.0
+        spread = mask * (grad / mask.sum(2))[..., None]
         return spread.reshape(grad.shape[0], -1)
 
 
