@@ -15,9 +15,10 @@ from . import repairs
 from .chain_rule import Edge, pullback
 from .elementwise import absolute
 from .flow import Edit, Segment, Trial, alike
-from .movement import REARRANGE, SCATTER, numbered, permuted, rearranged, scattered
+from .movement import REARRANGE, RESHAPE, SCATTER, numbered, permuted, rearranged, scattered
 from .ndarrays import Array
 from .program import Origin, Value
+from .sums import TOTAL
 
 LONGEST = 16  # axis that is taken apart, element by element
 KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
@@ -304,16 +305,21 @@ def of_repeats(trial: Trial) -> Iterator[Edit]:
 
 
 def _with_one_share(segment: Segment, line: int, which: str) -> list[Value | None]:
+    moved = segment.captured.program.nodes[line]
+
     def passed(edge: Edge, share: Value) -> Value | None:
-        node = share.node
-        if edge.user != line or node.operation is not SCATTER:
+        if edge.user != line:
             return share
-        positions = node.parameters["positions"].copy()
+        added = share.program.value(share.node.operands[0]) if share.node.operation is RESHAPE else share
+        if added.node.operation not in (TOTAL, SCATTER):
+            return share
+        arrived = share.program.value(added.node.operands[0])
+        positions = moved.parameters["positions"].copy()
         flat = positions.reshape(-1)
         order = np.arange(flat.size) if which == "first" else np.arange(flat.size)[::-1]
         kept = order[np.unique(flat[order], return_index=True)[1]]
         flat[np.setdiff1d(order, kept)] = -1
-        return scattered(share.program.value(node.operands[0]), positions, node.parameters["into"])
+        return scattered(arrived, positions, share.shape)
 
     there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
     return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, passed)

@@ -17,9 +17,9 @@ from .program import Operation, Positions, Program, Shape, Value
 
 REARRANGE = Operation(
     "rearrange",
-    value=lambda numbers, x, positions: numbers.taken(x, positions),
-    shape=lambda shape, positions: positions.shape,
-    pullback=lambda g, out, x, positions: (scattered(g, positions, x.shape),),
+    value=lambda numbers, x, positions, repeated=(): numbers.taken(x, positions),
+    shape=lambda shape, positions, repeated=(): positions.shape,
+    pullback=lambda g, out, x, positions, repeated=(): (_gathered(g, positions, repeated, x.shape),),
 )
 SCATTER = Operation(
     "scatter",
@@ -48,6 +48,17 @@ STOP = Operation(
     shape=lambda shape: shape,
     pullback=lambda g, out, x: (g,),  # what the chain rule says; `rule_check.py` also asks without it
 )
+
+
+def _gathered(g: Value, positions: Positions, repeated: Sequence[int], shape: Shape) -> Value:
+    """What comes back from all places that an element was moved to.
+
+    Of a number for a whole row, a mean, it is a sum, and computed as one. Of a parameter, which has no axis for samples,
+    it may be added up in memory, sample by sample: so PyTorch's layer norm does on a CPU, in bfloat16 too.
+    """
+    from .sums import total
+
+    return reshaped(total(g, repeated), shape) if repeated else scattered(g, positions, shape)
 
 
 def _fitting(shape: Shape, into: Shape) -> Shape:
@@ -102,7 +113,11 @@ def broadcast(x: Value, shape: Sequence[int]) -> Value:
         array = node.parameters["array"]
         if array.size:
             return x.program.constant(array.reshape(-1)[0], tuple(shape))
-    return rearranged(x, np.broadcast_to(numbered(x.shape), tuple(shape)))
+    places = np.broadcast_to(numbered(x.shape), tuple(shape))
+    if len(shape) > len(x.shape):
+        return rearranged(x, places)
+    repeated = tuple(k for k, n in enumerate(x.shape) if n != shape[k])
+    return x.program.add(REARRANGE, x, positions=places, repeated=repeated)
 
 
 def permuted(x: Value, axes: Sequence[int]) -> Value:

@@ -123,6 +123,37 @@ def test_one_wrong_number_in_any_result_is_found(name: str) -> None:
             bp.assert_operation(name, **{**right, "gradients": wrong})
 
 
+def of_a_row(name: str, dtype: Any, kept: tuple[float, float]) -> dict[str, Any]:
+    """A kernel's call, its gradient by x made of float32's, with so much of each of its terms that are a row's sum."""
+    x, g = (3 * n(16, 64)).to(dtype), n(16, 64).to(dtype)
+    wide, arrived = x.float(), g.float()
+    if name == "softmax":
+        output = wide.softmax(-1)
+        gradient = output * (arrived - kept[0] * (output * arrived).sum(-1, keepdim=True))
+    else:
+        centred = wide - (wide.mean(-1, keepdim=True) if name == "layer_norm" else 0)
+        scale = 1 / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        output = centred * scale
+        gradient = arrived - kept[0] * output * (output * arrived).mean(-1, keepdim=True)
+        if name == "layer_norm":
+            gradient = gradient - kept[1] * arrived.mean(-1, keepdim=True)
+        gradient = scale * gradient
+    options = {} if name == "softmax" else {"epsilon": 1e-6}
+    results = {"output": output.to(dtype), "cotangent": g, "gradients": {"x": gradient.to(dtype)}}
+    return {"inputs": {"x": x}, **results, **options}
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", ["softmax", "rms_norm", "layer_norm"])
+def test_a_term_that_is_left_out_of_a_row_s_gradient_is_found_in_16_bits_too(name: str, dtype: Any) -> None:
+    report = bp.assert_operation(name, **of_a_row(name, dtype, (1, 1)))
+    assert report.zeroable < 0.25
+    for kept in ((0, 1), (1, 0)) if name == "layer_norm" else ((0, 1),):
+        with pytest.raises(AssertionError, match="its gradient by x"):
+            bp.assert_operation(name, **of_a_row(name, dtype, kept))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
