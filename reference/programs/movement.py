@@ -53,8 +53,8 @@ STOP = Operation(
 def _gathered(g: Value, positions: Positions, repeated: Sequence[int], shape: Shape) -> Value:
     """What comes back from all places that an element was moved to.
 
-    Of a number for a whole row, a mean, it is a sum, and computed as one. Of a parameter, which has no axis for samples,
-    it may be added up in memory, sample by sample: so PyTorch's layer norm does on a CPU, in bfloat16 too.
+    Of a number for a whole row, a mean, it is a sum, and computed as one. Of a parameter, which has no axis for the
+    samples, it may be added up in memory, one by one: so PyTorch's layer norm does on a CPU, in bfloat16 too.
     """
     from .sums import total
 
