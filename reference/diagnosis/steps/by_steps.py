@@ -19,12 +19,13 @@ from ...numbers import PROFILES
 from ..conventions import Convention
 from ..explanation import Evidence, Explanation, by_rules, reproduces
 from .delta_search import SOLVED_ON, deltas_of
+from .determined import determined
 from .fitting import EVERY, edit_of, factor_of, fits, forward_by, scaled_step, tried
 from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, weight_gradients
 from .refining import refined
 from .scope import done, edited, together
-from .several_samples import Cases, cases_of, completed, consistent, determined
+from .several_samples import Cases, cases_of, completed, consistent
 from .single_samples import (
     BLURRED,
     NEAR,

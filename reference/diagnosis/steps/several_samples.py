@@ -7,7 +7,6 @@ out. So several samples are searched as single ones are: a step at a time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,6 @@ from itertools import islice
 
 import numpy as np
 
-from ...activations import SOFTMAX
 from ...case import Case
 from ..conventions import Convention
 from ..explanation import ARRAYS, Evidence
@@ -24,7 +22,7 @@ from .delta_search import edited_deltas, error_by, errors_by
 from .fitting import EVERY, TELLING, delta_by, edit_of, factor_of, fits, formula_of, forward_by, scaled_step, tried
 from .forward_formulas import forwards
 from .gradient_formulas import bias_gradients, over_samples, weight_gradients
-from .scope import RESULTS, Edit, Formula, after
+from .scope import Formula, after
 from .single_samples import SHORT, SMALLEST, Array, View, alike, tells, view_of
 from .slope_search import Deltas, Edits, Sought, in_gradients
 from .vocabulary import Entry, as_sure, snapped, solved
@@ -70,140 +68,6 @@ def wrong_in(view: View) -> list[Gradient]:
 def consistent(edits: Edits, cases: Cases, convention: Convention) -> bool:
     """Whether these edits give what these cases show, but for roundings."""
     return not any(wrong_in(view) for view in given(cases, edits, convention))
-
-
-def determined(edits: Edits, cases: Cases, convention: Convention) -> bool:
-    """Whether what was found is proved by more numbers than it was found by, so that another formula would not do.
-
-    A constant shows in more numbers than the one that it may be read off; a formula in enough of them, of so many
-    digits, that none of all that are tried would give them by chance; and in numbers that tell its operands apart.
-    """
-    views = list(given(cases, edits, convention))
-    bits = -math.log2(views[0].near)
-    for edit in edits:
-        if edit.fitted and sum(_showing(edit, view) for view in views) <= 1:
-            return False
-        if sum(_changed(edit, view) for view in views) * bits < BITS or not _operands_told_apart(edit, views):
-            return False
-        if not _samples_told_apart(edit, views) or not _derivative_seen(edit, views):
-            return False
-        if not _limit_told_apart(edit, views) or not _clipped_told_apart(edit, views):
-            return False
-    return True
-
-
-def _samples_told_apart(edit: Edit, views: Sequence[View]) -> bool:
-    """Whether it is known which sample is left out: others may be the same one in these cases, or have no gradient."""
-    own = None if edit.entry is None else edit.entry.kept
-    if own is None:
-        return True
-    made = [np.asarray(view.scope.values[RESULTS[edit.step], edit.layer]) for view in views]
-    if _alone(views) and all(_unseen(views, edit.layer, step) for step in ("weight_gradient", "bias_gradient")):
-        return False  # whether a single sample is left out, too
-    seen = {len(array) for array in (np.asarray(view.scope.targets) for view in views)} - {1}
-    batches = range(1, MOST_SAMPLES) if len(seen) > 1 else seen  # one number of samples is a declared one
-    return not any(
-        entry.kept is not None
-        and any(list(entry.kept(n)) != list(own(n)) for n in batches)
-        and _gives(views, edit.layer, entry, made)
-        for entry in over_samples(edit.step)
-    )
-
-
-def _limit_told_apart(edit: Edit, views: Sequence[View]) -> bool:
-    """Whether it is known what is clipped: before a division by the number of samples or after it is one, for one."""
-    own = None if edit.entry is None else edit.entry.limit
-    batches = {len(np.asarray(view.scope.targets)) for view in views}
-    if own is None or len(batches) == 1:
-        return True
-    clipped = [view for view in views if _changed(edit, view)]
-    others = [entry.limit for entry in (*output_errors(), *hidden_errors()) if entry.step == edit.step and entry.limit]
-    for other in others:
-        everywhere, shown = ({other(v.scope) / own(v.scope) for v in these} for these in (views, clipped))
-        if len(everywhere) > 1 >= len(shown):
-            return False
-    return True
-
-
-def _clipped_told_apart(edit: Edit, views: Sequence[View]) -> bool:
-    """Whether it is known which is clipped, ∂E/∂a or δ: where all that is clipped has the derivative 1, both may be."""
-    k = edit.layer
-    of_errors = RESULTS[edit.step] == "errors"
-    own = views[0].scope.layers[k].activation
-    if edit.entry is None or edit.entry.limit is None or not (of_errors or RESULTS[edit.step] == "deltas"):
-        return True
-    if own is SOFTMAX or own.name in KINKED or not isinstance(edit.formula, partial):
-        return True
-    step = "output_delta" if k == len(views[0].weights) - 1 else "hidden_delta"
-    for view in views:
-        error = tried(view.scope, edit.step, k) if of_errors else view.scope.values["errors", k]
-        slope = None if error is None else delta_by(view, k, step, np.ones(np.shape(error)), None)
-        if slope is None:
-            return True
-        limit = float(edit.formula.args[-1]) / edit.entry.limit(view.scope)
-        one, other = np.clip(error, -limit, limit) * slope, np.clip(np.asarray(error) * slope, -limit, limit)
-        if not alike(one, other, view.near):
-            return True
-    return False
-
-
-KINKED = ("identity", "relu", "relu6", "hardtanh")  # the derivative is 0 or 1 everywhere: it does not matter which
-
-
-def _derivative_seen(edit: Edit, views: Sequence[View]) -> bool:
-    """Whether a hidden layer's other activation shows in its δ too: else its derivative may be the old one."""
-    if edit.step != "activation" or edit.layer == len(views[0].weights) - 1:
-        return True
-    deltas = (np.asarray(view.scope.values["deltas", edit.layer]) for view in views)
-    return any((np.isfinite(delta) & (delta != 0)).any() for delta in deltas)
-
-
-MOST_SAMPLES = 9
-BITS = 20  # of a million formulas and products of them, one would be right by chance
-
-
-def _changed(edit: Edit, view: View) -> int:
-    """How many numbers of a step an edit changes."""
-    made, right = view.scope.values[RESULTS[edit.step], edit.layer], tried(view.scope, edit.step, edit.layer)
-    alike = right is not None and np.shape(made) == np.shape(right)
-    return int(np.count_nonzero(np.asarray(made) != right)) if alike else int(np.size(made))
-
-
-def _operands_told_apart(edit: Edit, views: Sequence[View]) -> bool:
-    """Whether z and a are told apart, where δ was multiplied by either: of ReLU, above zero, they are the same.
-
-    Where nothing below is seen, z² and a² are one formula, and there are others of which nothing is seen below.
-    """
-    k = edit.layer
-    own = views[0].scope.layers[k].activation
-    if own is SOFTMAX or own.name == "identity" or edit.step not in ("hidden_error", "hidden_delta", "output_delta"):
-        return True
-    ratios: list[Array] = []
-    for view in views:
-        values = view.scope.values
-        base = tried(view.scope, edit.step, k) if edit.step == "hidden_error" else values["errors", k]
-        z, a, made = (np.asarray(values[q, k]) for q in ("pre_activations", "activations", RESULTS[edit.step]))
-        if base is None or np.any((z != a) & (np.asarray(base) != 0)):
-            return True
-        ratios.append(
-            np.divide(made, base, out=np.zeros_like(made), where=np.asarray(base) != 0)[np.asarray(base) != 0]
-        )
-    known = np.concatenate(ratios)
-    return bool(np.ptp(known) <= views[0].near * np.abs(known).max()) if known.size else True
-
-
-def _showing(edit: Edit, view: View) -> int:
-    """In how many numbers of a step an edit's constant shows; rows, where they follow from as many of δ.
-
-    A limit shows in those that it leaves as they are, too: none is larger. ∂E/∂a shows where there is a δ.
-    """
-    made, right = view.scope.values[RESULTS[edit.step], edit.layer], tried(view.scope, edit.step, edit.layer)
-    shows = np.asarray(made) != 0
-    if right is not None and np.shape(made) == np.shape(right) and not (edit.entry and edit.entry.limit):
-        shows &= np.asarray(made) != right
-    if RESULTS[edit.step] == "errors":
-        shows &= np.asarray(view.scope.values["deltas", edit.layer]) != 0
-    return int(np.count_nonzero(shows.any(axis=1) if edit.scales and edit.step == "weight_gradient" else shows))
 
 
 def completed(edits: Edits, cases: Cases, convention: Convention) -> Iterator[Edits]:
@@ -253,7 +117,7 @@ def _of_forward(views: Sequence[View], convention: Convention, edits: Edits) -> 
     shown = [array for view in views for array in (view.weights[last], view.biases[last]) if array is not None]
     rounding = views[0].near * SHORT * max((float(np.abs(np.nan_to_num(a)).max()) for a in shown), default=0.0)
     for k in range(last):
-        if not _unseen(views, k + 1, "weight_gradient") or taken & {("preactivation", k), ("activation", k)}:
+        if not unseen(views, k + 1, "weight_gradient") or taken & {("preactivation", k), ("activation", k)}:
             continue
 
         def passed(entry: Entry, constant: float, k: int = k) -> tuple[Sought, list[Array | None]] | None:
@@ -308,19 +172,20 @@ def _of_gradient(views: Sequence[View], k: int, step: str, edits: Edits) -> Iter
         return
     views, seen = [view for view, _ in known], [array for _, array in known]
     for entry in over_samples(step):
-        if _gives(views, k, entry, seen):
+        if gives(views, k, entry, seen):
             yield (edit_of(entry, k, 0.0),)
     right = [view.scope.values[f"{step}s", k] for view in views]
     if (factor := factor_of(views, right, seen)) is not None:
         yield (scaled_step(step, k, factor, f"the {step.replace('_', ' ')}"),)
     for entry in weight_gradients() if step == "weight_gradient" else bias_gradients():
-        if (entry.limit is not None or _unseen(views, k, step)) and (
+        if (entry.limit is not None or unseen(views, k, step)) and (
             constant := fits(views, k, entry, seen)
         ) is not None:
             yield (edit_of(entry, k, constant),)
 
 
-def _gives(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -> bool:
+def gives(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -> bool:
+    """Whether an entry without a constant gives what was seen of a layer in all views."""
     for view, array in zip(views, seen, strict=True):
         value = tried(view.scope, entry.step, k, partial(formula_of, entry, 0.0))
         if value is None or not alike(array, np.asarray(value), view.near):
@@ -328,7 +193,7 @@ def _gives(views: Sequence[View], k: int, entry: Entry, seen: Sequence[Array]) -
     return True
 
 
-def _unseen(views: Sequence[View], k: int, step: str) -> bool:
+def unseen(views: Sequence[View], k: int, step: str) -> bool:
     """Whether single samples show nothing of a gradient: there are none, or it is zero, or no number."""
     alone = [view.gradient(step, k) for view in _alone(views)]
     return not any(array is not None and tells(array) for array in alone)
@@ -368,7 +233,7 @@ def _of_delta(
     for _, factor in sought.factors(deltas[None]):
         yield (scaled_step(step, k, factor, EVERY if last else "δ"),)
     yield from _limits(views, k, convention, step, sought)
-    hidden = _unseen(views, k, "weight_gradient") and _unseen(views, k, "bias_gradient")
+    hidden = unseen(views, k, "weight_gradient") and unseen(views, k, "bias_gradient")
     if edits or hidden or not any((kind, k) in wrong_in(view) for view in _alone(views) for kind in KINDS):
         first = _alone(views)[:1]
         if last or _may_be_edited(first, k, convention, taken, admitted):
