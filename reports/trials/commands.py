@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -129,6 +130,10 @@ def selftest(
         table = rows()
         show_table(table, list(HEADERS))
         failed = failed or any(row[-1] == "NO" for row in table)
+        if find_spec("torch") is not None:
+            from . import power_of_networks
+
+            show_table(list(power_of_networks.rows()), list(power_of_networks.HEADERS))
     raise typer.Exit(WRONG if failed else EXIT_CODES[campaign])
 
 
