@@ -19,7 +19,7 @@ from .fitting import delta_by, tried
 from .gradient_formulas import over_samples
 from .scope import RESULTS, Edit
 from .several_samples import KINDS, Cases, given, gives, unseen
-from .single_samples import Array, View, alike
+from .single_samples import SMALLEST, Array, View, alike
 from .slope_search import Edits
 
 KINKED = ("identity", "relu", "relu6", "hardtanh")  # the derivative is 0 or 1 everywhere: it does not matter which
@@ -122,10 +122,13 @@ def _derivative_seen(edit: Edit, views: Sequence[View]) -> bool:
 
 
 def _changed(edit: Edit, view: View) -> int:
-    """How many numbers of a step an edit changes."""
+    """How many numbers of a step an edit changes, by more than roundings come to."""
     made, right = view.scope.values[RESULTS[edit.step], edit.layer], tried(view.scope, edit.step, edit.layer)
-    alike = right is not None and np.shape(made) == np.shape(right)
-    return int(np.count_nonzero(np.asarray(made) != right)) if alike else int(np.size(made))
+    if right is None or np.shape(made) != np.shape(right):
+        return int(np.size(made))
+    with np.errstate(all="ignore"):
+        off = np.abs(np.asarray(made) - right)
+        return int(np.count_nonzero(~(off <= view.near * np.abs(right).max(initial=SMALLEST))))
 
 
 def _operands_told_apart(edit: Edit, views: Sequence[View]) -> bool:
