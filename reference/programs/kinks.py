@@ -56,7 +56,8 @@ def nearest_together(
     ours: the chain rule's gradient;  wide: numbers of the elements, flat;  seen: balls, flat
     """
     there = np.array([float(seen[k].mid()) for k in wide])
-    generator, points, rank = np.random.default_rng(len(wide)), [], 0
+    generator, rank = np.random.default_rng(len(wide)), 0
+    points: list[NDArray[np.float64]] = []
     directions = np.zeros((0, len(wide)))
     while len(points) < rank + 1 + STILL:
         numbers = _Drawn(bits, generator=generator)

@@ -47,7 +47,7 @@ class NetworkPower:
     tightness: float
 
 
-class Block(Module):  # type: ignore[misc]  # nn.Module has no types here
+class Block(Module):
     """A transformer's block with embedding and head, its attention of single operations; tokens → logits."""
 
     def __init__(self, length: int = 64, width: int = 64, heads: int = 4, vocabulary: int = 64) -> None:

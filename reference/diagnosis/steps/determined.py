@@ -102,12 +102,13 @@ def _clipped_told_apart(edit: Edit, views: Sequence[View]) -> bool:
         return True
     step = "output_delta" if k == len(views[0].weights) - 1 else "hidden_delta"
     for view in views:
-        error = tried(view.scope, edit.step, k) if of_errors else view.scope.values["errors", k]
-        slope = None if error is None else delta_by(view, k, step, np.ones(np.shape(error)), None)
+        found = tried(view.scope, edit.step, k) if of_errors else view.scope.values["errors", k]
+        error = np.asarray(found, np.float64)
+        slope = None if found is None else delta_by(view, k, step, np.ones(error.shape), None)
         if slope is None:
             return True
         limit = float(edit.formula.args[-1]) / edit.entry.limit(view.scope)
-        one, other = np.clip(error, -limit, limit) * slope, np.clip(np.asarray(error) * slope, -limit, limit)
+        one, other = np.clip(error, -limit, limit) * slope, np.clip(error * slope, -limit, limit)
         if not alike(one, other, view.near):
             return True
     return False
