@@ -15,12 +15,12 @@ from . import repairs
 from .chain_rule import Edge, pullback
 from .elementwise import absolute
 from .flow import Edit, Segment, Trial, alike
+from .jacobians import of_a_reversed_input, of_the_diagonal, of_the_transpose, only_at
 from .movement import REARRANGE, RESHAPE, SCATTER, numbered, permuted, rearranged, scattered
 from .ndarrays import Array
 from .program import Origin, Value
 from .sums import TOTAL
 
-LONGEST = 16  # axis that is taken apart, element by element
 KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
 
 
@@ -135,63 +135,7 @@ def _all_but_the_last(cotangent: Value, axis: int) -> Value:
 def _only(cotangent: Value, axis: int, which: int) -> Value:
     if axis >= len(cotangent.shape) or not cotangent.size:
         return cotangent
-    return _at(cotangent, axis, which % cotangent.shape[axis])
-
-
-def _at(x: Value, axis: int, chosen: int) -> Value:
-    """Zero, but at one place along an axis."""
-    positions = np.full(x.shape, -1)
-    place = [slice(None)] * len(x.shape)
-    place[axis] = slice(chosen, chosen + 1)
-    positions[tuple(place)] = numbered(x.shape)[tuple(place)]
-    return rearranged(x, positions)
-
-
-def of_the_diagonal(trial: Trial) -> Iterator[Edit]:
-    """Each element of an input gets the gradient of the result that stands in its own place, and of no other."""
-    shapes = {o.shape for o, c in zip(trial.segment.outputs, trial.segment.arrived, strict=True) if c is not None}
-    for shape in {trial.segment.inputs[k].shape for k in trial.wrong} & shapes:
-        for axis in (axis for axis, n in enumerate(shape) if 1 < n <= LONGEST):
-            yield Edit(
-                f"every element gets the gradient of its own result alone: those of the others along axis {axis} are "
-                "missing",
-                partial(_of_its_own, shape=shape, axis=axis),
-            )
-
-
-def _of_its_own(segment: Segment, shape: tuple[int, ...], axis: int) -> list[Value | None]:
-    there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
-    length = next((o.shape[axis] for o, _ in there if len(o.shape) == len(shape)), 0)
-    if any(o.shape[axis : axis + 1] != (length,) for o, _ in there):
-        return segment.right()
-    added: list[Value | None] = [None] * len(segment.inputs)
-    for place in range(length):
-        own = [(o, _at(c, axis, place)) for o, c in there]
-        gradients = pullback([o for o, _ in own], [c for _, c in own], segment.inputs)
-        for k, gradient in enumerate(gradients):
-            if gradient is None or gradient.shape[axis : axis + 1] != (length,):
-                continue
-            share, before = _at(gradient, axis, place), added[k]
-            added[k] = share if before is None else before + share
-    return added
-
-
-def of_a_reversed_input(trial: Trial) -> Iterator[Edit]:
-    """The gradient is as it would be with another input reversed: a kernel that is turned, or is not."""
-    for k, value in enumerate(trial.segment.inputs):
-        rank = len(value.shape)
-        for axes in [(axis,) for axis in range(rank)] + [tuple(range(first, rank)) for first in range(rank - 1)]:
-            if all(value.shape[axis] > 1 for axis in axes) and trial.wrong != (k,):
-                yield Edit(
-                    f"it is computed with input {k} reversed along {'axis' if len(axes) == 1 else 'axes'} "
-                    f"{' and '.join(map(str, axes))}",
-                    partial(_with_reversed, number=k, axes=axes),
-                )
-
-
-def _with_reversed(segment: Segment, number: int, axes: tuple[int, ...]) -> list[Value | None]:
-    value = segment.inputs[number]
-    return repairs.redone(segment.right(), value.index, rearranged(value, np.flip(numbered(value.shape), axes)))
+    return only_at(cotangent, axis, which % cotangent.shape[axis])
 
 
 # ------------------------------------------------------------------------------------------------ an edge
@@ -480,6 +424,7 @@ FAMILIES = (
     of_a_value,
     repairs.of_a_scale,
     repairs.of_axes,
+    of_the_transpose,
     repairs.of_an_operand,
     of_a_factor,
     repairs.of_a_missing_factor,

@@ -125,6 +125,13 @@ MISTAKES: dict[str, tuple[Any, Any, Any, tuple[Any, ...], str]] = {
         (drawn(3, 5),),
         "lacks a factor",
     ),
+    "sums from the left again": (
+        lambda x: x.cumsum(-1) * x.cumsum(-1),
+        lambda g, x: (2 * g * x.cumsum(-1)).flip(-1).cumsum(-1).flip(-1),
+        lambda g, x: 2 * g.cumsum(-1) * x.cumsum(-1),
+        (drawn(2, 5),),
+        "the derivative by input 0 is applied to the incoming gradient, and not its transpose",
+    ),
     "a kernel that is not turned": (
         lambda x, kernel: F.conv2d(x, kernel, padding=1),
         lambda g, x, kernel: convolved_back(g, x, kernel, turned=True),
