@@ -170,7 +170,8 @@ def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:
         worst = max(wrong, key=lambda k: float(gaps[k].abs_lower()))
         place = tuple(int(i) for i in np.unravel_index(worst, ours.shape))
         witness = Witness(place, float(ours.flat[worst].mid()), float(seen.flat[worst].mid()))
-        return Agreement(Outcome.DIFFERENT, _digits(gaps, size), len(wrong), elements, witness)
+        digits = _digits([gaps[k] for k in wrong], size)  # of the others, some may be wide, at a kink
+        return Agreement(Outcome.DIFFERENT, digits, len(wrong), elements, witness)
     if all(gap.abs_upper() <= max(allowed, arb(10) ** (-2 * DIGITS)) for gap in gaps):
         return Agreement(Outcome.EQUAL, _digits(gaps, size), 0, elements)
     if not last:

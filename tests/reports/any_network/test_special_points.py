@@ -195,6 +195,7 @@ def test_the_same_in_jax() -> None:
         "cosine of itself": lambda x: optax.losses.cosine_similarity(x, x),
         "maximum of itself": lambda x: jnp.maximum(x, x),
         "maximum of equals": lambda x: jnp.concatenate([x, x]).max(0),
+        "a constant beside a kink": lambda x: jnp.logaddexp2(jax.lax.cummax(x), x),
         "sorted equals": lambda x: jnp.sort(jnp.concatenate([x, x]), 0),
         "everything masked": lambda x: jax.nn.softmax(x, where=np.zeros((2, 3), bool)),
         "repeated rows": lambda x: x[:, np.array([1, 1, 0])],
