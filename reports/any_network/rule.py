@@ -37,6 +37,7 @@ from ...reference.programs import (
 from ..console import lines_of_progress
 from ..documents import Shown
 from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
+from .jumps import JUMP, jump_at
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 from .same_program import same_lines, same_rule
@@ -215,6 +216,7 @@ class _Looked:
     """What was found at all points. skipped: points by why nothing was found there
 
     nowhere: why there is no graph;  stops: where the code stops a gradient besides, in words
+    jump: where a gradient is right by the rule, and another on all sides
     """
 
     seen: list[Seen] = field(default_factory=list)
@@ -222,6 +224,7 @@ class _Looked:
     kinks: list[str] = field(default_factory=list)
     nowhere: str = ""
     stops: str = ""
+    jump: str = ""
 
 
 def _looked(subject: Subject) -> _Looked:
@@ -248,7 +251,14 @@ def _looked(subject: Subject) -> _Looked:
             looked.kinks.append(convention)
         else:
             looked.seen.append(found)
+            looked.jump = looked.jump or _jump(subject, found)
     return looked
+
+
+def _jump(subject: Subject, found: Seen) -> str:
+    """At the user's own point, and where a kink was met by intention: what is right there by the rule alone."""
+    at_a_kink = any(a.outcome is Outcome.KINK for a in found.agreements)
+    return "" if found.wrong() or not (at_a_kink or found.point.name == GIVEN) else jump_at(subject, found)
 
 
 def _checked(subject: Subject, stopped: bool) -> RuleReport:
@@ -267,7 +277,7 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
 
         return without_graph(subject, looked.nowhere, ", as is declared" if stopped else looked.stops)
     seen = looked.seen
-    notes, kinks = _notes(subject, seen, looked.skipped), tuple(looked.kinks)
+    notes, kinks = _notes(subject, seen, looked.skipped), (*looked.kinks, *filter(None, [looked.jump]))
     report = RuleReport("undecided", subject.name, tuple(subject.names), tuple(seen), kinks, (), notes)
     for name in subject.surrogates:
         called = dict.fromkeys(b.name for s in seen for b in s.captured.borders)
@@ -433,7 +443,6 @@ def _right(captured: Captured) -> list[Array]:
 
 
 GIVEN = "the point given"
-JUMP = 1e-3  # of the gradient's size, over a distance of 1e-7: no slope that a smooth function has
 
 
 def _explained(subject: Subject, wrong: Seen) -> list[Explanation]:

@@ -215,3 +215,33 @@ def test_the_same_in_jax() -> None:
             "norm": lambda x: jnp.linalg.norm(x - x),
         }.items():
             assert bp.verify(undefined, x).verdict == "undecided", name
+
+
+def by_parts(x: Any) -> Any:
+    return F.relu(x) - F.relu(-x)
+
+
+def at_zero(x: Any) -> Any:
+    return torch.where(x > 0, x, 0.0) + torch.log1p(torch.exp(-x.abs()))
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "there"),
+    [(by_parts, [0.0, 1.0], "at [0] is 0 there"), (at_zero, [0.7, 0.0, -1.3], "at [1] is 0 there")],
+)
+def test_a_gradient_that_no_side_of_the_point_has_is_right_by_the_rule_and_told(
+    function: Any, x: list[float], there: str
+) -> None:
+    point = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    report: Any = bp.verify(function, point)
+    assert report.verdict == "agrees"
+    assert len(report.kinks) == 1
+    assert there in report.kinks[0]
+    assert "to all sides" in report.kinks[0]
+
+
+@pytest.mark.parametrize(
+    "function", [F.relu, F.gelu, lambda x: x.amax(), lambda x: x.abs() * x, lambda x: x.norm() ** 2]
+)
+def test_at_a_kink_of_the_function_itself_nothing_is_told(function: Any) -> None:
+    assert not bp.verify(function, zeros(3)).kinks
