@@ -1,4 +1,4 @@
-"""Edits of the Jacobian as a whole: its diagonal alone, itself for its transpose, another function's, turned round.
+"""Edits of the Jacobian as a whole: its diagonal alone, itself for its transpose, that of a kernel turned round.
 
 `edits.py` has them in its list. They need no part of the program by name, and see it through pullbacks alone.
 """

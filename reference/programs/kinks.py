@@ -2,10 +2,9 @@
 
 At a kink the pullback has a share s that may be anything in [0, 1], and a ball for each gradient forgets that they have
 shares in common: of four elements that are equally large, each may have the whole gradient of their maximum, but all
-four may not. The gradient is a polynomial in the shares, of degree 1 in each. So gradients at random shares span the
-smallest affine space that holds all of them, and what is outside of it is none of them, whatever was chosen
-(Schwartz, J. T., Fast probabilistic algorithms for verification of polynomial identities, J. ACM 27 (1980), for why
-random ones do).
+four may not. The gradient is a polynomial in the shares. So gradients at random shares span the smallest affine space
+that holds all of them, and what is outside of it is none of them, whatever was chosen (Schwartz, J. T., Fast
+probabilistic algorithms for verification of polynomial identities, J. ACM 27 (1980), for why random ones do).
 """
 
 from __future__ import annotations
@@ -55,6 +54,8 @@ def nearest_together(
     None: the one that was seen is one, as far as that can be told; or there are too many shares to ask.
     ours: the chain rule's gradient;  wide: numbers of the elements, flat;  seen: balls, flat
     """
+    if any(seen[k].rad() > 0 and float(seen[k].rad()) > FLAT * float(abs(seen[k]).abs_upper()) for k in wide):
+        return None  # what was seen leaves something open itself
     there = np.array([float(seen[k].mid()) for k in wide])
     generator, rank = np.random.default_rng(len(wide)), 0
     points: list[NDArray[np.float64]] = []
