@@ -48,7 +48,7 @@ def of_one_gradient(trial: Trial) -> Iterator[Edit]:
         if factor is not None:
             yield _scaled(name if len(trial.wrong) == 1 else "every wrong gradient", factor)
             yield _scaled(name, factor)
-        for line in sorted(trial.forward_lines):
+        for line in (*sorted(trial.forward_lines), *(c.index for c in trial.segment.arrived if c is not None)):
             value = trial.known.get(line)
             if value is not None and value.shape == seen.shape and alike(value, seen):
                 yield Edit(

@@ -118,6 +118,13 @@ MISTAKES: dict[str, tuple[Any, Any, Any, tuple[Any, ...], str]] = {
         (drawn(4, 3),),
         "every element gets the gradient of its own result alone: those of the others along axis 0 are missing",
     ),
+    "softmax, passed through": (
+        lambda x: x.softmax(-1),
+        lambda g, x: softmax_back(x.softmax(-1), g, lambda each: each.sum(-1, keepdim=True)),
+        lambda g, x: g.clone(),
+        (drawn(3, 5),),
+        "is no gradient: the incoming gradient itself is returned",
+    ),
     "softmax, a factor left out of the sum": (
         lambda x: x.softmax(-1),
         lambda g, x: softmax_back(x.softmax(-1), g, lambda each: each.sum(-1, keepdim=True)),
