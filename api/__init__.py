@@ -67,6 +67,7 @@ _HOMES = {
     "reports.documents": ("Report", "WrongGradients"),
     "reports.validation": ("assert_gradients", "verify"),
 }
+DOORS = ("jax", "torch")  # modules of their own, which need the framework
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -119,6 +120,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return version("backproof")
+    if name in DOORS:
+        try:
+            return import_module(f".{name}", __name__)
+        except ImportError as missing:
+            raise AttributeError(f"backproof.{name}: {name} is not installed") from missing
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)

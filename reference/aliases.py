@@ -18,6 +18,7 @@ LOSSES = {
     "l2loss": "half_squared_error",  # optax's and TensorFlow's: ½ Σ e²
     "halfmse": "half_squared_error",
     "mae": "absolute_error",
+    "maeloss": "absolute_error",
     "l1": "absolute_error",
     "l1loss": "absolute_error",
     "meanabsoluteerror": "absolute_error",
@@ -42,7 +43,15 @@ LOSSES = {
     "sparsecategoricalcrossentropy": "softmax_cross_entropy",
 }
 OF_SOFTMAX = {"crossentropy": "softmax_cross_entropy"}  # where the output layer is declared to be softmax
-MEANS = ("mse", "mseloss", "meansquarederror", "mae", "l1loss", "meanabsoluteerror")  # their names say how they add up
+MEANS = (
+    "mse",
+    "mseloss",
+    "meansquarederror",
+    "mae",
+    "maeloss",
+    "l1loss",
+    "meanabsoluteerror",
+)  # their names say how they add up
 
 ACTIVATIONS = {
     "linear": "identity",

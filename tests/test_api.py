@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def test_every_public_name_resolves_the_first_time_and_ever_after(name: str) -> 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = backproof.nonsense
+
+
+def test_a_framework_s_module_is_there_without_an_import_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    assert backproof.torch.gradcheck is sys.modules["backproof.torch"].gradcheck
+
+    def not_there(name: str, package: str) -> None:
+        raise ImportError(f"{name} of {package}")
+
+    monkeypatch.delattr(backproof, "jax", raising=False)
+    monkeypatch.setattr(backproof, "import_module", not_there)
+    with pytest.raises(AttributeError, match=r"backproof\.jax: jax is not installed"):
+        _ = backproof.jax
 
 
 def test_the_readme_s_program_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def of_one_gradient(trial: Trial) -> Iterator[Edit]:
         if factor is not None:
             yield _scaled(name if len(trial.wrong) == 1 else "every wrong gradient", factor)
             yield _scaled(name, factor)
-        for line in (*sorted(trial.forward_lines), *(c.index for c in trial.segment.arrived if c is not None)):
+        for line in sorted(trial.forward_lines):
             value = trial.known.get(line)
             if value is not None and value.shape == seen.shape and alike(value, seen):
                 yield Edit(
@@ -226,6 +226,18 @@ def _with_factor(segment: Segment, edges: frozenset[Edge], factor: float) -> lis
 
     there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
     return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, passed)
+
+
+def of_a_gradient_passed_through(trial: Trial) -> Iterator[Edit]:
+    """What arrives is returned as it came, though what is in between is not the identity."""
+    for k in trial.wrong:
+        for cotangent in (c for c in trial.segment.arrived if c is not None):
+            value = trial.known.get(cotangent.index)
+            if value is not None and value.shape == trial.seen[k].shape and alike(value, trial.seen[k]):
+                yield Edit(
+                    f"the gradient of input {k} is no gradient: the incoming gradient itself is returned",
+                    partial(_for_each_input, line=cotangent.index),
+                )
 
 
 def of_repeats(trial: Trial) -> Iterator[Edit]:
@@ -421,6 +433,7 @@ FAMILIES = (
     of_repeats,
     of_the_diagonal,
     of_a_reversed_input,
+    of_a_gradient_passed_through,
     of_a_value,
     repairs.of_a_scale,
     repairs.of_axes,

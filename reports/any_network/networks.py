@@ -30,8 +30,8 @@ def verify_network(
 
     Args:
         function: a torch.nn.Module, one of Keras (on PyTorch or JAX), Flax's nnx or Equinox, or a function of PyTorch
-            tensors or JAX arrays. A module's parameters, and every input that requires a gradient (in JAX: every real
-            number in them), are differentiated
+            tensors or JAX arrays. A module's parameters, and every input that requires a gradient (where none does, and
+            in JAX: every real number in them), are differentiated
         inputs: a tensor or array, or a sequence of arguments, of small sizes: a rule does not depend on size, so
             choose sizes that tell axes apart
         loss: from the function's result to what is differentiated; the result itself if None
@@ -85,6 +85,11 @@ def subject_of(
     """The function in its framework's adapter: PyTorch's if it is a module or a tensor is among the inputs."""
     if not callable(function):
         raise InvalidInput(f"expected a torch.nn.Module or a function, got {type(function).__name__}.")
+    if loss is not None and not callable(loss):
+        raise InvalidInput(
+            f"loss: expected a function of what {_name(function)} returns, such as lambda y: (y**2).mean(); got "
+            f"{loss!r}. Names of losses are for functions of weights, biases, inputs and targets."
+        )
     given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     of_module = of_parameters(function)
     if of_module is not None:
@@ -96,7 +101,10 @@ def subject_of(
         from ...adapters.torch_program.subject import TorchSubject
 
         subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
-        wanted = "a floating-point tensor with requires_grad=True, or a module with parameters that have it"
+        if not subject.names:
+            given = torch.utils._pytree.tree_map(_differentiated, given)
+            subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
+        wanted = "a floating-point tensor, or a module with parameters that require a gradient"
     elif jax is not None and (
         of_module is not None or any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given))
     ):
@@ -114,6 +122,11 @@ def subject_of(
             f"{_name(function)}: nothing to differentiate by: expected {wanted}; got {kinds(_flat(given))}."
         )
     return subject
+
+
+def _differentiated(x: Any) -> Any:
+    """A tensor of real numbers as one that requires a gradient."""
+    return x.detach().clone().requires_grad_() if hasattr(x, "detach") and x.is_floating_point() else x
 
 
 def names_of(surrogate: Any) -> frozenset[str]:

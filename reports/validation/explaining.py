@@ -39,10 +39,12 @@ from ...reference.diagnosis import (
     wrong_formulas,
 )
 from ...reference.judging import QUANTITIES
+from ...reference.judging import observed as shown
 from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_of
 from .following import evidence_under, followed, judged_under, suiting, suits
+from .no_gradient import no_gradient
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
 from .smallest import witness
@@ -67,6 +69,8 @@ def explained(
 
     bases_found: `bases_of`, which is asked for only where numbers do not follow another convention
     """
+    if said := no_gradient(observed):
+        return conventions[0], None, said, "wrong"
     if (other := _not_declared(conventions, observed, declared)) is not None:
         said = [f"it computes {other}, exactly; that is not what was declared."]
         return max(conventions, key=lambda c: _in_common(c, other)), None, said, "wrong"
@@ -134,6 +138,8 @@ def _besides(
     for convention in bases_of(conventions, observed, Declared(declared.activations), Predictions()):
         if convention in conventions:
             continue
+        if not any(array.any() for _, o in observed for _, array in shown(o)):
+            return None  # zeros show no loss
         diagnosis = diagnose(evidence_under(convention, observed), convention, [formulas])
         if diagnosis.explanations and not diagnosis.explanations[0].several:
             other, found, said, verdict = _said(convention, diagnosis, observed, subject, declared)

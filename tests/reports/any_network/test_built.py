@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,9 +93,22 @@ def test_in_python() -> None:
     with pytest.raises(InvalidInput, match=r"Linear is a module: .*backproof.verify\(module, inputs\)"):
         bp.verify(module)
     with pytest.raises(InvalidInput, match="nothing to differentiate by"):
-        bp.verify(torch.sin, torch.randn(3))
+        bp.verify(torch.sin, torch.arange(3))
+    with pytest.raises(InvalidInput, match="loss: expected a function of what Linear returns.*got 'mse'"):
+        bp.verify(module, torch.randn(5, 3), loss="mse")
     with pytest.raises(InvalidInput, match="expected a torch.nn.Module, or inputs that are PyTorch tensors"):
         bp.verify(len, ["a"])
+
+
+def test_where_no_tensor_requires_a_gradient_all_real_ones_are_differentiated() -> None:
+    x, target = torch.randn(3, 4), torch.tensor([0, 3, 1])
+    report: Any = bp.verify(torch.nn.functional.cross_entropy, (x, target))
+    assert report.ok
+    assert report.names == ("input 0",)
+    assert not x.requires_grad
+    assert bp.verify(lambda given: given["a"] @ given["b"], [{"a": x, "b": torch.randn(4, 2)}]).names == (
+        "input 0['a']", "input 0['b']",
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("slow")
