@@ -134,8 +134,8 @@ def agreements(
 
 
 TOGETHER = (
-    "each of them may be taken at the kink, all of them together may not: what elements that are equally large are "
-    "given adds up to what their maximum is given"
+    "each of them may be taken at the kink, all of them together may not: they depend on each other there, as what "
+    "equally large elements are given adds up to what their maximum is given"
 )
 
 
