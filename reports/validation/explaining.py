@@ -44,6 +44,7 @@ from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_of
 from .following import evidence_under, followed, judged_under, suiting, suits
+from .nearly_right import nearly_right
 from .no_gradient import no_gradient
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
@@ -384,7 +385,8 @@ def unrecognised(
             of_some = [NO_PLAIN_STEP]
         said = [*of_some, *field_words(field), unknown]
         verdict = "unrecognised"
-    return reported(verdict, convention, Diagnosis((), 0), [*odd, *said, *findings], observed, subject, strict)
+    near = [] if odd or subject.returns == "updated" else nearly_right(bases, observed)
+    return reported(verdict, convention, Diagnosis((), 0), [*odd, *near, *said, *findings], observed, subject, strict)
 
 
 def _right_gradients(convention: Convention, observed: Evidence) -> bool:
