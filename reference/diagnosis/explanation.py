@@ -78,6 +78,7 @@ class Explanation:
     prediction: what it would give; None where the explanation has left the process that found it
     several: whether it changes more than one step, or a part of an array: then a plainer one is looked for
     of_loss: whether it changes ∂E/∂o alone, so that another loss would be right with it
+    forward: whether it changes the forward pass alone, so that it may be another network
     proved: whether whoever found it has seen it reproduce all of the evidence, and nobody need ask again
     """
 
@@ -88,6 +89,7 @@ class Explanation:
     prediction: Prediction | None = None
     several: bool = False
     of_loss: bool = False
+    forward: bool = False
     proved: bool = False
 
 

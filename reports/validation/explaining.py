@@ -22,6 +22,7 @@ from ...reference.diagnosis import (
     Kind,
     candidates,
     diagnose,
+    distances,
     dropped_units,
     first_step_of,
     first_step_off,
@@ -38,7 +39,7 @@ from ...reference.diagnosis import (
     tried,
     wrong_formulas,
 )
-from ...reference.judging import QUANTITIES
+from ...reference.judging import QUANTITIES, FieldCheck
 from ...reference.judging import observed as shown
 from ..documents import Report, Subject
 from .approximated import approximated
@@ -198,14 +199,24 @@ def _said(
     if undeclared and not known_mistake and subject.returns != "outputs":
         field = field_of(subject, observed)
         undecided = field is None or field.symmetric is None
-        sharp = (
-            field is not None and field.symmetric is True and field.precision == "float64"
-        )  # else it sees too little
-        if sharp or (of_loss and (undecided or (field is not None and field.symmetric is True))):
+        sharp = field is not None and field.symmetric is True and _sees(field, convention, observed)
+        another = declared.activations is None and all(e.forward for e in diagnosis.explanations)
+        if sharp or ((of_loss or another) and (undecided or (field is not None and field.symmetric is True))):
             told = [*diagnosis_words(diagnosis), REPRODUCED.format(diagnosis.numbers), *untold(diagnosis)]
             return convention, diagnosis, [*told, *field_words(field), MAY_BE_MEANT], "unrecognised"
         said = [*said, *field_words(field)]
     return convention, diagnosis, said, "wrong"
+
+
+def _sees(field: FieldCheck, convention: Convention, observed: Evidence) -> bool:
+    """Whether a field test would have seen a mistake as large as what is off: a loop shows a small part of it."""
+    if field.precision == "float64":
+        return True
+    effect = max(distances(right(convention), evidence_under(convention, observed)).values(), default=0.0)
+    return field.power < SEEN_OF_IT * min(effect, 1.0)
+
+
+SEEN_OF_IT = 1e-5
 
 
 def _of_approximation(

@@ -105,7 +105,8 @@ def _proved(whole: Edits, seen: Evidence, convention: Convention, cases: Cases) 
     alone = whole[0].layer if len(whole) == 1 and not of_loss else None
     words = whole[0].words if len(whole) == 1 else together(whole, len(seen[0][0].layers))
     several = len({edit.words for edit in whole}) > 1 or any(", number " in edit.words for edit in whole)
-    return Explanation(names, words, mistakes, alone, prediction, several, of_loss, proved=True)
+    forward = all(edit.step in ("preactivation", "activation") for edit in whole)
+    return Explanation(names, words, mistakes, alone, prediction, several, of_loss, forward, proved=True)
 
 
 # ------------------------------------------------------------------------------------------- the walk

@@ -45,3 +45,23 @@ def test_a_right_network_of_known_parts_agrees(hidden: str, error: str) -> None:
     report = verify(network, dtype="float16")
     assert report.verdict == "agrees", str(report)
     assert f"{error}, averaged over samples and outputs; {hidden} " in str(report).splitlines()[0]
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_a_softmax_of_another_temperature_is_a_network_that_is_not_known(dtype: str) -> None:
+    """Twice the cross entropy of softmax(z/2) has the gradient o − t: some loss has it, in any format."""
+
+    def network(W: Any, B: Any, x: Any, t: Any) -> Any:
+        activations = [x]
+        for w, b in zip(W, B, strict=True):
+            z = activations[-1] @ w.T + b
+            activations.append(np.tanh(z))
+        powers = np.exp(z / 2 - (z / 2).max(1, keepdims=True))
+        delta, gradients = powers / powers.sum(1, keepdims=True) - t, []
+        for k in reversed(range(len(W))):
+            gradients.insert(0, (delta.T @ activations[k], delta.sum(0)))
+            delta = delta @ W[k] * (1 - activations[k] ** 2)
+        return [w for w, _ in gradients], [b for _, b in gradients]
+
+    assert verify(network, dtype=dtype).verdict == "unrecognised"
