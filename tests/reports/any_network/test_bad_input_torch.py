@@ -70,7 +70,6 @@ def raising(x: Any) -> Any:
 LAZY = torch.nn.LazyLinear(2)
 REFUSED: dict[str, tuple[Any, Any, str]] = {
     "whole numbers": (lambda x: x * 2, torch.arange(5), "got int64 of shape 5"),
-    "no gradient wanted": (torch.sin, torch.ones(2, 3), "got float32 of shape 2 × 3"),
     "nan": (
         torch.sin,
         torch.tensor([1.0, float("nan")], requires_grad=True),
@@ -102,6 +101,13 @@ def test_what_cannot_be_looked_at_is_refused_in_a_line(name: str, door: str) -> 
     with pytest.raises((InvalidInput, Unsupported), match=words) as raised:
         DOORS[door](function, inputs)
     assert "\n" not in str(raised.value)
+
+
+def test_tensors_that_require_no_gradient_are_refused_where_the_original_refuses_them() -> None:
+    for check in (gradcheck, gradgradcheck):
+        with pytest.raises((InvalidInput, ValueError), match="got float32 of shape 2 × 3"):
+            check(torch.sin, torch.ones(2, 3))
+    assert bp.verify(torch.sin, torch.ones(2, 3)).ok
 
 
 def test_a_backward_that_raises_is_named_with_its_line() -> None:
