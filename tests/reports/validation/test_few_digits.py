@@ -53,12 +53,12 @@ def test_a_softmax_of_another_temperature_is_a_network_that_is_not_known(dtype: 
     """Twice the cross entropy of softmax(z/2) has the gradient o − t: some loss has it, in any format."""
 
     def network(W: Any, B: Any, x: Any, t: Any) -> Any:
-        activations = [x]
+        activations, gradients = [x], list[Any]()
         for w, b in zip(W, B, strict=True):
             z = activations[-1] @ w.T + b
             activations.append(np.tanh(z))
         powers = np.exp(z / 2 - (z / 2).max(1, keepdims=True))
-        delta, gradients = powers / powers.sum(1, keepdims=True) - t, []
+        delta = powers / powers.sum(1, keepdims=True) - t
         for k in reversed(range(len(W))):
             gradients.insert(0, (delta.T @ activations[k], delta.sum(0)))
             delta = delta @ W[k] * (1 - activations[k] ** 2)

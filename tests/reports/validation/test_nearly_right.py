@@ -18,7 +18,7 @@ def gradients(weights: Any, biases: Any, inputs: Any, targets: Any) -> Any:
     for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
         z = activations[-1] @ w.T + b
         activations.append(np.tanh(z) if k + 1 < len(weights) else z)
-    delta, found = activations[-1] - targets, []
+    delta, found = activations[-1] - targets, list[Any]()
     for k in reversed(range(len(weights))):
         found.insert(0, (delta.T @ activations[k], delta.sum(0)))
         delta = delta @ weights[k] * (1 - activations[k] ** 2)
