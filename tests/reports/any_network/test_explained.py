@@ -81,6 +81,7 @@ USES: dict[str, tuple[Any, Any, Any, Any]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", USES)
 def test_what_is_written_where_it_is_to_be_added_is_named(name: str) -> None:
     forward, right, wrong, x = USES[name]
@@ -149,6 +150,7 @@ MISTAKES: dict[str, tuple[Any, Any, Any, tuple[Any, ...], str]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_named(name: str) -> None:
     forward, right, wrong, inputs, words = MISTAKES[name]

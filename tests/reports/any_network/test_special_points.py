@@ -171,6 +171,7 @@ SHARES: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", SHARES)
 @pytest.mark.parametrize("function", [largest_of_each_row, pooled])
 def test_what_equals_are_given_adds_up_to_what_their_maximum_is_given(function: Any, name: str) -> None:

@@ -22,6 +22,7 @@ def small_block(dtype: Any) -> tuple[Any, Any, Any]:
     return Block(length=5, width=8, heads=2, vocabulary=7).to(dtype), tokens, targets
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_block_s_power_is_some_roundings(dtype: str) -> None:
     power = power_of("block", dtype, *small_block(getattr(torch, dtype)))
@@ -31,6 +32,7 @@ def test_a_block_s_power_is_some_roundings(dtype: str) -> None:
     assert 1 < power.tightness < math.inf
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_cnn_s_too() -> None:
     torch.manual_seed(0)
     power = power_of("CNN", "float32", cnn(2, 8), torch.randn(3, 1, 8, 8), torch.tensor([0, 3, 9]))
@@ -46,6 +48,7 @@ def test_a_run_that_is_accused_has_no_figures(monkeypatch: pytest.MonkeyPatch) -
         power_of("block", "float32", *small_block(torch.float32))
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_table_has_each_network_in_each_format(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power_of_networks, "Block", lambda: Block(length=64, width=8, heads=2))
     monkeypatch.setattr(power_of_networks, "FORMATS", ("float32",))

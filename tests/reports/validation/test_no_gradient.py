@@ -19,6 +19,7 @@ def made(of: Any) -> Any:
     return lambda weights, biases, inputs, targets: ([of(w) for w in weights], [of(b) for b in biases])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("declared", DECLARED)
 @pytest.mark.parametrize(
     ("of", "said"),
