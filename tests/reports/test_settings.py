@@ -83,7 +83,8 @@ def test_the_command_line_comes_before_the_file_and_the_file_before_the_default(
 
 
 def test_a_shell_is_told_how_to_complete() -> None:
-    shown = subprocess.run([COMMAND, "--show-completion", "bash"], capture_output=True, text=True, check=False)
+    command = f'"{COMMAND}" --show-completion; exit $?'  # a shell, which is looked for among the parents, stays one
+    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert shown.returncode == 0
     assert "complete" in shown.stdout
     assert shown.stderr == ""

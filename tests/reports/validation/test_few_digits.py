@@ -47,7 +47,7 @@ def test_a_right_network_of_known_parts_agrees(hidden: str, error: str) -> None:
     assert f"{error}, averaged over samples and outputs; {hidden} " in str(report).splitlines()[0]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_a_softmax_of_another_temperature_is_a_network_that_is_not_known(dtype: str) -> None:
     """Twice the cross entropy of softmax(z/2) has the gradient o − t: some loss has it, in any format."""
