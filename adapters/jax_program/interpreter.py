@@ -20,7 +20,7 @@ from jax._src import source_info_util
 from ...reference.programs import WHAT_TO_DO, Border, NoGraph, Origin, Program, Unsupported, Value, special
 from . import control_flow, elementwise, linear_algebra, movement, sums
 from .by_numpy import by_numpy
-from .seen import Call, Seen, Work, known, literal, real
+from .seen import Call, Seen, Work, expected, known, literal, real
 
 TABLE = (
     elementwise.TABLE.entries | movement.TABLE.entries | sums.TABLE.entries | linear_algebra.TABLE.entries
@@ -88,7 +88,7 @@ class Interpreter:
 
     def read(self, jaxpr: Any, consts: Sequence[Any], operands: Sequence[Seen]) -> list[Seen]:
         """The results of a jaxpr."""
-        variables: dict[Any, Seen] = dict(zip(jaxpr.invars, operands, strict=True))
+        variables = {v: expected(v.aval, x) for v, x in zip(jaxpr.invars, operands, strict=True)}
         for v, const in zip(jaxpr.constvars, consts, strict=True):
             variables[v] = known(self.program, v.aval, const)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.judging import JudgedCall, judged_call, judged_whole
-from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision
+from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision, Profile
 from ...reference.programs import Origin, Value, held
 from ...reference.programs.special import identity
 from . import control_flow
@@ -69,7 +69,7 @@ class JudgingInterpreter(Interpreter):
                 self.ran,
                 [_said(eqn.primitive.name, _array(x)) for x in asked],
                 [PRECISIONS[str(x.aval.dtype)] for x in asked],
-                PROFILES[narrowest.name],
+                _profile(narrowest),
                 _allowed(eqn),
             )
             for x, call in zip(asked, calls, strict=True):
@@ -88,7 +88,7 @@ class JudgingInterpreter(Interpreter):
         asked = [(v, n, a) for v, n, a in zip(values, names, arrays, strict=True) if v is not None and a is not None]
         if not asked or not self.formats:
             return
-        profile = PROFILES[min(self.formats, key=lambda p: p.digits).name]
+        profile = _profile(min(self.formats, key=lambda p: p.digits))
         if factors := FACTORS.get(jax.default_backend()):
             profile = replace(profile, multiply=min(factors, profile.multiply, key=lambda p: p.digits), truncated=True)
         widest = max(self.formats, key=lambda p: p.digits)
@@ -102,6 +102,13 @@ class JudgingInterpreter(Interpreter):
         )
         for (_, name, _), call in zip(asked, found, strict=True):
             self.judged.append(replace(call, origin=Origin(f"compiled: {name}"), number=0))
+
+
+def _profile(narrowest: Precision) -> Profile:
+    """The formats of a computation. On a GPU XLA divides approximately, and makes of a small product of matrices in 16
+    bits a sum of products that are rounded themselves (algebraic_simplifier.cc, "dot strength reduction")."""
+    profile = PROFILES[narrowest.name]
+    return replace(profile, division=4, stored_between=1) if jax.default_backend() == "gpu" else profile
 
 
 def _held_in(array: NDArray[Any], formats: set[Precision], widest: Precision) -> Precision:

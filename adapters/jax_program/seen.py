@@ -95,6 +95,14 @@ def known(program: Program, aval: Any, array: Any) -> Seen:
     return Seen(program, aval, Work(lambda: [array], ()))
 
 
+def expected(aval: Any, operand: Seen) -> Seen:
+    """What a jaxpr takes an operand for: JAX keeps a function's jaxpr, and calls it with whole numbers of the other
+    width where `jax_enable_x64` has changed since."""
+    if operand.real or operand.aval.dtype == aval.dtype or jnp.issubdtype(aval.dtype, jax.dtypes.extended):
+        return operand
+    return Seen(operand.program, aval, Work(lambda array: [np.asarray(array).astype(aval.dtype)], [operand]))
+
+
 def literal(program: Program, aval: Any, number: Any) -> Seen:
     """A number that stands in the jaxpr."""
     key = jnp.issubdtype(aval.dtype, jax.dtypes.extended)

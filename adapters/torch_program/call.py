@@ -72,6 +72,12 @@ class Call:
         if note not in self.recorder.notes:
             self.recorder.notes.append(note)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the call's own tensors are."""
+        tensors = (x for x in (*self.outputs, *self.arguments.values()) if isinstance(x, torch.Tensor))
+        return next((x.device for x in tensors), torch.device("cpu"))
+
     # ---------------------------------------------------------------- the run's numbers
 
     def unseen(self, work: Callable[[], Any]) -> Any:
@@ -152,9 +158,7 @@ class Call:
     def _numbered(self, first: int, shape: Sequence[int]) -> Tensor:
         """The numbers from `first` on, where the call's own tensors are."""
         size = int(np.prod(tuple(shape), dtype=np.int64))
-        tensors = (x for x in (*self.outputs, *self.arguments.values()) if isinstance(x, torch.Tensor))
-        device = next((x.device for x in tensors), torch.device("cpu"))
-        return torch.arange(first, first + size, dtype=torch.float64, device=device).reshape(tuple(shape))
+        return torch.arange(first, first + size, dtype=torch.float64, device=self.device).reshape(tuple(shape))
 
     def moved(self, operands: dict[str, Any]) -> Value | tuple[Value, ...]:
         """A movement: the call itself, made on the numbers 1, 2, 3, … of the elements, shows where they go."""
@@ -189,6 +193,11 @@ class Call:
 
     def shaped(self, x: Value, like: Tensor) -> Value:
         return reshaped(x, tuple(like.shape))
+
+
+def itself(func: Any, args: Any, kwargs: Any) -> Any:
+    """A call, made. Where PyTorch itself raises, this frame is the innermost, which tells it from a fault of ours."""
+    return func(*args, **kwargs)
 
 
 def functional(func: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...reference.programs import Unsupported, Value, stopped
 from ...reference.programs.elementwise import maximum, sqrt
+from .call import itself
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -33,7 +34,7 @@ def step(recorder: Recorder, func: Any, args: Any, kwargs: Any, arguments: Mappi
     before = [{key: recorder.read(tensors[k]) for key, tensors in lists.items()} for k in every]
     numbers = recorder.unseen(lambda: [float(x) for x in arguments.get("state_steps", ())])
     rate = recorder.unseen(lambda: float(arguments["lr"]))
-    result = func(*args, **kwargs)
+    result = itself(func, args, kwargs)
     for k in every:
         if name == "_fused_sgd_":
             after = _sgd(before[k], arguments, rate)

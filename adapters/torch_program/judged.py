@@ -57,6 +57,7 @@ class JudgingRecorder(Recorder):
         self.formats: set[Any] = set()
         self.judged: list[JudgedCall] = []
         self.taken: list[str] = []
+        self.stored_between = 2  # in a kernel that a compiler made; no less than in any call
 
     @property
     def run(self) -> JudgedRun:
@@ -89,9 +90,7 @@ class JudgingRecorder(Recorder):
                 self.ran,
                 [numbers[k] for k in seen],
                 [precision(pairs[k][1]) for k in seen],
-                _inside(
-                    self.program.origin.name, arguments, [x for x in (*leaves(dict(arguments)), *tensors) if real(x)]
-                ),
+                self._inside(arguments, [x for x in (*leaves(dict(arguments)), *tensors) if real(x)]),
                 self.unseen(lambda: _allowed(self.program.origin.name, pairs[seen[0]][1])),
             )
         # of their own: the lines themselves may be those of operands in another format
@@ -104,6 +103,11 @@ class JudgingRecorder(Recorder):
         for (k, _, _), line in zip(pairs, lines, strict=True):
             found[k] = line
         return tuple(found)
+
+    def _inside(self, arguments: Mapping[str, Any], tensors: list[Any]) -> Profile:
+        profile = _inside(self.program.origin.name, arguments, tensors)
+        self.stored_between = max(self.stored_between, profile.stored_between)
+        return profile
 
     def read(self, tensor: Any) -> Value:
         if real(tensor) and tensor.layout is torch.strided and not self.known(tensor):
@@ -148,7 +152,8 @@ class JudgingRecorder(Recorder):
         allowed = {f for x in tensors for name in ("mm", "convolution") if (f := _allowed(name, x)) is not None}
         if allowed:
             profile = replace(profile, multiply=min(allowed, key=lambda f: f.digits), truncated=True)
-        return replace(profile, reduce=profile.accumulate, stored_between=2)
+        division = 4 if any(x.is_cuda for x in tensors) else 2  # Triton's is approximate
+        return replace(profile, reduce=profile.accumulate, stored_between=self.stored_between, division=division)
 
 
 def _held(tensor: Any) -> NDArray[Any]:

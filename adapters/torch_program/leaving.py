@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from .call import itself
+
 LEAVING = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "item", "__float__", "__int__", "__complex__"}
 STOPPING = {"detach", "detach_", "data.__get__"}
 DECIDING = {"__bool__", "__int__", "__index__", "item", "tolist", "is_nonzero"}
@@ -63,13 +65,13 @@ class Leaving(TorchFunctionMode):
                 if name in LEAVING:
                     self.left(name)
                 else:
-                    result = func(*args, **(kwargs or {}))
+                    result = itself(func, args, kwargs or {})
                     self.stopped(name.removesuffix(".__get__"), tensor, result)
                     return result
         if isinstance(func, FunctionType) and STOPPING.intersection(func.__code__.co_names):
             with self:
                 return _body(func)(*args, **(kwargs or {}))
-        result = func(*args, **(kwargs or {}))
+        result = itself(func, args, kwargs or {})
         whole = isinstance(args[0], torch.Tensor) and not args[0].is_floating_point() if args else False
         own = sys._getframe(1).f_code.co_filename.startswith(_TORCH)
         if not own and (name == "equal" or (name in DECIDING and whole)):

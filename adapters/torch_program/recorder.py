@@ -30,7 +30,7 @@ from ...reference.programs import (
     stopped,
 )
 from . import fused
-from .call import Call, array, functional, real
+from .call import Call, array, functional, itself, real
 from .operations import CONSTANTS, MOVEMENTS, OPERATIONS
 
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
@@ -195,7 +195,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self.off:
-            return func(*args, **kwargs)
+            return itself(func, args, kwargs)
         tensors = [x for x in leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         followed = any(self.known(x) for x in tensors)
         result = self._done(func, args, kwargs, tensors, followed)
@@ -209,14 +209,14 @@ class Recorder(TorchDispatchMode):
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
         unknown = rule is None and not func._schema.name.startswith(("aten::_foreach_", "aten::_fused_"))
         if not followed and (unknown or _is_view(func) or not any(real(x) for x in tensors)):
-            return self._kept(self.passed_by(func, func(*args, **kwargs), rule is None))
+            return self._kept(self.passed_by(func, itself(func, args, kwargs), rule is None))
         name = func._schema.name.removeprefix("aten::")
         self.calls += 1
         self.program.origin = self._origin(name)
         if name == "_local_scalar_dense":
             return self._read_out(func, args)
         if _is_view(func) or name in SAME_MEMORY:
-            result = self._kept(_plain(func(*args, **kwargs), self.program.origin))
+            result = self._kept(_plain(itself(func, args, kwargs), self.program.origin))
             if followed and self.known(args[0]):
                 self._viewed(args[0], result)
             return result
@@ -260,7 +260,7 @@ class Recorder(TorchDispatchMode):
         written = [a.name for a in schema if a.alias_info is not None and a.alias_info.is_write]
         operands = {a.name: self._operand(arguments[a.name]) for a in schema if not a.is_out and a.name in arguments}
         before = {n: self._copied(x) if n in written else x for n, x in arguments.items()}
-        result = self._kept(func(*args, **kwargs))
+        result = self._kept(itself(func, args, kwargs))
         if followed:
             _plain(result, self.program.origin)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
@@ -318,14 +318,14 @@ class Recorder(TorchDispatchMode):
                 return fused.step(self, func, args, kwargs, _by_name(func, args, kwargs))
             except Unsupported as reason:
                 self.uncovered(reason, [])
-                return self._kept(func(*args, **kwargs))
+                return self._kept(itself(func, args, kwargs))
         decomposition = decomposition_table.get(func)
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
         if decomposition is None:
             unknown = self._unknown(func)
             self.uncovered(unknown, [])
-            result = self._kept(func(*args, **kwargs))
+            result = self._kept(itself(func, args, kwargs))
             written = [x for x in leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)]
             self.uncovered(unknown, written)
             return result
@@ -363,7 +363,7 @@ class Recorder(TorchDispatchMode):
     def _read_out(self, func: Any, args: Any) -> Any:
         if real(args[0]):
             self.notes.append(f"a number is read out of a tensor: {self.program.origin}")
-        return func(*args)
+        return itself(func, args, {})
 
     def _operand(self, argument: Any) -> Any:
         if real(argument):

@@ -107,7 +107,7 @@ class TorchSubject:
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
         """See `capture.capture`. values: of the differentiated inputs, then of the parameters."""
         with self.at(values) as inputs:
-            before = torch.random.get_rng_state()
+            before = self._drawn_so_far()
             captured = capture(
                 self._called,
                 inputs,
@@ -116,7 +116,7 @@ class TorchSubject:
                 surrogates=self.surrogates,
                 reference=None if self.reference is None else self.of_reference()._called,
             )
-            if torch.equal(before, torch.random.get_rng_state()):
+            if not self._drawn_since(before):
                 return captured
             return replace(captured, notes=(*captured.notes, f"random numbers are drawn from seed {self.seed}, always"))
 
@@ -161,13 +161,18 @@ class TorchSubject:
         return witness(self, values, gradient, index, output, at)
 
     def judged(self) -> JudgedRun:
-        """One run at the inputs given, every call of it judged; of compiled code the results as a whole as well."""
+        """One run at the inputs given, every call of it judged; of compiled code the results as a whole as well.
+
+        On as many threads as PyTorch has been told to use: a sum is added up in another order on more.
+        """
         recorder = JudgingRecorder()
         parameters = list(self.parameters.values())
+        threads = torch.get_num_threads()
         with self.at(None) as inputs:
-            before = torch.random.get_rng_state()
+            torch.set_num_threads(threads)
+            before = self._drawn_so_far()
             captured = capture(self._called, inputs, self.seed, parameters, recorder)
-            drawn = not torch.equal(before, torch.random.get_rng_state())
+            drawn = self._drawn_since(before)
         if self.compiled:
             if drawn:
                 recorder.notes.append("compiled code draws other random numbers; what was judged is the eager run")
@@ -181,13 +186,19 @@ class TorchSubject:
 
     def _compiled(self, captured: Captured, recorder: JudgingRecorder) -> None:
         """Runs the compiled code, which PyTorch does not while its calls are being written down, and judges it."""
+        threads = torch.get_num_threads()
         with self.at(self.start) as inputs:
+            torch.set_num_threads(threads)
             leaves = [*self.differentiated(inputs), *self.parameters.values()]
             outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
             arriving = [
                 torch.tensor(captured.given[c.index]).to(x) for c, x in zip(captured.cotangents, outputs, strict=True)
             ]
+            before = [x.detach().clone() for x in outputs]
             found = torch.autograd.grad(outputs, leaves, arriving, allow_unused=True) if outputs else []
+            for k, x in enumerate(outputs):
+                if not torch.equal(x.detach().nan_to_num(), before[k].nan_to_num()):
+                    recorder.notes.append(f"compiled: output {k} is another after the backward, which writes over it")
         names = [f"output {k}" for k in range(len(outputs))] + [f"gradient of {name}" for name in self.names]
         values = [*captured.outputs, *captured.gradients]
         recorder.as_a_whole(values, names, [*outputs, *found])
@@ -210,9 +221,19 @@ class TorchSubject:
 
     def _seeded(self) -> None:
         """torch.manual_seed; on the CPU without what it does for devices, which takes longer than a call."""
+        (torch.manual_seed if self._gpus() else torch.default_generator.manual_seed)(self.seed)
+
+    def _gpus(self) -> list[torch.device]:
+        """Those that the inputs and parameters are on."""
         tensors = [x for x in (*self.leaves, *self.parameters.values()) if isinstance(x, torch.Tensor)]
-        here = all(x.device.type == "cpu" for x in tensors)
-        (torch.default_generator.manual_seed if here else torch.manual_seed)(self.seed)
+        return list({x.device: None for x in tensors if x.device.type == "cuda"})
+
+    def _drawn_so_far(self) -> list[Tensor]:
+        """The states of the random number generators that the function may draw from."""
+        return [torch.random.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in self._gpus())]
+
+    def _drawn_since(self, before: list[Tensor]) -> bool:
+        return any(not torch.equal(b, now) for b, now in zip(before, self._drawn_so_far(), strict=True))
 
     @contextmanager
     def at(self, values: Sequence[Array] | None) -> Iterator[tuple[Any, ...]]:
@@ -228,7 +249,7 @@ class TorchSubject:
         if isinstance(self.function, torch.nn.Module):
             buffers = {name: b.detach().clone() for name, b in self.function.named_buffers()}
         numbers = iter(values or ())
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        with torch.random.fork_rng(devices=self._gpus()), torch.enable_grad():
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # sizes are small, and threads that wait for each other are slow
             self._seeded()

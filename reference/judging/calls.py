@@ -49,6 +49,7 @@ from .verdict import SEVERITY, Verdict
 Array = NDArray[Any]
 Positions = NDArray[np.int64]
 FARTHEST = 1e300  # for a bound that is none
+OVERFLOWN = "an honest implementation may overflow here or lose a sum's terms, or the numbers are not finite"
 
 
 @dataclass(frozen=True)
@@ -206,13 +207,13 @@ def judged_whole(
     """The verdict on the results of a whole program, computed by code of which nothing else was seen.
 
     wrong: beyond what any order and any honest formula may give;  suspect: beyond LAMBDA deviations of what the
-    program's roundings spread over (`programs/perturbed.py`). Where neither could see a result replaced by zero, it is
-    undecided. Arguments as `judged_call`'s.
+    program's roundings spread over (`programs/perturbed.py`). Where neither could see a result replaced by zero, or a
+    number on the way may have overflowed, it is undecided. Arguments as `judged_call`'s.
     """
     numbers = Bounds(computed_in, expanded=True)
     found = []
     try:
-        spreads = spread(results, given, computed_in)
+        spreads, overflows = spread(results, given, computed_in)
         bounds = run(results, given, numbers)
     except NoBounds as reason:
         return [
@@ -225,9 +226,13 @@ def judged_whole(
         # One rounding early in the program moves many elements alike: their errors are not independent of each other.
         likely = np.stack([ours, LAMBDA * deviation, LAMBDA * deviation, np.zeros(value.shape)], axis=-1)
         expected = numbers.stored(bounded(value, likely), precision)
-        worst = np.nan_to_num(bounds[k]["errors"][..., WORST], nan=FARTHEST, posinf=FARTHEST)
+        worst = bounds[k]["errors"][..., WORST]
+        overflown = ~np.isfinite(worst) & ~np.isfinite(array)  # as an honest implementation may
+        worst = np.where(overflown, math.inf, np.nan_to_num(worst, nan=FARTHEST, posinf=FARTHEST))
         expected["errors"][..., WORST] = np.maximum(worst, expected["errors"][..., WORST])
         call = _judged(result.node.origin, 0, array, expected, precision)
+        if overflown.any() if call.verdict is Verdict.AGREES else overflows:
+            call = replace(call, verdict=Verdict.UNDECIDED, reason=OVERFLOWN)
         if call.verdict is Verdict.AGREES and call.zeroable and call.zeroable == np.count_nonzero(value):
             call = replace(
                 call, verdict=Verdict.UNDECIDED, reason="roundings may be as large as the numbers themselves"
@@ -287,11 +292,7 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
             errors[..., RANDOM], known, precision.unit_roundoff,
         )  # fmt: skip
     if not observed.size or not known.any():
-        reason = (
-            ""
-            if not observed.size
-            else "an honest implementation may overflow here or lose a sum's terms, or the numbers are not finite"
-        )
+        reason = OVERFLOWN if observed.size else ""
         verdict = Verdict.UNDECIDED if observed.size else Verdict.AGREES
         return JudgedCall(
             origin, number, observed.shape, precision.name, verdict, elements=observed.size, undecided=observed.size,

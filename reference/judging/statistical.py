@@ -64,11 +64,11 @@ def aggregates(
     with np.errstate(over="ignore"):  # of bounds that say nothing
         size = float(x @ x)
         allowed = float(np.abs(x) @ s) + LAMBDA * _scale(np.abs(x) * r, group)
-        if allowed < size:
+        if 0 < allowed < size:  # 0: what is not exact is 0 there, and says nothing of the scale
             found.append(Aggregate("itself", abs(float(x @ e)) / allowed, allowed / size))
         # The signs are ours, so they average s out too.
         allowed = LAMBDA * (float(np.linalg.norm(s)) + _scale(r, group))
-        if np.isfinite(allowed):
+        if 0 < allowed < np.inf:
             for _ in range(SIGN_VECTORS):
                 signs = rng.choice((-1.0, 1.0), size=x.size)
                 found.append(Aggregate("random signs", abs(float(signs @ e)) / allowed, None))

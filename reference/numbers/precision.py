@@ -83,6 +83,8 @@ class Profile:
     truncated: additions may cut instead of round, as those of tensor cores do, so that each may be off by 2u
         (Fasi, Higham, Mikaitis & Pranesh, Numerical behavior of NVIDIA tensor cores, PeerJ Computer Science 7, 2021)
     stored_between: so often a sum of products, added up in a wider format, may be stored before it is complete
+    division: so many roundings a quotient may be off: two, as a product with the reciprocal; four where a GPU's
+        approximate one is taken, which is off by up to 2 ulps (NVIDIA, PTX ISA, div.full.f32)
     """
 
     name: str
@@ -92,6 +94,7 @@ class Profile:
     reduce: Precision
     truncated: bool = False
     stored_between: int = 0
+    division: int = 2
 
 
 # From finest to coarsest: what an implementation may declare, and what its numbers may be explained by.

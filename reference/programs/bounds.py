@@ -381,9 +381,19 @@ def _added(numbers: Bounds, x: Array, y: Array, sign: int) -> Array:
     rounded = np.abs(x["value"]) + np.abs(y["value"]) if numbers.expanded else value
     own = _rounded(numbers, value, rounded)
     if _repeated(x["value"]) or _repeated(y["value"]):  # a constant's last bits are cut the same way in many elements
-        own[..., SYSTEMATIC] += own[..., RANDOM]
+        own[..., SYSTEMATIC] = own[..., WORST]  # and those of several additions too
         own[..., RANDOM] = 0.0
     return settled(value, x["errors"] + y["errors"] + own)
+
+
+def _regrouped(numbers: Bounds, x: Array, *terms: Array) -> Array:
+    """A sum of which these terms may have been added up first: a rounding more, of that size."""
+    if not terms or not numbers.expanded:
+        return x
+    size = np.asarray(sum(np.abs(term["value"]) for term in terms))
+    own = size[..., None] * _each(numbers.model.rounding) * (1 + 2**-20)
+    own[..., TRUTH] = 0.0
+    return settled(x["value"], x["errors"] + own)
 
 
 def _repeated(values: Array) -> bool:
@@ -409,12 +419,14 @@ def _multiplied(numbers: Bounds, x: Array, y: Array) -> Array:
 
 
 def _divided(numbers: Bounds, x: Array, y: Array) -> Array:
-    """Two roundings: it may be a product with the reciprocal."""
+    """A quotient."""
     value = x["value"] / y["value"]
     nearest = np.abs(y["value"]) - y["errors"][..., WORST]
     errors = (x["errors"] + np.abs(value)[..., None] * y["errors"]) / np.where(nearest > 0, nearest, 0.0)[..., None]
     errors = np.where((x["errors"] == 0) & (y["errors"] == 0), 0.0, errors)
-    return settled(value, errors + numbers.own(value, 2 * numbers.model.rounding))
+    relative = numbers.profile.division * numbers.model.rounding
+    relative[TRUTH] = 2 * U64
+    return settled(value, errors + numbers.own(value, relative))
 
 
 def _extreme(floats: Function, x: Array, y: Array) -> Array:
@@ -495,5 +507,5 @@ _RULES: dict[str, Callable[..., Array]] = {
     "power": _power,
     "atan2": _atan2,
     "pi": lambda numbers, f, x: _pi(numbers, x.shape),
-    "identity": lambda numbers, f, x: x,
+    "identity": lambda numbers, f, x, *y: _regrouped(numbers, x, *y),
 }

@@ -31,10 +31,14 @@ UNDERESTIMATED = math.sqrt(RUNS / (2 * (1e-12 * math.factorial(RUNS // 2)) ** (2
 
 @dataclass
 class Recording(Floats):
-    """float64; beside it `errors`, in the order of the lines: what is random in each element, what is alike in all."""
+    """float64; beside it `errors`, in the order of the lines: what is random in each element, what is alike in all.
+
+    overflows: whether a number is about as large as the format holds, or larger
+    """
 
     bounds: Bounds
     errors: list[tuple[Array, Array]] = field(default_factory=list)
+    overflows: bool = False
 
     def apply(self, name: str, floats: Callable[..., Any], balls: Callable[..., Any], *arrays: Array) -> Array:
         return self._recorded(self.bounds.apply(name, floats, balls, *map(_exact, arrays)))
@@ -53,6 +57,7 @@ class Recording(Floats):
 
     def _recorded(self, x: Array) -> Array:
         self.errors.append((x["errors"][..., RANDOM].copy(), x["errors"][..., SYSTEMATIC].copy()))
+        self.overflows |= bool((np.abs(x["value"]) > self.bounds.profile.storage.largest / 2).any())
         return np.asarray(x["value"])
 
 
@@ -88,21 +93,25 @@ class Perturbed(Floats):
         return np.asarray(values + random * signs + alike * (2.0 * self.generator.integers(0, 2) - 1.0))
 
 
-def spread(results: Sequence[Value], given: Mapping[int, Array], profile: Profile) -> list[tuple[Array, Array]]:
-    """For each result its value, and how far a run's roundings are likely to move it: one standard deviation, not less.
+def spread(
+    results: Sequence[Value], given: Mapping[int, Array], profile: Profile
+) -> tuple[list[tuple[Array, Array]], bool]:
+    """For each result its value, and how far a run's roundings are likely to move it: one standard deviation, not less;
+    and whether a number on the way may overflow, after which nothing is known.
 
     profile: the formats of the run
     Raises NoBounds for an operation whose errors are not known.
     """
     recording = Recording(Bounds(profile, expanded=True))
     values = run(results, given, recording)
-    squares = [np.zeros(value.shape) for value in values]
+    lengths = [np.zeros(value.shape) for value in values]
     generator = np.random.default_rng(0)
     for _ in range(RUNS):
         with np.errstate(all="ignore"):
             moved = run(results, given, Perturbed(recording.errors, generator))
-            squares = [s + (m - v) ** 2 for s, m, v in zip(squares, moved, values, strict=True)]
-    return [(v, UNDERESTIMATED * np.sqrt(s / RUNS)) for v, s in zip(values, squares, strict=True)]
+            lengths = [np.hypot(s, m - v) for s, m, v in zip(lengths, moved, values, strict=True)]  # squares underflow
+    found = [(v, UNDERESTIMATED / math.sqrt(RUNS) * s) for v, s in zip(values, lengths, strict=True)]
+    return found, recording.overflows
 
 
 def sizes_of_rounding(results: Sequence[Value], given: Mapping[int, Array], profile: Profile) -> list[float]:
@@ -112,7 +121,7 @@ def sizes_of_rounding(results: Sequence[Value], given: Mapping[int, Array], prof
     Returns zeros where the errors of an operation are not known.
     """
     try:
-        found = spread(results, given, profile)
+        found, _ = spread(results, given, profile)
     except NoBounds:
         return [0.0] * len(results)
     moved = [float(np.nan_to_num(s, nan=0.0, posinf=0.0).max(initial=0.0)) for _, s in found]

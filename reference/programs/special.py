@@ -9,7 +9,8 @@ from flint import arb
 
 from .elementwise import Apply, _by_ball, entry, exp, lgamma, log, log1p
 
-identity = entry("identity", lambda x: x, lambda x: x, lambda g, out, x: (g,))
+# of x alone, or of x and y: a sum x to whose other terms an implementation may have added the term y first (`Bounds`)
+identity = entry("identity", lambda x, *y: x, lambda x, *y: x, lambda g, out, x, *y: (g, *(None for _ in y)))
 
 
 def _ball_igamma_grad_a(a: arb, x: arb) -> arb:

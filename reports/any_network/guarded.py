@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.case import InvalidInput
-from ...reference.programs import Captured, Unsupported
+from ...reference.programs import Captured, NoGraph, Unsupported
 
 if TYPE_CHECKING:
     from .rule import Subject
 
 Array = NDArray[Any]
 T = TypeVar("T")
+THE_CALL = "itself"  # the function of adapters that makes a call of a framework, and nothing else
 LONGEST = 300  # characters of an exception's own words
 _OURS = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
 _LIBRARIES = ("torch", "jax", "jaxlib", "numpy")
@@ -44,12 +45,25 @@ def captured_at(subject: Subject, values: Sequence[Array], seed: int) -> Capture
         return subject.capture(values, seed)
     except (InvalidInput, Unsupported, MemoryError):
         raise
-    except (Exception, SystemExit):
+    except (Exception, SystemExit) as watched:
         try:
             subject.value_and_gradient(values)
         except (Exception, SystemExit) as error:
             return f"it raised {in_a_line(error)}"
+        if (nowhere := only_watched(subject.name, watched)) is not None:
+            raise nowhere from watched
         raise
+
+
+def only_watched(name: str, error: BaseException) -> NoGraph | None:
+    """What a function is that runs by itself, and raised this while it was watched; None if the fault is our own."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    code = traceback.tb_frame.f_code if traceback is not None else None
+    if code is None or (code.co_filename.startswith(_OURS) and code.co_name != THE_CALL):
+        return None
+    return NoGraph(f"{name} runs by itself, but while it is watched it raises {in_a_line(error)}")
 
 
 def refuse_what_has_no_numbers(names: Sequence[str], start: Sequence[Array]) -> None:

@@ -19,7 +19,7 @@ from ...reference.judging import SEVERITY, JudgedCall, JudgedRun, Verdict
 from ...reference.programs import Unsupported
 from ..documents import Shown
 from .graph import Result, graph, worst_first
-from .guarded import by_itself
+from .guarded import by_itself, only_watched
 from .picture import picture
 from .rule import NotDecided
 from .wording import counted, sentence
@@ -169,8 +169,10 @@ def check_numbers(run: Run) -> NumbersReport:
         return NumbersReport(run.name, run.judged())
     except (InvalidInput, Unsupported, MemoryError):
         raise
-    except (Exception, SystemExit):
+    except (Exception, SystemExit) as watched:
         by_itself(run.name, lambda: run.value_and_gradient(run.start))
+        if (nowhere := only_watched(run.name, watched)) is not None:
+            raise nowhere from watched
         raise
 
 

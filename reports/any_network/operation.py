@@ -78,7 +78,10 @@ def _judged(
     try:
         result = LAYERS[name](given, numbers, **options)
     except KeyError as missing:
-        raise InvalidInput(f"{name}: expected an input {missing}; {_known('got', list(inputs))}") from missing
+        said = " ".join((inspect.getdoc(LAYERS[name]) or "").split())
+        raise InvalidInput(
+            f"{name}: expected an input {missing}; got {', '.join(inputs) or 'nothing'}. It computes: {said}"
+        ) from missing
     except (ValueError, IndexError, ZeroDivisionError) as misfit:
         shapes = ", ".join(f"{key} {x.shape}" for key, x in numbers.items())
         raise InvalidInput(f"{name}: these inputs do not fit it: {shapes}: {misfit}") from misfit

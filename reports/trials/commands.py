@@ -85,6 +85,9 @@ def selftest(
     faults: Annotated[
         bool, typer.Option("--faults", help="Plant every catalogued fault: is it seen, and named?")
     ] = False,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where --rules and --numbers run the networks, such as cuda.")
+    ] = "cpu",
     adapter: AdapterNames = None,
     jobs: Jobs = 0,
     scheduler: Scheduler = None,
@@ -119,9 +122,9 @@ def selftest(
             if edits:
                 failed = running.edits(edits, first, executor, kept) or failed
             if rules:
-                failed = rule_running.rules(rules, first, adapter, executor, kept) or failed
+                failed = rule_running.rules(rules, first, adapter, executor, kept, False, device) or failed
             if numbers:
-                failed = rule_running.rules(numbers, first, adapter, executor, kept, numbers=True) or failed
+                failed = rule_running.rules(numbers, first, adapter, executor, kept, True, device) or failed
             if backward_edits:
                 failed = rule_running.backward_edits(backward_edits, first, adapter, executor, kept) or failed
     if power:

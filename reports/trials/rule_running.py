@@ -21,17 +21,21 @@ def rules(
     executor: Executor | None,
     journal: Journal | None = None,
     numbers: bool = False,
+    device: str = "cpu",
 ) -> bool:
     """Check random right networks; whether one was accused, or could not be checked for a fault of backproof.
 
-    numbers: look at the numbers of a run of each, not at the rule
+    numbers: look at the numbers of a run of each, not at the rule;  device: where they run. Raises InvalidInput if a
+    framework has none of that name
     """
-    from .rule_trials import FRAMEWORKS, trials
+    from .rule_trials import FRAMEWORKS, on, trials
 
-    frameworks = _frameworks("--rules", names, FRAMEWORKS)
+    frameworks = _frameworks("--numbers" if numbers else "--rules", names, FRAMEWORKS)
+    for framework in frameworks:
+        on(framework, device)
     tried: list[RuleTrial] = []
     with progress(count) as done:
-        for trial in trials(count, first, executor, frameworks, numbers, journal):
+        for trial in trials(count, first, executor, frameworks, numbers, journal, device):
             tried.append(trial)
             done(f"{trial.family} {trial.outcome}")
             if trial.alarm:

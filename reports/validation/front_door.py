@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from itertools import pairwise
 from typing import Any, Literal, overload
 
@@ -61,6 +62,7 @@ TARGETS = {"rows": False, "classes": True}
 TAKES_CLASSES = "it takes the largest target of each row, so that it was asked with one-hot targets alone."
 SIGNS = {"positive": False, "negative": True}
 UPDATES = {"batch": False, "online": True}
+NOT_OPTIONS = ("function", "inputs", "unknown")
 CASES = ("standard", "few", "many")
 BATCHES = {"standard": (4, 1, 2, 1), "few": (4, 1), "many": (4, 1, 2, 1, 8, 1, 16, 1)}  # of generic probes
 ROUNDS = {"few": 0, "standard": 1, "many": 3}  # of those that reach further
@@ -149,6 +151,7 @@ def verify(
     surrogate: Any = (),
     reference: Callable[..., Any] | None = None,
     numbers: bool = False,
+    **unknown: Any,
 ) -> Report | RuleReport | RuleAndNumbers:
     """Judge a function that computes gradients, a step of the delta rule, or outputs; diagnose it where it is wrong.
 
@@ -177,6 +180,7 @@ def verify(
     Raises:
         InvalidInput: for a declaration that makes no sense. Whatever the function does is in the report.
     """
+    _refuse_unknown(unknown)
     if inputs is not None:
         declared: Any = {"keywords": keywords, "stopped": stopped, "surrogate": surrogate, "reference": reference}
         return verify_network(function, inputs, loss=loss, numbers=numbers, **declared)
@@ -390,6 +394,13 @@ def _check_of_loss(targets: str | None, sign: str | None) -> None:
         one_of("targets", targets, TARGETS)
     if sign is not None:
         one_of("sign", sign, SIGNS)
+
+
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    for option in options:
+        if "tol" in option or option == "eps":
+            raise InvalidInput(f"verify: it takes no {option!r}: tolerances are derived, and there is none to choose.")
+        one_of("verify: options", option, [n for n in signature(verify).parameters if n not in NOT_OPTIONS])
 
 
 def _check_names(

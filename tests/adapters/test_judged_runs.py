@@ -213,6 +213,10 @@ def test_a_call_without_a_rule_is_counted_and_what_follows_is_judged() -> None:
         pytest.param(lambda x: F.conv2d(x, torch.full((3, 2, 1, 1), 1e-3), torch.full((3,), 0.147)), numbers(9, 2, 5, 5).float(), id="a bias beside small products"),
         pytest.param(lambda x: F.embedding(torch.tensor([0, 0, 0, 0, 0, 1]), x), numbers(2, 40).bfloat16(), id="rows added up in memory"),
         pytest.param(lambda x: (x * x).sqrt() + 1e-8, numbers(64, 64).float(), id="a constant's last bits"),
+        pytest.param(lambda x: F.conv2d(1e-3 * x, torch.full((3, 2, 1, 1), 0.7), torch.full((3,), 1.0063)), numbers(20, 2, 5, 5).float(), id="a bias that is rounded several times"),
+        pytest.param(lambda x: F.batch_norm(1e-3 * x, 0.2 + torch.zeros(64), 3 + torch.zeros(64), 0.5 + torch.zeros(64), torch.linspace(0.5, 0.7, 64)), numbers(40, 64).float(), id="a bias that the mean is taken off first"),
+        pytest.param(lambda x: F.group_norm(x + 0.5, 4, 0.5 + torch.zeros(64), torch.linspace(0.5, 0.7, 64)), numbers(40, 64).float(), id="likewise of groups"),
+        pytest.param(lambda x: x.exp() * torch.tensor([0.0, 1e-30, 0.0, 1.0]), torch.tensor([[1.0, -80.0, 2.0, -100.0]]), id="what is not exact is 0"),
     ],
 )  # fmt: skip
 def test_right_kernels_that_were_accused_once(function: Callable[[Any], Any], x: Any) -> None:
@@ -343,3 +347,58 @@ def test_gradients_that_a_fused_call_scales_itself_are_told() -> None:
             maximize=False, is_first_step=True, grad_scale=torch.tensor(2.0),
         )  # fmt: skip
     assert "taken as they came: _fused_sgd_" in str(report())
+
+
+def scaled_by(factor: float) -> Callable[[Any], Any]:
+    """Of a kernel's several results the first."""
+    return lambda result: (result[0] * factor, *result[1:])
+
+
+@pytest.mark.parametrize(("norm", "roundings"), [("batch_norm", 8), ("group_norm", 30)])
+def test_a_norm_that_is_off_by_a_few_roundings_is_seen(norm: str, roundings: int) -> None:
+    """Though the bias may be added to the mean first."""
+    x, weight, bias = numbers(40, 64).float(), 0.5 + torch.zeros(64), torch.linspace(0.5, 0.7, 64)
+
+    def function(x: Any) -> Any:
+        if norm == "group_norm":
+            return F.group_norm(x, 4, weight, bias)
+        return F.batch_norm(x, torch.zeros(64), torch.ones(64), weight, bias)
+
+    for factor in (1.0, 1 + roundings * 2.0**-24):
+        with Kernel("native_" + norm, scaled_by(factor)) as kernel:
+            report = checks.check_numbers(function, x.clone().requires_grad_())
+        assert kernel.calls
+        assert (report.verdict is Verdict.AGREES) == (factor == 1), str(report)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_has_the_threads_that_it_is_given(threads: int) -> None:
+    before, seen = torch.get_num_threads(), []
+
+    def function(x: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return x * x
+
+    try:
+        torch.set_num_threads(threads)
+        checks.check_numbers(function, numbers(3).requires_grad_())
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {threads}
+
+
+def test_jax_s_whole_numbers_of_the_other_width_are_what_the_jaxpr_takes_them_for() -> None:
+    """JAX keeps the jaxpr of a function inside, here of `at[…]`, though `jax_enable_x64` has changed since."""
+    jax = pytest.importorskip("jax")
+    from backproof.adapters.jax_program.seen import expected, known
+    from backproof.reference.programs import Program
+
+    def operand(dtype: str) -> Any:
+        return known(Program(), jax.ShapeDtypeStruct((2,), np.dtype(dtype)), np.array([1, 2], dtype))
+
+    taken = expected(jax.ShapeDtypeStruct((2,), np.dtype("int32")), operand("int64"))
+    assert (taken.array.dtype, taken.array.tolist()) == (np.int32, [1, 2])
+    for dtype in ("int32", "float32"):
+        same = operand(dtype)
+        assert expected(jax.ShapeDtypeStruct((2,), np.dtype("int32")), same) is same

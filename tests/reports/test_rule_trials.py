@@ -15,12 +15,14 @@ np = pytest.importorskip("numpy")
 torch = pytest.importorskip("torch")
 pytest.importorskip("typer")
 
-from backproof.reference.judging import Verdict
-from backproof.reference.programs import Unsupported
+from backproof.reference.case import InvalidInput
+from backproof.reference.judging import JudgedCall, JudgedRun, Verdict
+from backproof.reference.programs import Origin, Unsupported
+from backproof.reports.any_network import NumbersReport
 from backproof.reports.trials import backward_edits, backward_trials, rule_running, rule_trials
 from backproof.reports.trials.backward_trials import BackwardTrial, judged, unmutated
 from backproof.reports.trials.right_code.backward_code import Affine, Softmax
-from backproof.reports.trials.right_code.drawn import FAMILIES, Drawn, dice
+from backproof.reports.trials.right_code.drawn import COMPILERS, FAMILIES, Drawn, Manner, dice, manner
 from backproof.reports.trials.right_code.torch_custom import WRITTEN
 from backproof.reports.trials.right_code.torch_networks import draw
 from backproof.reports.trials.rule_trials import RuleTrial, trials
@@ -134,7 +136,7 @@ class Report(SimpleNamespace):
 def test_what_becomes_of_a_configuration(
     monkeypatch: pytest.MonkeyPatch, report: Callable[[], Any], outcome: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number: drawn(report))
+    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda *_: drawn(report))
     trial = rule_trials.try_one(1, "torch")
     assert trial.outcome == outcome
     assert ("why" in trial.said) == (outcome != "agrees")
@@ -151,7 +153,7 @@ def test_a_finding_that_is_declared_is_no_alarm(
 ) -> None:
     report: Any = Report(verdict=verdict, ok=verdict == "agrees", reason="why")
     known = Drawn("MLP", "float64", "a network", lambda: report, "1/6 is rounded")
-    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number: known)
+    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda *_: known)
     trial = rule_trials.try_one(1, "torch")
     assert (trial.outcome, trial.alarm) == (outcome, False)
     rule_running.show_rules([trial])
@@ -299,8 +301,55 @@ def test_the_numbers_of_runs_are_tried_too_and_a_suspect_is_an_alarm(monkeypatch
     pytest.importorskip("torch")
     right = rule_trials.try_one(4, "torch", numbers=True)
     assert (right.outcome, right.alarm) == ("agrees", False)
-    report: Any = Report(verdict=Verdict.SUSPECT, ok=False, reason="")
+    report: Any = Report(verdict=Verdict.SUSPECT, ok=False, reason="", run=JudgedRun(()))
     drawn = Drawn("MLP", "float32", "a network", lambda: report, numbers=lambda: report)
-    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number, sizes: drawn)
+    monkeypatch.setitem(rule_trials.FRAMEWORKS, "torch", lambda number, numbers, device: drawn)
     accused = rule_trials.try_one(1, "torch", numbers=True)
     assert (accused.outcome, accused.alarm) == ("suspect", True)
+
+
+def result(name: str, verdict: Verdict, observed: float = 1.0, dtype: str = "float16") -> JudgedCall:
+    return JudgedCall(Origin(name), 0, (2,), dtype, verdict, 2.0, 2.0, (0,), observed, expected=0.4, allowed=0.1)
+
+
+OF_LOGISTIC = result("logistic", Verdict.WRONG, observed=0.0)
+
+
+@pytest.mark.parametrize(
+    ("results", "outcome"),
+    [
+        ([OF_LOGISTIC], "finding"),
+        ([OF_LOGISTIC, result("compiled: output 0", Verdict.WRONG)], "finding"),
+        ([result("compiled: output 0", Verdict.WRONG)], "wrong"),
+        ([OF_LOGISTIC, result("mul", Verdict.WRONG)], "wrong"),
+        ([result("logistic", Verdict.WRONG, observed=0.5)], "wrong"),
+        ([result("logistic", Verdict.WRONG, observed=0.0, dtype="float32")], "wrong"),
+    ],
+    ids=["known", "what follows", "compiled alone", "another", "another inaccuracy", "another format"],
+)
+def test_what_is_known_of_a_kernel_is_a_finding_and_nothing_else_is(
+    monkeypatch: pytest.MonkeyPatch, results: list[JudgedCall], outcome: str
+) -> None:
+    report = NumbersReport("f", JudgedRun(tuple(results)))
+    right = Drawn("MLP", "float16", "a network", lambda: None, numbers=lambda: report)  # type: ignore[arg-type, return-value]
+    monkeypatch.setitem(rule_trials.FRAMEWORKS, "jax", lambda number, numbers, device: right)
+    assert rule_trials.try_one(1, "jax", numbers=True).outcome == outcome
+
+
+def test_a_configuration_s_manner_is_its_number_s_and_all_manners_come() -> None:
+    drawn_manners = [manner(number) for number in range(300)]
+    assert drawn_manners == [manner(number) for number in range(300)]
+    assert {m.compiler for m in drawn_manners} == set(COMPILERS)
+    assert {m.threads for m in drawn_manners} == {1, 2, 4}
+    assert {m.half for m in drawn_manners} == {m.autocast for m in drawn_manners} == {False, True}
+    assert Manner(threads=2, scale=30.0, compiler="eager", autocast=True).words == (
+        ", 2 threads, inputs × 30, compiled by eager, autocast"
+    )
+    assert not Manner().words
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_a_device_that_is_not_there_is_said_before_anything_runs(framework: str) -> None:
+    pytest.importorskip(framework)
+    with pytest.raises(InvalidInput, match=rf"--device tpu9: {framework} has none here"):
+        rule_trials.on(framework, "tpu9")

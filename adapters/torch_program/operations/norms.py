@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ....reference.programs import Value, chosen, mean, reshaped, total
+from ....reference.programs import Value, chosen, mean, reshaped, special, total
 from ....reference.programs import elementwise as e
 from .table import entry
 
@@ -28,6 +28,15 @@ def _normalised(x: Value, axes: tuple[int, ...], eps: float) -> tuple[Value, Val
 def _back(g: Value, normal: Value, inverse: Value, axes: tuple[int, ...]) -> Value:
     """(g − mean g − x̂·mean(g·x̂))/σ: what is left of g once its share along 1 and along x̂ is taken out."""
     return (g - mean(g, axes, keep=True) - normal * mean(g * normal, axes, keep=True)) * inverse
+
+
+def _folded(normal: Value, scale: Value | None, bias: Value | None, middle: Value, inverse: Value) -> Value:
+    """x̂·γ + β, as it may also be computed: x·α + (β − μ·α), where α = γ/σ, with one addition for each channel."""
+    result = normal if scale is None else normal * scale
+    if bias is None:
+        return result
+    shift = middle * inverse if scale is None else middle * inverse * scale
+    return special.identity(result + bias, bias, shift)
 
 
 def _asked(wanted: Any, *gradients: Any) -> tuple[Any, ...]:
@@ -63,10 +72,8 @@ def _batch_norm(
     else:
         middle, inverse = reshaped(mean_, shape), 1 / e.sqrt(reshaped(var, shape) + eps)
         result = (x - middle) * inverse
-    if weight is not None:
-        result = result * reshaped(weight, shape)
-    if bias is not None:
-        result = result + reshaped(bias, shape)
+    scale = None if weight is None else reshaped(weight, shape)
+    result = _folded(result, scale, None if bias is None else reshaped(bias, shape), middle, inverse)
     return result, reshaped(middle, (x.shape[1],)), reshaped(inverse, (x.shape[1],)), mean_, var
 
 
@@ -208,9 +215,8 @@ def _group_norm(
 ) -> tuple[Value, Value, Value]:
     normal, middle, inverse = _normalised(_grouped(input, N, C, HxW, group), (2, 3), eps)
     shape = (1, group, C // group, 1)
-    result = _scaled(
-        normal, None if weight is None else reshaped(weight, shape), None if bias is None else reshaped(bias, shape)
-    )
+    scale = None if weight is None else reshaped(weight, shape)
+    result = _folded(normal, scale, None if bias is None else reshaped(bias, shape), middle, inverse)
     return reshaped(result, input.shape), reshaped(middle, (N, group)), reshaped(inverse, (N, group))
 
 

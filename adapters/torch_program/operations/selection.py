@@ -31,7 +31,7 @@ from .table import entry
 def _masked(call: Any, self: Any, value: Any, mark: Any) -> Value:
     """`value` wherever the same call, made with ones on zeros, shows a one."""
     shape = tuple(call.outputs[0].shape)
-    marked = call.numbers(call.unseen(lambda: mark(torch.zeros(shape, dtype=torch.float64)))) != 0
+    marked = call.numbers(call.unseen(lambda: mark(torch.zeros(shape, dtype=torch.float64, device=call.device)))) != 0
     return chosen(marked, call.spread(value, shape), call.spread(self, shape))
 
 

@@ -142,7 +142,7 @@ class MaxPool(Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         (place,) = ctx.saved_tensors
         n, c, h, w = ctx.shape
-        spread = torch.zeros(*grad.shape, 4, dtype=grad.dtype).scatter(-1, place[..., None], grad[..., None])
+        spread = grad.new_zeros(*grad.shape, 4).scatter(-1, place[..., None], grad[..., None])
         spread = spread.reshape(n, c, h // 2, w // 2, 2, 2).permute(0, 1, 2, 4, 3, 5)
         return spread.reshape(n, c, h, w)
 

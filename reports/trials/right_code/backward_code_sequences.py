@@ -133,7 +133,7 @@ class Attention(Function):
 class CausalAttention(Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        mask = torch.ones(q.shape[0], k.shape[0], dtype=torch.bool).tril()
+        mask = q.new_ones(q.shape[0], k.shape[0], dtype=torch.bool).tril()
         p = torch.softmax((q @ k.T).masked_fill(~mask, float("-inf")), -1)
         ctx.save_for_backward(q, k, v, p)
         return p @ v
@@ -187,7 +187,7 @@ class Embedding(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         (tokens,) = ctx.saved_tensors
-        table = torch.zeros(ctx.rows, grad.shape[1], dtype=grad.dtype)
+        table = grad.new_zeros(ctx.rows, grad.shape[1])
         return table.index_add(0, tokens, grad * 2.0), None
 
 

@@ -21,6 +21,7 @@ FAMILIES = ("MLP", "CNN", "RNN", "transformer", "loss", "custom function", "comp
 PRIMES = (2, 3, 5)  # sizes that tell axes apart, and that balls are quick with
 LARGER = (7, 16, 33, 64)  # where many roundings meet
 DTYPES = {"float64": 0.5, "float32": 0.35, "bfloat16": 0.15}
+NETWORKS = ("MLP", "CNN", "RNN", "transformer")  # which take inputs of any size
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,46 @@ class Dice:
 
     def numbers(self, shape: Sequence[int]) -> NDArray[Any]:
         return self.rng.standard_normal(tuple(shape))
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the run is run whose numbers are judged, beside what is drawn for the rule check.
+
+    half: in float16, whatever format was drawn;  scale: what a network's inputs are multiplied by
+    compiler: PyTorch's backend, "" for none;  autocast: products in bfloat16
+    """
+
+    half: bool = False
+    scale: float = 1.0
+    threads: int = 1
+    compiler: str = ""
+    autocast: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is not as usual of it, to stand behind a configuration's words; "" if nothing."""
+        said = [f"{self.threads} threads" * (self.threads > 1), f"inputs × {self.scale:g}" * (self.scale != 1)]
+        said += [f"compiled by {self.compiler}" * bool(self.compiler), "autocast" * self.autocast]
+        return "".join(f", {words}" for words in said if words)
+
+
+USUAL = Manner()
+
+
+def manner(number: int) -> Manner:
+    """Of configuration `number`; drawn apart, so that the network is the same in whatever manner it runs."""
+    thrown = dice(number, 41)
+    return Manner(
+        half=thrown.flag(0.15),
+        scale=thrown.one_of((1.0, 1.0, 1.0, 1e-3, 30.0)),
+        threads=thrown.one_of((1, 1, 2, 4)),
+        compiler=str(thrown.rng.choice(list(COMPILERS), p=list(COMPILERS.values()))),
+        autocast=thrown.flag(0.05),
+    )
+
+
+COMPILERS = {"": 0.9, "eager": 0.02, "aot_eager": 0.06, "inductor": 0.02}
 
 
 def dice(number: int, stream: int, sizes: tuple[int, ...] = PRIMES) -> Dice:

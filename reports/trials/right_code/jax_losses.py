@@ -38,7 +38,8 @@ def loss(thrown: Dice) -> Made:
             case "sum":
                 return found.sum()
             case "weighted" if found.ndim:
-                return (found * weights.astype(x.dtype)[: found.shape[0]].reshape(-1, *(1,) * (found.ndim - 1))).sum()
+                each = np.resize(weights, found.shape[0]).astype(x.dtype)
+                return (found * each.reshape(-1, *(1,) * (found.ndim - 1))).sum()
         return found
 
     fixed = inputs[1].astype(np.float32)

@@ -18,14 +18,14 @@ import numpy as np
 from jax import lax
 
 from ...any_network import NumbersReport, RuleReport
-from .drawn import FAMILIES, PRIMES, Dice, Drawn, dice
+from .drawn import FAMILIES, NETWORKS, PRIMES, USUAL, Dice, Drawn, Manner, dice
 from .jax_activations import ACTIVATIONS, Array, Made
 
 STREAM = 31
 
 
-def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
-    """Configuration `number`: of each family in turn."""
+def draw(number: int, sizes: tuple[int, ...] = PRIMES, manner: Manner = USUAL) -> Drawn:
+    """Configuration `number`: of each family in turn. manner: its compiler, threads and autocast are PyTorch's alone"""
     from .jax_compositions import composition
     from .jax_custom import custom
     from .jax_losses import loss
@@ -35,8 +35,12 @@ def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
         zip(FAMILIES, (mlp, cnn, recurrent, transformer, loss, custom, composition), strict=True)
     )
     family, thrown = FAMILIES[number % len(FAMILIES)], dice(number, STREAM, sizes)
-    dtype = thrown.dtype()
+    drawn = thrown.dtype()
+    dtype = "float16" if manner.half else drawn
     words, function, arguments = families[family](thrown)
+    if family in NETWORKS and manner.scale != 1:
+        weights, x, *others = arguments
+        words, arguments = f"{words}, inputs × {manner.scale:g}", (weights, x * manner.scale, *others)
     if thrown.flag(0.8):  # else every call takes as long as a compilation
         words, function = f"{words}, compiled", jax.jit(function)
     formatted = jax.tree.map(lambda x: x.astype(jnp.dtype(dtype)) if x.dtype == np.float64 else x, arguments)

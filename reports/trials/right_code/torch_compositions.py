@@ -88,7 +88,7 @@ def _in_views(x: Tensor) -> Tensor:
 
 
 def _out_of_place(x: Tensor) -> Tensor:
-    y = torch.zeros(2, *x.shape, dtype=x.dtype)
+    y = x.new_zeros(2, *x.shape)
     y[0].copy_(x)
     y[1] += x.sin()
     return y.sum(0)
@@ -195,7 +195,7 @@ def _reduction(thrown: Dice, x: Tensor) -> Step:
             lambda x: x.amax(axis, keepdim=keep),
             lambda x: x.amin(axis),
             lambda x: x.max(axis)[0],
-            lambda x: x.median(axis)[0],
+            lambda x: x.contiguous().median(axis)[0],  # of an expanded axis it is wrong
             lambda x: (x + 1.5).prod(axis),
             lambda x: x.norm(dim=axis),
             lambda x: x.norm(),
@@ -339,15 +339,15 @@ def _matrix(thrown: Dice, x: Tensor) -> Step:
             lambda x: x.triu(1),
             lambda x: torch.tensordot(x, weights, 1),
             lambda x: F.linear(x, weights.T),
-            lambda x: torch.linalg.inv(x @ x.mT + torch.eye(x.shape[-2], dtype=x.dtype)),
+            lambda x: torch.linalg.inv(x @ x.mT + torch.eye(x.shape[-2]).to(x)),
             lambda x: torch.kron(x, weights[:1, :2]),
-            lambda x: torch.linalg.solve(x @ x.mT + torch.eye(x.shape[-2], dtype=x.dtype), x),
+            lambda x: torch.linalg.solve(x @ x.mT + torch.eye(x.shape[-2]).to(x), x),
             lambda x: torch.cdist(x, x + 0.4),
-            lambda x: torch.logdet(x @ x.mT + torch.eye(x.shape[-2], dtype=x.dtype)),
+            lambda x: torch.logdet(x @ x.mT + torch.eye(x.shape[-2]).to(x)),
             torch.linalg.matrix_norm,
-            lambda x: torch.linalg.cholesky(x @ x.mT + torch.eye(x.shape[-2], dtype=x.dtype)),
+            lambda x: torch.linalg.cholesky(x @ x.mT + torch.eye(x.shape[-2]).to(x)),
             lambda x: _block_diagonal(*x.unbind(0)),
-            lambda x: torch.linalg.det(x @ x.mT + torch.eye(x.shape[-2], dtype=x.dtype)),
+            lambda x: torch.linalg.det(x @ x.mT + torch.eye(x.shape[-2]).to(x)),
             lambda x: x.mT @ x,
             lambda x: torch.addmm(x[:1, :1] * 2, x, x.mT, beta=0.5, alpha=0.3),
             lambda x: torch.baddbmm(x @ x.mT, x, x.mT),

@@ -11,14 +11,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...any_network import NumbersReport, RuleReport
-from .drawn import FAMILIES, PRIMES, Dice, Drawn, dice
+from .drawn import FAMILIES, NETWORKS, PRIMES, USUAL, Dice, Drawn, Manner, dice
 
 STREAM = 21
 
@@ -36,7 +36,7 @@ class Subject:
     finding: str = ""
 
 
-def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
+def draw(number: int, sizes: tuple[int, ...] = PRIMES, manner: Manner = USUAL) -> Drawn:
     """Configuration `number`: of each family in turn."""
     from .torch_compositions import composition
     from .torch_custom import custom
@@ -47,12 +47,46 @@ def draw(number: int, sizes: tuple[int, ...] = PRIMES) -> Drawn:
         zip(FAMILIES, (mlp, cnn, recurrent, transformer, loss, custom, composition), strict=True)
     )
     family, thrown = FAMILIES[number % len(FAMILIES)], dice(number, STREAM, sizes)
-    dtype = thrown.dtype()
+    drawn = thrown.dtype()
+    dtype = "float16" if manner.half else drawn
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch, about unusual sizes, once in a process
         torch.manual_seed(number)
         subject = families[family](thrown, getattr(torch, dtype))
+    if family not in NETWORKS:
+        manner = replace(manner, scale=1.0, autocast=False)
+    subject = _run_in(replace(manner, autocast=manner.autocast and dtype == "float32"), subject)
     return Drawn(family, dtype, subject.words, lambda: report(subject), subject.finding, lambda: numbers(subject))
+
+
+class Autocast(nn.Module):
+    """A function whose products are computed in bfloat16."""
+
+    def __init__(self, function: Callable[..., Any], device: str) -> None:
+        super().__init__()
+        self.function, self.device = function, device
+
+    def forward(self, *inputs: Any) -> Any:
+        with torch.autocast(self.device, torch.bfloat16):
+            return self.function(*inputs)
+
+
+def _run_in(manner: Manner, subject: Subject) -> Subject:
+    """The same function, its inputs scaled, under autocast, compiled. The process has so many threads from now on."""
+    torch.set_num_threads(manner.threads)
+    tensors = [x for x in subject.inputs if isinstance(x, Tensor) and x.is_floating_point()]
+    with torch.no_grad():
+        scaled = [x * manner.scale for x in tensors]
+        for x, moved in zip(tensors, scaled, strict=True):
+            if manner.scale != 1 and moved.isfinite().all():
+                x.data = moved
+    function = subject.function
+    if manner.autocast:
+        function = Autocast(function, tensors[0].device.type if tensors else "cpu")
+    if manner.compiler:
+        torch.compiler.reset()  # what was compiled before counts against a limit
+        function = torch.compile(function, backend=manner.compiler, dynamic=False)
+    return replace(subject, function=function, words=subject.words + manner.words)
 
 
 def numbers(subject: Subject) -> NumbersReport:

@@ -64,7 +64,7 @@ def recurrent(thrown: Dice, dtype: torch.dtype) -> Subject:
 def rotated(x: Tensor) -> Tensor:
     """Rotary positions: pairs of features turned by an angle that grows with the position."""
     half = x.shape[-1] // 2
-    angles = torch.arange(x.shape[-2], dtype=x.dtype)[:, None] * 0.7 ** torch.arange(half, dtype=x.dtype)
+    angles = torch.arange(x.shape[-2]).to(x)[:, None] * 0.7 ** torch.arange(half).to(x)
     one, other = x[..., :half], x[..., half : 2 * half]
     turned = torch.cat([one * angles.cos() - other * angles.sin(), one * angles.sin() + other * angles.cos()], -1)
     return torch.cat([turned, x[..., 2 * half :]], -1)
@@ -83,7 +83,7 @@ class Attention(nn.Module):
         q, k, v = (part.reshape(batch, steps, self.heads, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))
         if self.rope:
             q, k = rotated(q), rotated(k)
-        allowed = torch.ones(steps, steps, dtype=torch.bool).tril()
+        allowed = x.new_ones(steps, steps, dtype=torch.bool).tril()
         if self.how == "fused":
             mask = {"boolean": allowed, "added": torch.where(allowed, 0.0, -2.0).to(x.dtype)}.get(self.mask)
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.mask == "causal")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
-from backproof.reference.judging import Verdict, judged_call
+from backproof.reference.judging import Verdict, judged_call, judged_whole
 from backproof.reference.numbers import CHANNELS, PRECISIONS, PROFILES, RANDOM, SYSTEMATIC, TRUTH, WORST
 from backproof.reference.programs import Balls, Bounds, NoBounds, Program, Value, bounded, computing_lines, run
 from backproof.reference.programs import elementwise as e
@@ -253,3 +254,43 @@ def test_a_bias_may_be_a_term_of_the_sum_that_it_is_added_to() -> None:
         assert error <= bounded["errors"][0, 0][WORST]
         worst = max(worst, error / (abs(float(bias)) * 2.0**-24))
     assert worst > 1.2, "more than one rounding of the bias"
+
+
+def of_a_program(function: Callable[[Value], Value], x: Any, observed: Any, profile: str) -> Verdict:
+    program = Program()
+    value = program.input(x.shape)
+    results, given = [function(value)], {value.index: x}
+    (call,) = judged_whole(results, given, [observed], [PRECISIONS[profile]], PROFILES[profile])
+    return call.verdict
+
+
+def test_numbers_whose_squares_are_0_are_judged_like_others() -> None:
+    x = np.linspace(-450, -449, 9)
+    exact = np.exp(x)
+    assert exact.max() ** 2 == 0
+    for factor, verdict in ((1.0, Verdict.AGREES), (1 - 2e-16, Verdict.AGREES), (1 + 1e-12, Verdict.WRONG)):
+        assert of_a_program(e.exp, x, exact * factor, "float64") is verdict
+
+
+@pytest.mark.parametrize("observed", [np.nan, np.inf, 7.0])
+@pytest.mark.parametrize(("profile", "verdict"), [("float16", Verdict.UNDECIDED), ("float32", Verdict.WRONG)])
+def test_after_what_may_overflow_on_the_way_nothing_is_known(observed: float, profile: str, verdict: Verdict) -> None:
+    x = np.array([300.0, 2.0])
+
+    def function(x: Value) -> Value:
+        return 1 / (x * x * 0.25 + 1)
+
+    right = 1 / (x * x * 0.25 + 1)
+    assert of_a_program(function, x, right, "float32") is Verdict.AGREES
+    assert of_a_program(function, x, np.array([observed, right[1]]), profile) is verdict
+
+
+def test_a_quotient_may_be_off_by_what_the_division_of_its_formats_is() -> None:
+    program = Program()
+    x = program.input((2,))
+    given = {x.index: np.array([3.0, 7.0])}
+    for division, factor, verdict in ((2, 3.5, Verdict.WRONG), (4, 3.5, Verdict.AGREES), (4, 6, Verdict.WRONG)):
+        observed = 1 / given[x.index] * (1 + factor * 2.0**-24)
+        profile = replace(SINGLE, division=division)
+        (call,) = judged_call([1 / x], given, [observed], [SINGLE.storage], profile)
+        assert call.verdict is verdict

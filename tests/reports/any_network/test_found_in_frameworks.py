@@ -6,6 +6,7 @@ tests/adapters/test_jax_program.py.
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -59,3 +60,33 @@ def test_jax_has_no_gradient_of_x_to_the_0_at_0() -> None:
     assert report.verdict == "wrong"
     assert "seen              nan" in str(report)
     assert bp.verify(lambda x: x**0, np.zeros(2, np.float32)).ok
+
+
+@OF_TORCH
+def test_pytorch_s_median_of_an_expanded_axis_reads_its_neighbours() -> None:
+    base = -torch.arange(20.0)
+    report: Any = bp.torch.check_numbers(lambda x: x[:5].expand(2, 5).median(0)[0] * 2, (base.requires_grad_(),))
+    assert report.verdict.value == "wrong"
+    assert "(median, " in str(report)
+
+
+@OF_TORCH
+@pytest.mark.usefixtures("slow")
+def test_pytorch_s_compiled_multilabel_margin_loss_takes_labels_of_minus_1() -> None:
+    target = torch.tensor([[1, 2, -1, -1], [3, -1, -1, -1]])
+    compiled = torch.compile(lambda x: F.multilabel_margin_loss(x, target), backend="aot_eager")
+    report: Any = bp.torch.check_numbers(compiled, (drawn(2, 4),))
+    assert report.verdict.value == "wrong"
+    assert "wrong: compiled: output 0" in str(report)
+
+
+@OF_TORCH
+@pytest.mark.usefixtures("slow")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own compiler
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs a C++ compiler")
+def test_pytorch_s_compiler_lets_a_backward_write_over_an_output_in_16_bits() -> None:
+    layer = torch.nn.Linear(3, 3, dtype=torch.bfloat16)
+    compiled = torch.compile(lambda x: torch.stack([layer(x).tanh()]))
+    report: Any = bp.torch.check_numbers(compiled, (drawn(1, 3).detach().bfloat16().requires_grad_(),))
+    assert report.verdict.value == "wrong"
+    assert "compiled: output 0 is another after the backward, which writes over it" in str(report)

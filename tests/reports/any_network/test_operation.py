@@ -159,6 +159,7 @@ def test_a_term_that_is_left_out_of_a_row_s_gradient_is_found_in_16_bits_too(nam
     [
         ({"name": "layernorm"}, "Did you mean 'layer_norm'?"),
         ({"inputs": {"y": np.ones((5, 7))}}, "gelu: expected an input 'x'; got y."),
+        ({"inputs": {}}, "got nothing. It computes: x Φ"),
         ({"eps": 1e-5}, "gelu: it has no option 'eps'; its options are approximate."),
         ({"dtype": "int8"}, "dtype: expected one of float64, float32, float16, bfloat16, got 'int8'"),
         ({"output": np.ones((7, 5))}, r"output: expected the shape \(5, 7\), got \(7, 5\)"),

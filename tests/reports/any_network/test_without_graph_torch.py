@@ -13,9 +13,11 @@ torch: Any = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
 import backproof as bp
+from backproof.adapters.torch_program.recorder import Recorder
 from backproof.reference.case import InvalidInput
+from backproof.reference.programs import Unsupported
 from backproof.reports.any_network import NotDecided, OnlyAlongPaths, WrongRule
-from backproof.torch import gradcheck, gradgradcheck
+from backproof.torch import check_numbers, gradcheck, gradgradcheck
 
 
 def drawn(*shape: int, dtype: Any = torch.float64) -> Any:
@@ -207,3 +209,33 @@ def test_a_table_in_two_roundings_is_told_as_that() -> None:
     assert "but for the rounding of\n  literals" in str(report) or "but for the rounding of literals" in str(report)
     assert report.ok
     assert bp.verify(windowed(1 + 1e-13), drawn(2, 5)).verdict == "wrong"
+
+
+class OnlyUnwatched(torch.autograd.Function):
+    """x², whose backward, or PyTorch itself, does not run under a mode such as ours."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
+            raise RuntimeError("not under a mode")
+        return 2 * ctx.saved_tensors[0] * g
+
+
+def test_what_raises_only_while_it_is_watched_is_judged_by_its_numbers() -> None:
+    report: Any = bp.verify(OnlyUnwatched.apply, drawn(3))
+    assert report.verdict == "agrees"
+    assert "while it is watched it raises RuntimeError: not under a mode " in " ".join(str(report).split())
+    with pytest.raises(Unsupported, match="runs by itself, but while it is watched"):
+        check_numbers(OnlyUnwatched.apply, drawn(3))
+
+
+def test_a_fault_of_our_own_is_not_taken_for_the_function_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "_written_down", None)
+    for door in (bp.verify, check_numbers):
+        with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+            door(lambda x: x.sin() * x, drawn(3))

@@ -219,11 +219,25 @@ def test_the_pytest_plugin_fails_with_the_diagnosis_and_decides_by_the_whole_rep
     finished = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, check=False)
     assert finished.returncode == 1, finished.stdout
     assert "4 failed, 2 passed" in finished.stdout
-    assert "size: backproof.verify has no such option. Did you mean 'sizes'?" in finished.stdout
+    assert "there is no 'size'. Did you mean 'sizes'?" in finished.stdout
     assert "probes: it raised ZeroDivisionError: division by zero" in finished.stdout
     assert "cases: expected one of standard, few, many; got 'lots'." in finished.stdout
     assert "Traceback" not in finished.stdout
     assert "wrong: it leaves the activation's derivative out of the hidden delta, in layer 1" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("activation", "there is no 'activation'. Did you mean 'activations'?"),
+        ("atol", "verify: it takes no 'atol': tolerances are derived, and there is none to choose."),
+        ("lr", "verify: options: expected one of returns, sizes, "),
+    ],
+)
+def test_an_option_that_is_none_is_told_with_what_may_be_meant(option: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        verify(lambda *_: None, **{option: 1e-3})  # type: ignore[call-overload]
+    assert said in str(refused.value)
 
 
 def test_what_is_no_function_is_refused() -> None:
