@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -89,7 +90,8 @@ class Call:
 
     def positions(self, x: Tensor) -> NDArray[np.int64]:
         """A tensor of indices."""
-        return self.unseen(lambda: x.detach().cpu().to(torch.int64).contiguous().numpy().copy())
+        found = self.unseen(lambda: x.detach().cpu().to(torch.int64).contiguous().numpy().copy())
+        return self._chose(np.asarray(found, np.int64))
 
     def holds(self, name: str, condition: Callable[[Array], Any]) -> NDArray[np.bool_]:
         """Where the condition held for the numbers of the argument of this name.
@@ -99,7 +101,11 @@ class Call:
         numbers = self.numbers(self.arguments[name])
         if self.recorder.decides_by_numbers and np.isnan(numbers).any():
             raise Unsupported(f"{self.program.origin}: NaN among the numbers that a choice is made by")
-        return np.asarray(condition(numbers), dtype=bool)
+        return self._chose(np.asarray(condition(numbers), dtype=bool))
+
+    def _chose(self, found: NDArray[Any]) -> NDArray[Any]:
+        self.recorder.choices.append(blake2b(found.tobytes(), digest_size=8).digest())
+        return found
 
     def within(self, limit: float) -> Callable[[Array], Any]:
         """|x| ≤ limit, a condition on the numbers of the call's first result's format.

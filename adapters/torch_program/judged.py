@@ -126,8 +126,10 @@ class JudgingRecorder(Recorder):
             self.taken.append(name)
         return result
 
-    def as_a_whole(self, values: Sequence[Value | None], names: Sequence[str], tensors: Sequence[Any]) -> None:
-        """Judges results of other code that computes what was written down, from the inputs to these values.
+    def as_a_whole(
+        self, values: Sequence[Value | None], names: Sequence[str], tensors: Sequence[Any]
+    ) -> list[JudgedCall]:
+        """The verdict on results of other code that computes what was written down, from the inputs to these values.
 
         A compiler may have fused any calls, and stored what stands between them in any of the formats that occur.
         """
@@ -136,7 +138,7 @@ class JudgingRecorder(Recorder):
         formats = [PRECISIONS[FORMATS[d]] for d in self.formats] or [precision(tensors[k]) for k in asked]
         narrowest = min(formats, key=lambda p: p.digits, default=None)
         if narrowest is None:
-            return
+            return []
         found = judged_whole(
             list(asked.values()),
             {k: self.ran[k].astype(np.float64) for k in inputs},
@@ -144,8 +146,10 @@ class JudgingRecorder(Recorder):
             [precision(tensors[k]) for k in asked],
             self._whole_profile(narrowest, [tensors[k] for k in asked]),
         )
-        for k, call in zip(asked, found, strict=True):
-            self.judged.append(replace(call, origin=Origin(f"compiled: {names[k]}"), number=0))
+        return [
+            replace(call, origin=Origin(f"compiled: {names[k]}"), number=0)
+            for k, call in zip(asked, found, strict=True)
+        ]
 
     def _whole_profile(self, narrowest: Precision, tensors: Sequence[Any]) -> Profile:
         profile = PROFILES[narrowest.name]

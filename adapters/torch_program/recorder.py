@@ -64,6 +64,7 @@ class Recorder(TorchDispatchMode):
         self.own: dict[int, tuple[Value, Value]] = {}
         self.stops: list[Origin] = []  # where a gradient is stopped, outside of custom functions
         self.conventions: list[str] = []  # gradients that PyTorch declares to be others
+        self.choices: list[bytes] = []  # digests of what was chosen by numbers: masks, and indices
         self.calls = 0
         self.within: list[str] = []
         self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears

@@ -164,6 +164,8 @@ class _Part:
             lines = starting_lines(self.result, self.given)
             given = {line: np.asarray(self.given[line], np.float64) for line in lines}
             (expected,) = run([self.result], given, numbers)
+            if not all(np.isfinite(array).all() for array in given.values()):
+                expected["errors"][~np.isfinite(self.observed)] = math.inf  # a padding's zeros may be multiplied by it
         else:
             expected = Part(self.result.program, self.given, numbers).at(self.result.index, self.positions)
         call = _judged(self.result.node.origin, self.number, self.observed, numbers.stored(expected, stored), stored)

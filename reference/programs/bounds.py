@@ -109,8 +109,9 @@ class Bounds:
         result = self.array(values)
         there = held(values, self.profile.storage)
         if not there.all():
-            unit = self.profile.storage.unit_roundoff
-            moved = np.where(there, 0.0, np.abs(values) * unit)
+            storage, size = self.profile.storage, np.abs(values)
+            lost = np.where(size < 2 * storage.smallest_normal, storage.underflow, 0.0)
+            moved = np.where(there, 0.0, size * storage.unit_roundoff + lost)
             result["errors"][..., WORST] += moved
             result["errors"][..., SYSTEMATIC] += moved
         return result
@@ -328,8 +329,8 @@ def _narrowed(x: Array, precision: Precision, cut: bool) -> Array:
     mantissa, exponent = np.frexp(x["value"])
     scaled = mantissa * 2.0**precision.digits
     exact = np.ldexp(np.trunc(scaled) if cut else np.rint(scaled), exponent - precision.digits)
-    halfway = scaled - np.trunc(scaled)
-    unsure = (x["errors"][..., WORST] > 0) | (np.abs(halfway) == 0.5) & (not cut)  # ties go either way
+    halfway = np.abs(np.fmod(np.where(np.isfinite(scaled), scaled, 0.0), 1.0))
+    unsure = (x["errors"][..., WORST] > 0) | (halfway == 0.5) & (not cut)  # ties go either way
     errors = x["errors"].copy()
     moved = np.where(unsure, 2 * precision.unit_roundoff * (np.abs(x["value"]) + errors[..., WORST]), 0.0)
     errors[..., WORST] += moved

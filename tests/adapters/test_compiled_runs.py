@@ -54,6 +54,33 @@ class TestTorch:
         assert len(results) == 1 + 6
         assert all(r.verdict is Verdict.AGREES and not r.zeroable for r in results)
 
+    def pooled(self, x: list[float], compiled: Any) -> Any:
+        import backproof.torch as checks
+
+        torch = self.torch
+        function = torch.compile(
+            lambda x: 2 * torch.nn.functional.max_pool1d(1.0007 * x, 2), backend=lambda graph, inputs: compiled
+        )
+        given = torch.tensor([[x]], dtype=torch.float16, requires_grad=True)
+        return of_the_compiled(checks.check_numbers(function, given))
+
+    def test_where_rounding_decides_which_is_the_largest_another_may_be_chosen(self) -> None:
+        def other(x: Any) -> Any:
+            """Of 1 and its neighbour the first: their products are rounded to either order."""
+            sides = self.torch.tensor([1.001, 0.999, 1, 1], dtype=x.dtype)
+            return (2 * self.torch.nn.functional.max_pool1d(1.0007 * (x * sides), 2),)
+
+        output, gradient = self.pooled([1.0, 1.0009765625, 0.5, 2.0], other)
+        assert (output.verdict, gradient.verdict) == (Verdict.AGREES, Verdict.UNDECIDED)
+        assert gradient.reason.startswith("roundings decide what is chosen by numbers here")
+        output, gradient = self.pooled([1.0, 1.0, 0.5, 2.0], lambda x: (2 * (1.0007 * x)[..., 1::2],))
+        assert gradient.verdict is Verdict.UNDECIDED, "of equal ones either"
+        assert output.verdict is Verdict.AGREES
+
+    def test_a_wrong_choice_is_seen_where_rounding_does_not_decide(self) -> None:
+        smallest = self.pooled([1.0, 1.5, 0.5, 2.0], lambda x: (2 * (1.0007 * x)[..., ::2],))
+        assert [call.verdict for call in smallest] == [Verdict.WRONG, Verdict.WRONG]
+
     def test_a_wrong_compiler_is_seen_in_what_it_compiled(self) -> None:
         def backend(graph: Any, inputs: Any) -> Any:
             return lambda *given: tuple(y * 1.01 for y in graph(*given))

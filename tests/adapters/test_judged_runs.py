@@ -216,6 +216,9 @@ def test_a_call_without_a_rule_is_counted_and_what_follows_is_judged() -> None:
         pytest.param(lambda x: F.conv2d(1e-3 * x, torch.full((3, 2, 1, 1), 0.7), torch.full((3,), 1.0063)), numbers(20, 2, 5, 5).float(), id="a bias that is rounded several times"),
         pytest.param(lambda x: F.batch_norm(1e-3 * x, 0.2 + torch.zeros(64), 3 + torch.zeros(64), 0.5 + torch.zeros(64), torch.linspace(0.5, 0.7, 64)), numbers(40, 64).float(), id="a bias that the mean is taken off first"),
         pytest.param(lambda x: F.group_norm(x + 0.5, 4, 0.5 + torch.zeros(64), torch.linspace(0.5, 0.7, 64)), numbers(40, 64).float(), id="likewise of groups"),
+        pytest.param(lambda x: torch.fmod(x, 0.69921875), torch.tensor([2.796875, 5.59375, 0.6]).bfloat16(), id="a quotient that is rounded to the next whole number"),
+        pytest.param(lambda x: torch.renorm(x, 2, 0, 1.0), torch.tensor([[1.0, 0.0245], [0.6, 0.8]]).half(), id="a length that is rounded to the largest"),
+        pytest.param(lambda x: F.normalize(0 * x), numbers(3, 2).half(), id="a limit that the format has not"),
         pytest.param(lambda x: x.exp() * torch.tensor([0.0, 1e-30, 0.0, 1.0]), torch.tensor([[1.0, -80.0, 2.0, -100.0]]), id="what is not exact is 0"),
     ],
 )  # fmt: skip

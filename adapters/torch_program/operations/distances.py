@@ -59,9 +59,10 @@ def _renorm(call: Any, self: Value, p: Any, dim: int, maxnorm: Any) -> Value:
     """Slices longer than maxnorm are scaled by maxnorm/(norm + 1e-7). Source: Normalization.cpp."""
     others = [k for k in range(len(self.shape)) if k != dim % len(self.shape)]
     norms = vector_norm(call, self, float(p), others, keepdim=True)
-    given = call.arguments["self"]
+    given = call.arguments["self"].detach()
+    inside = torch.promote_types(given.dtype, torch.float32)  # lengths are not rounded to 16 bits
     lengths = call.numbers(
-        call.unseen(lambda: torch.linalg.vector_norm(given.detach(), float(p), others, keepdim=True))
+        call.unseen(lambda: torch.linalg.vector_norm(given, float(p), others, keepdim=True, dtype=inside))
     )
     scale = chosen(lengths > float(maxnorm), float(maxnorm) / (norms + 1e-7), call.filled(1, norms.shape))
     return self * scale

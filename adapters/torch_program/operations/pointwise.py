@@ -6,6 +6,7 @@ At a kink the formulas are those of `elementwise.py`, whose pullback there is ev
 # ruff: noqa: ARG001 (an entry takes what the schema's arguments are called)
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -165,19 +166,20 @@ def _div(call: Any, self: Any, other: Any, rounding_mode: str | None = None) -> 
 @entry("fmod.Tensor", "fmod.Scalar")
 def _fmod(call: Any, self: Any, other: Any) -> Value:
     """x − y·trunc(x/y): the quotient is a whole number, and constant around here."""
-    return _remaining(call, self, other, "trunc")
+    return _remaining(call, self, other, np.fmod)
 
 
 @entry("remainder.Tensor", "remainder.Scalar")
 def _remainder(call: Any, self: Any, other: Any) -> Value:
-    return _remaining(call, self, other, "floor")
+    return _remaining(call, self, other, np.mod)
 
 
-def _remaining(call: Any, self: Any, other: Any, mode: str) -> Value:
-    quotient = call.unseen(
-        lambda: torch.div(call.arguments["self"].detach(), call.arguments["other"], rounding_mode=mode)
-    )
-    return call.value(self) - call.value(other) * call.recorded(quotient)
+def _remaining(call: Any, self: Any, other: Any, remainder: Callable[[Any, Any], Any]) -> Value:
+    """The quotient is made of the exact remainder: rounded itself, it may be the next whole number."""
+    x, y = (call.numbers(call.arguments[name]) for name in ("self", "other"))
+    with np.errstate(all="ignore"):
+        quotient = np.rint((x - remainder(x, y)) / y)
+    return call.value(self) - call.value(other) * call.constant(quotient)
 
 
 @entry("pow.Tensor_Scalar")

@@ -294,3 +294,21 @@ def test_a_quotient_may_be_off_by_what_the_division_of_its_formats_is() -> None:
         profile = replace(SINGLE, division=division)
         (call,) = judged_call([1 / x], given, [observed], [SINGLE.storage], profile)
         assert call.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("observed", "verdict"),
+    [
+        ([3.0, np.inf, np.inf, np.inf, 3.0], Verdict.AGREES),
+        ([np.nan, np.inf, np.inf, np.inf, 3.0], Verdict.AGREES),
+        ([np.nan, np.inf, np.inf, np.inf, 4.0], Verdict.WRONG),
+    ],
+)
+def test_what_is_not_finite_may_be_multiplied_by_a_padding_s_zeros(observed: list[float], verdict: Verdict) -> None:
+    program = Program()
+    given = {"x": np.array([[[1.0, 2.0, np.inf, 2.0, 1.0]]]), "weight": np.ones((1, 1, 3))}
+    inputs = {name: program.input(array.shape) for name, array in given.items()}
+    result = LAYERS["convolution"](inputs, given, padding=1)
+    known = {inputs[name].index: array for name, array in given.items()}
+    (call,) = judged_call([result], known, [np.array([[observed]])], [SINGLE.storage], SINGLE)
+    assert call.verdict is verdict
