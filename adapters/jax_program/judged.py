@@ -80,14 +80,14 @@ class JudgingInterpreter(Interpreter):
 
     def as_a_whole(
         self, values: Sequence[Value | None], names: Sequence[str], arrays: Sequence[NDArray[Any] | None]
-    ) -> None:
-        """Judges what compiled code gave for these values, from the inputs to them.
+    ) -> list[JudgedCall]:
+        """The verdict on what compiled code gave for these values, from the inputs to them.
 
         It may have fused any equations, and kept what stands between them in any of the formats that occur.
         """
         asked = [(v, n, a) for v, n, a in zip(values, names, arrays, strict=True) if v is not None and a is not None]
         if not asked or not self.formats:
-            return
+            return []
         profile = _profile(min(self.formats, key=lambda p: p.digits))
         if factors := FACTORS.get(jax.default_backend()):
             profile = replace(profile, multiply=min(factors, profile.multiply, key=lambda p: p.digits), truncated=True)
@@ -100,8 +100,10 @@ class JudgingInterpreter(Interpreter):
             [_held_in(a, self.formats, widest) for _, _, a in asked],
             profile,
         )
-        for (_, name, _), call in zip(asked, found, strict=True):
-            self.judged.append(replace(call, origin=Origin(f"compiled: {name}"), number=0))
+        return [
+            replace(call, origin=Origin(f"compiled: {name}"), number=0)
+            for (_, name, _), call in zip(asked, found, strict=True)
+        ]
 
 
 def _profile(narrowest: Precision) -> Profile:

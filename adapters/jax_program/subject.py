@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.case import InvalidInput
-from ...reference.judging import JudgedRun
+from ...reference.judging import JudgedRun, undecided_by_choice
 from ...reference.programs import Captured, Value, depending
 from ..jax_grad import enable_x64
 from .capture import capture, real_number
+from .choices import Choices
 from .judged import JudgingInterpreter
 from .witness import witness
 
@@ -129,8 +130,20 @@ class JaxSubject:
         judged[:] = [replace(call, backward=call.line in back) for call in judged]
         if self.jitted:
             names = [f"output {k}" for k in range(len(captured.outputs))] + [f"gradient of {n}" for n in self.names]
-            readers[0].as_a_whole([*captured.outputs, *captured.gradients], names, captured.ran)
+            calls = readers[0].as_a_whole([*captured.outputs, *captured.gradients], names, captured.ran)
+            readers[0].judged += undecided_by_choice(calls, self._choices)
         return JudgedRun(tuple(readers[0].judged), tuple(readers[0].taken), tuple(readers[0].notes))
+
+    def _choices(self, roundings: float, seed: int) -> list[bytes]:
+        """What a run chooses by numbers, each result moved by up to so many roundings."""
+        readers: list[Choices] = []
+
+        def reader(*given: Any) -> Choices:
+            readers.append(Choices(*given, moving=np.random.default_rng(seed), roundings=roundings))
+            return readers[0]
+
+        capture(self.function, self._at(self.start), 0, reader=reader)
+        return readers[0].choices
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, as JAX runs it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 from torch.nn.parameter import UninitializedTensorMixin
 
 from ...reference.case import InvalidInput
-from ...reference.judging import JudgedRun, Verdict
+from ...reference.judging import JudgedRun, undecided_by_choice
 from ...reference.programs import Captured, Unsupported
 from .capture import array, capture, real
+from .choices import Choices
 from .judged import JudgingRecorder
-from .recorder import Recorder
 from .witness import witness
 
 Array = NDArray[Any]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 WIDE = 2.0**-53  # float64's unit roundoff
-MOVED = 8  # runs at inputs beside the given ones
-CHOSEN = "roundings decide what is chosen by numbers here, such as the largest of a window"
 WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
 
 
@@ -205,26 +203,14 @@ class TorchSubject:
         names = [f"output {k}" for k in range(len(outputs))] + [f"gradient of {name}" for name in self.names]
         values = [*captured.outputs, *captured.gradients]
         calls = recorder.as_a_whole(values, names, [*outputs, *found])
-        accused = [call for call in calls if call.verdict in (Verdict.WRONG, Verdict.SUSPECT)]
-        if accused and self._may_choose_else(recorder.formats):
-            calls = [replace(c, verdict=Verdict.UNDECIDED, reason=CHOSEN) if c in accused else c for c in calls]
-        recorder.judged += calls
+        recorder.judged += undecided_by_choice(calls, self._choices)
 
-    def _may_choose_else(self, formats: Iterable[torch.dtype]) -> bool:
-        """Whether roundings decide what is chosen by numbers (the largest of a window, a branch of `where`), so that
-        another order of operations may choose another: inputs moved by a rounding or two do, in one of some runs."""
-        generator = np.random.default_rng(0)
-        roundoff = max(torch.finfo(dtype).eps / 2 for dtype in formats)
-
-        def choices(moved: float) -> list[bytes]:
-            recorder = Recorder()
-            sides = [1 + moved * generator.uniform(-1, 1, x.shape) for x in self.start]
-            with self.at([x * side for x, side in zip(self.start, sides, strict=True)]) as inputs:
-                capture(self._called, inputs, self.seed, list(self.parameters.values()), recorder)
-            return recorder.choices
-
-        own = choices(0.0)
-        return bool(own) and any(choices(2 * roundoff) != own for _ in range(MOVED))
+    def _choices(self, roundings: float, seed: int) -> list[bytes]:
+        """What a run chooses by numbers, each result moved by up to so many roundings."""
+        recorder = Choices(np.random.default_rng(seed), roundings)
+        with self.at(self.start) as inputs:
+            capture(self._called, inputs, self.seed, list(self.parameters.values()), recorder)
+        return recorder.choices
 
     def differentiated(self, inputs: Any) -> list[Tensor]:
         """The leaves of these inputs that a gradient is taken by."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..doors import door
 
 if TYPE_CHECKING:
-    from .calls import JudgedCall, JudgedRun, judged_call, judged_whole
+    from .calls import JudgedCall, JudgedRun, judged_call, judged_whole, undecided_by_choice
     from .expected import expectations, truth_of
     from .field import FieldCheck, check_field
     from .judgement import UnusableAnswer, judge

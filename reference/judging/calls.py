@@ -243,6 +243,29 @@ def judged_whole(
     return found
 
 
+CHOSEN = "roundings decide what is chosen by numbers here, such as the largest of a window"
+MOVED = 8  # such runs
+
+
+def undecided_by_choice(
+    calls: Sequence[JudgedCall], choices: Callable[[float, int], Sequence[bytes]]
+) -> list[JudgedCall]:
+    """The calls; those that are not right are undecided where roundings decide what is chosen by numbers (the largest
+    of a window, a branch of `where`), so that another order of operations may choose another.
+
+    choices: what a run chooses whose results are moved at random, from a seed, by up to so many roundings; not asked if
+        all is right
+    """
+    accused = [call.verdict in (Verdict.WRONG, Verdict.SUSPECT) for call in calls]
+    own = choices(0.0, 0) if any(accused) else ()
+    if not own or all(choices(2.0, seed) == own for seed in range(MOVED)):
+        return list(calls)
+    return [
+        replace(call, verdict=Verdict.UNDECIDED, reason=CHOSEN) if is_accused else call
+        for call, is_accused in zip(calls, accused, strict=True)
+    ]
+
+
 def _explained(
     alarm: JudgedCall,
     judged: Callable[[Bounds, Precision], tuple[JudgedCall, Array]],

@@ -15,6 +15,11 @@ Array = NDArray[Any]
 MOVING = {"input", "constant", "rearrange", "scatter", "reshape", "join", "stop", "identity"}
 
 
+def computes(value: Value) -> bool:
+    """Whether the operation rounds its results, and does not only move or keep them."""
+    return value.node.operation.name not in MOVING
+
+
 def run(wanted: Sequence[Value], given: Mapping[int, Array], numbers: Numbers) -> list[Array]:
     """The values of `wanted`. given: an array (float64, or of this kind) for lines by number; inputs need one.
 

@@ -146,3 +146,23 @@ def test_in_jax_too(monkeypatch: pytest.MonkeyPatch) -> None:
     report = checks.check_numbers(jax.jit(network), (w, x))
     alarms = {r.origin.name for r in report.run.results if r.verdict in (Verdict.WRONG, Verdict.SUSPECT)}
     assert alarms == {"compiled: gradient of input 0", "compiled: gradient of input 1"}
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(("x", "verdict"), [([1.0, 1.0009765625], Verdict.UNDECIDED), ([1.0, 1.5], Verdict.WRONG)])
+def test_in_jax_too_another_of_two_that_rounding_makes_equal_may_be_chosen(
+    x: list[float], verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jax = pytest.importorskip("jax")
+    import backproof.jax as checks
+    from backproof.adapters.jax_program.subject import JaxSubject
+
+    def other(self: Any, differentiated: Any, cotangents: Any) -> Any:
+        outputs, (gradient,) = right(self, differentiated, cotangents)
+        return outputs, [gradient[::-1]]
+
+    right = JaxSubject.run
+    monkeypatch.setattr(JaxSubject, "run", other)
+    function = jax.jit(lambda x: 2 * (x * 1.0007)[jax.numpy.argmax(x * 1.0007)])
+    output, gradient = of_the_compiled(checks.check_numbers(function, (np.array(x, np.float16),)))
+    assert (output.verdict, gradient.verdict) == (Verdict.AGREES, verdict)
