@@ -12,11 +12,16 @@ from dataclasses import replace
 from math import ceil
 
 from ..backprop import RULES, Layer
-from ..numbers import PROFILES, Arithmetic, Matrix, Profile
+from ..numbers import PROFILES, Arithmetic, Matrix, Precision, Profile
 from .catalogue.faults import Fault
 from .catalogue.wrong_rules import replacing
 
 MISTAKE = "a default dtype (JAX without jax_enable_x64), or a cast that was forgotten"
+OF_A_GPU = (
+    "a GPU's matrix units round the factors of float32 products, in JAX by default, in PyTorch where it is allowed. If "
+    'that is meant, check without it: jax.default_matmul_precision("highest"), or '
+    "torch.backends.cuda.matmul.allow_tf32 = False"
+)
 
 
 def _roundings(profile: Profile, terms: int) -> int:
@@ -27,7 +32,8 @@ def _roundings(profile: Profile, terms: int) -> int:
 def _preactivation(profile: Profile) -> Callable[..., Matrix]:
     def rule(layer: Layer, inputs: Matrix, ar: Arithmetic) -> Matrix:
         often = _roundings(profile, ar.shape(inputs)[1] + 1)
-        narrow = layer.biases if layer.biases is None else ar.narrow(layer.biases, profile.multiply, often)
+        added = _added(profile)
+        narrow = layer.biases if layer.biases is None else ar.narrow(layer.biases, added, often)
         weights = ar.narrow(layer.weights, profile.multiply, often)
         z = RULES.preactivation(
             replace(layer, weights=weights, biases=narrow), ar.narrow(inputs, profile.multiply, often), ar
@@ -70,9 +76,14 @@ def _weight_gradient(profile: Profile) -> Callable[..., Matrix]:
 def _bias_gradient(profile: Profile) -> Callable[..., Matrix]:
     def rule(delta: Matrix, ar: Arithmetic) -> Matrix:
         often = _roundings(profile, ar.shape(delta)[0])
-        return ar.narrow(RULES.bias_gradient(ar.narrow(delta, profile.multiply, often), ar), profile.storage)
+        return ar.narrow(RULES.bias_gradient(ar.narrow(delta, _added(profile), often), ar), profile.storage)
 
     return rule
+
+
+def _added(profile: Profile) -> Precision:
+    """What is added and not multiplied comes in: of tf32 only the factors of products are narrower."""
+    return profile.storage if profile.storage.digits > profile.multiply.digits else profile.multiply
 
 
 def _downcasts(profile: Profile) -> tuple[Fault, ...]:
@@ -90,8 +101,9 @@ def _downcasts(profile: Profile) -> tuple[Fault, ...]:
         "backward": ("the backward pass", backward),
         "everything": ("everything", {**forward, **backward}),
     }
+    mistake = OF_A_GPU if name == "tf32" else MISTAKE
     return tuple(
-        Fault(f"{kind}-in-{name}", f"computes {what} in {name}", MISTAKE, replacing(**rules))
+        Fault(f"{kind}-in-{name}", f"computes {what} in {name}", mistake, replacing(**rules))
         for kind, (what, rules) in kinds.items()
     )
 
