@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from dataclasses import replace
 from functools import cache, partial
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -111,7 +112,13 @@ def _finished(
 def run_case(case: Case, adapters: Sequence[Adapter]) -> list[RunResult]:
     """One case on every adapter that can run it. The truth is certified once per precision."""
     truth = cache(lambda precision: truth_of(case, PROFILES[precision]))
-    return [_run(case, adapter, truth) for adapter in adapters if adapter.refusal(case) is None]
+    return [_timed(case, adapter, truth) for adapter in adapters if adapter.refusal(case) is None]
+
+
+def _timed(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult:
+    started = perf_counter()
+    run = _run(case, adapter, truth)
+    return msgspec.structs.replace(run, seconds=round(perf_counter() - started, 3))
 
 
 def _run(case: Case, adapter: Adapter, truth: Callable[[str], Any]) -> RunResult:

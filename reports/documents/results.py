@@ -92,6 +92,9 @@ class RunResult(msgspec.Struct, frozen=True):
     message: Annotated[str | None, Meta(description="why there is no usable answer")]
     diagnosis: Annotated[list[str], Meta(description="of a wrong run: what explains it, in sentences")]
     comparisons: list[ComparisonResult]
+    seconds: Annotated[
+        float | None, Meta(description="how long it took to answer, and to be judged; null in documents before 0.2")
+    ] = None
 
 
 class CaseResult(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ def junit(results: Results) -> str:
         suites.setdefault((run.adapter, run.dtype), []).append(run)
     for (adapter, dtype), runs in suites.items():
         verdicts = [run.verdict for run in runs]
+        known = [run.seconds for run in runs if run.seconds is not None]
         suite = ET.SubElement(
             root,
             "testsuite",
@@ -29,9 +30,12 @@ def junit(results: Results) -> str:
             errors=str(verdicts.count("unanswered")),
             skipped=str(verdicts.count("undecided")),
             timestamp=results.environment.created[:19],
+            **({"time": f"{sum(known):.3f}"} if known else {}),
         )
         for run in runs:
-            test = ET.SubElement(suite, "testcase", name=run.case, classname=f"backproof.{adapter}.{dtype}", time="0")
+            test = ET.SubElement(suite, "testcase", name=run.case, classname=f"backproof.{adapter}.{dtype}")
+            if run.seconds is not None:
+                test.set("time", f"{run.seconds:.3f}")
             failure = details.get((run.case, run.dtype, run.adapter))
             text = "" if failure is None else failure.text
             match run.verdict:

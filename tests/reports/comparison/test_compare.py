@@ -19,7 +19,8 @@ import msgspec
 from backproof.adapters.adapter import known_adapters
 from backproof.reference.case import InvalidInput
 from backproof.reports.comparison.matrix import compare
-from backproof.reports.documents.results import SCHEMA_FILE, Results, encoded, schema, worst
+from backproof.reports.documents.results import SCHEMA_FILE, Results, RunResult, encoded, schema, worst
+from backproof.reports.views.junit import junit
 from backproof.reports.views.render import FORMATS, markdown, prepare, terminal, write
 from backproof.reports.views.tables import power_rows
 from commands import in_shell
@@ -89,12 +90,17 @@ def test_a_process_that_dies_loses_its_own_cases_only_in_words() -> None:
     validated(results)
 
 
+def untimed(runs: list[RunResult]) -> list[RunResult]:
+    return [msgspec.structs.replace(run, seconds=None) for run in runs]
+
+
 @pytest.mark.usefixtures("slow")
 def test_several_processes_give_what_one_gives() -> None:
     seen: list[str] = []
     with ProcessPoolExecutor(2, get_context("spawn")) as executor:
         several = compare(CASES, [NUMPY], executor=executor, progress=lambda case: seen.append(case.name))
-    assert several.runs == compare(CASES, [NUMPY]).runs
+    assert untimed(several.runs) == untimed(compare(CASES, [NUMPY]).runs)
+    assert all(run.seconds is not None and run.seconds > 0 for run in several.runs)
     assert sorted(seen) == sorted(case.name for case in CASES)
 
 
@@ -232,3 +238,12 @@ def test_where_jax_has_no_float16_that_is_said_once_and_no_run_fails(tmp_path: P
     )
     assert (ran.returncode, ran.stderr.count("float16")) == (0, 1)
     assert said in ran.stderr
+
+
+def test_junit_has_each_run_s_time_and_none_where_a_document_has_none() -> None:
+    results = compare(CASES[:1], [NUMPY])
+    (run,) = results.runs
+    timed = msgspec.structs.replace(results, runs=[msgspec.structs.replace(run, seconds=1.25)])
+    assert 'tests="1" ' in junit(timed)
+    assert junit(timed).count('time="1.250"') == 2, "the suite's, and the test's"
+    assert "time=" not in junit(msgspec.structs.replace(results, runs=untimed([run]))).replace("timestamp=", "")
