@@ -7,12 +7,17 @@ import json
 import statistics
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from backproof import InvalidInput
+from backproof.reports.journal import journal, versions
+from backproof.reports.options import processes_for
+from backproof.reports.spread import spread, workers
 from tabulate import tabulate
 
-from .bug import FORMATS, Bug, Entry, entries
+from .bug import FORMATS, Bug, Entry, entries, entry
 from .checks import CHECKS, NOT_TAKEN, REFUSED, RULE, SCIPY_NAME, UNDECIDED, Check, answered, available
 from .running import Side
 
@@ -54,6 +59,11 @@ def looked_at(entry: Entry, checks: Iterable[Check], formats: Sequence[str] = FO
                 yield Record(
                     entry.name, check.name, format, wrong.outcome, right.outcome, operation, mistake, seconds, text
                 )
+
+
+def of_one(name: str, check: str, formats: Sequence[str]) -> list[Record]:
+    """Every record of one bug, by the checks whose names contain this: what a process of its own is asked for."""
+    return list(looked_at(entry(name), [each for each in available() if check in each.name], formats))
 
 
 def named(bug: Bug, text: str) -> tuple[bool, bool]:
@@ -114,18 +124,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write every record there, as JSON")
     parser.add_argument("--write", action="store_true", help="put the tables into gradbugs/README.md and the docs")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes; 0 for one per core")
+    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="Dask's: its workers run everything")
+    parser.add_argument("--journal", type=Path, metavar="FILE", help="keep each bug's records there as they are made")
+    parser.add_argument("--resume", action="store_true", help="go on with what is in the journal")
     given = parser.parse_args(arguments)
-    checks = [check for check in available() if given.check in check.name]
     records = [Record(**r) for path in given.seen for r in json.loads(path.read_text(encoding="utf-8"))]
-    for entry in entries(given.only) if not given.seen else ():
-        records += looked_at(entry, checks, given.formats.split(","))
-        sys.stderr.write(f"{entry.name}\n")
-        if given.out:  # after each, for a run takes long
-            given.out.write_text(as_json(records) + "\n", encoding="utf-8")
+    try:
+        if not given.seen:
+            records = run(given)
+    except InvalidInput as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except (RuntimeError, ModuleNotFoundError) as error:
+        if given.scheduler is None:
+            raise
+        said = str(error).splitlines()[0]
+        sys.stderr.write(
+            f"error: --scheduler: gradbugs, which is not installed, was not found there ({said}): start the scheduler "
+            f"and its workers with PYTHONPATH={FOLDER.parent}.\n"
+        )
+        return 2
     if given.write:
         written(records)
     sys.stdout.write((as_json(records) if given.format == "json" else shown(records, "simple")) + "\n")
     return 0
+
+
+def run(given: argparse.Namespace) -> list[Record]:
+    """What the command line asks for, on its executor, in the order of the bugs."""
+    bugs, formats = [each.name for each in entries(given.only)], given.formats.split(",")
+    tasks = {f"{name} {given.check} {given.formats}".strip(): (name, given.check, formats) for name in bugs}
+    found: dict[str, list[Record]] = {}
+    kept = nullcontext() if given.journal is None else journal(given.journal, given.resume, versions())
+    if given.jobs < 0 or (given.resume and given.journal is None):
+        raise InvalidInput("--jobs: expected 0 or more; --resume goes on with a journal: name it with --journal FILE.")
+    here = given.jobs == 1 and given.scheduler is None
+    executors = nullcontext() if here else workers(processes_for(given.jobs), given.scheduler)
+    with kept as written_down, executors as executor:
+        for task, records in spread(of_one, tasks, list[Record], executor, written_down):
+            found[task] = records
+            sys.stderr.write(f"{tasks[task][0]}\n")
+            if given.out:  # after each, for a run takes long
+                given.out.write_text(as_json(in_order(tasks, found)) + "\n", encoding="utf-8")
+    return in_order(tasks, found)
+
+
+def in_order(tasks: Iterable[str], found: dict[str, list[Record]]) -> list[Record]:
+    """Of the tasks that are done."""
+    return [record for task in tasks for record in found.get(task, ())]
 
 
 def as_json(records: Sequence[Record]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ pytest.importorskip("ml_dtypes")
 
 from gradbugs import FORMATS, Entry, entry, names
 from gradbugs.checks import CHECKS, PASSED, REFUSED, answered
-from gradbugs.run import named
+from gradbugs.run import main, named
 from gradbugs.running import Side, reference
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +101,30 @@ def test_every_wrong_gradient_is_refused_but_for_the_misses_that_the_readme_owns
 def test_what_is_missed_is_in_the_readme() -> None:
     text = (ROOT / "gradbugs" / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in MISSED)
+
+
+def test_on_any_executor_each_bug_is_looked_at_once_and_a_journal_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    command = ["--only", "torch_rms_norm_weight", "--check", RULE.name, "--in", "float64", "--out"]
+    kept = ["--journal", str(tmp_path / "journal")]
+    assert main([*command, str(tmp_path / "here")]) == 0
+    assert main([*command, str(tmp_path / "there"), "--jobs", "2", *kept]) == 0
+    here, there = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("here", "there"))
+    assert [{**r, "seconds": 0} for r in here] == [{**r, "seconds": 0} for r in there]
+    assert [r["bug"] for r in here] == ["torch_rms_norm_weight"]
+    assert main([*command, str(tmp_path / "again"), *kept, "--resume"]) == 0
+    assert json.loads((tmp_path / "again").read_text(encoding="utf-8")) == there, "nothing was run again"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--jobs", "-1"], "--jobs: expected 0 or more"),
+        (["--resume"], "--resume goes on with a journal"),
+    ],
+)
+def test_options_that_make_no_sense_are_told_in_a_line(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(options) == 2
+    assert said in capsys.readouterr().err

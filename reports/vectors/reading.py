@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -178,28 +179,38 @@ def numbered(folder: Path | None = None) -> dict[int, Vector]:
     return found
 
 
-def check(folder: Path | None = None) -> list[str]:
-    """Prove every test in balls; what does not hold, in words.
+def check(folder: Path | None = None, executor: Executor | None = None) -> list[str]:
+    """Prove every test in balls, on any executor; what does not hold, in words, in the order of the tests.
 
     Exact results are inside [lo, hi], a double or two wide; decimals are right to 40 digits; tolerances are not below
     what the format's bounds say; every named wrong answer is outside them.
     """
-    problems = []
-    for number, test in numbered(folder).items():
-        case = _case(test)
-        with ctx.workprec(2 * BITS):
-            exact = {p: m.tolist() for p, m in computed(run(case, CertifiedArithmetic())).items()}
-            bounds = computed(run(case, BoundedArithmetic(PRECISIONS[case.dtype], kernels=REPRODUCIBLE)))
-            misfits = [f"test {number}: {what}" for what in _misfits(test, exact)]
-            if misfits:
-                problems += misfits
-                continue
-            for place, numbers in _places(test.expected):
-                worst = np.broadcast_to(bounds[place].errors[WORST], bounds[place].value.shape)
-                said = _disproved(numbers, exact[place], worst)
-                problems += [f"test {number}, {place}{where}: {what}" for where, what in said]
-        problems += [f"test {number}: {what}" for what in _not_told(test)]
-    return problems
+    from ..spread import spread
+
+    tests = numbered(folder)
+    tasks = {str(number): (test,) for number, test in tests.items()}
+    found = dict(spread(problems_of, tasks, list[str], executor, chunk=CHUNK))
+    return [problem for number in tests for problem in found[str(number)]]
+
+
+CHUNK = 10  # tests per task
+
+
+def problems_of(test: Vector) -> list[str]:
+    """What does not hold of one test. Raises InvalidInput where its request makes no case."""
+    case = _case(test)
+    problems: list[str] = []
+    with ctx.workprec(2 * BITS):
+        exact = {p: m.tolist() for p, m in computed(run(case, CertifiedArithmetic())).items()}
+        bounds = computed(run(case, BoundedArithmetic(PRECISIONS[case.dtype], kernels=REPRODUCIBLE)))
+        misfits = [f"test {test.number}: {what}" for what in _misfits(test, exact)]
+        if misfits:
+            return misfits
+        for place, numbers in _places(test.expected):
+            worst = np.broadcast_to(bounds[place].errors[WORST], bounds[place].value.shape)
+            said = _disproved(numbers, exact[place], worst)
+            problems += [f"test {test.number}, {place}{where}: {what}" for where, what in said]
+    return problems + [f"test {test.number}: {what}" for what in _not_told(test)]
 
 
 def _case(test: Vector) -> Case:

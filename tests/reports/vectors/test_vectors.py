@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -149,6 +151,17 @@ def test_the_check_sees_every_kind_of_spoiled_number(
     spoil(test)
     (tmp_path / "spoiled.json").write_text(json.dumps(whole))
     assert any(message in problem for problem in check(tmp_path)), check(tmp_path)
+
+
+def test_on_an_executor_the_check_finds_the_same_in_the_same_order(tmp_path: Path) -> None:
+    whole = json.loads((FOLDER / "worked-example.json").read_text())
+    for test in whole["groups"][0]["tests"]:
+        test["expected"]["outputs"]["hi"][0][0] = 0.9
+    (tmp_path / "spoiled.json").write_text(json.dumps(whole))
+    found = check(tmp_path)
+    assert len(found) >= len(whole["groups"][0]["tests"])
+    with ProcessPoolExecutor(2, get_context("spawn")) as executor:
+        assert check(tmp_path, executor) == found
 
 
 def numbers_of(test: Any) -> Any:
