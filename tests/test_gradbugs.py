@@ -103,6 +103,7 @@ def test_what_is_missed_is_in_the_readme() -> None:
     assert all(f"`{name}`" in text for name in MISSED)
 
 
+@pytest.mark.usefixtures("slow")
 def test_on_any_executor_each_bug_is_looked_at_once_and_a_journal_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     command = ["--only", "torch_rms_norm_weight", "--check", RULE.name, "--in", "float64", "--out"]
