@@ -9,7 +9,10 @@ probability of at most 2·exp(−λ²/2)). λ is that of `error_model.py`.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,24 +58,52 @@ def aggregates(
     largest = float(np.abs(exact[kept]).max(initial=0.0))
     if np.count_nonzero(kept) < 2 or not largest > 0 or not random[kept].any():
         return ()
-    exponent = -np.frexp(largest)[1]  # so that squares of tiny or huge numbers stay in range
-    wide = (np.asarray(array[kept], np.float64) for array in (errors, exact, systematic, random))
-    e, x, s, r = (np.ldexp(array, exponent) for array in wide)
+    exponent = -int(np.frexp(largest)[1])  # so that squares of tiny or huge numbers stay in range
+    half = 2.0 ** (exponent // 2)  # the whole power may have no float64
+    scaled = partial(_scaled_by, half, 2.0 ** (exponent - exponent // 2), kept, bool(kept.all()))
+    e, x, s, r = map(scaled, (errors, exact, systematic, random))
     group = alike(x, unit_roundoff) if axis is None else _lines(exact, axis, unit_roundoff)[kept]
-    rng = np.random.default_rng(seed)
     found = []
     with np.errstate(over="ignore"):  # of bounds that say nothing
-        size = float(x @ x)
-        allowed = float(np.abs(x) @ s) + LAMBDA * _scale(np.abs(x) * r, group)
+        size = _dot(x, x)
+        allowed = _dot(np.abs(x), s) + LAMBDA * _scale(np.abs(x) * r, group)
         if 0 < allowed < size:  # 0: what is not exact is 0 there, and says nothing of the scale
-            found.append(Aggregate("itself", abs(float(x @ e)) / allowed, allowed / size))
+            found.append(Aggregate("itself", abs(_dot(x, e)) / allowed, allowed / size))
         # The signs are ours, so they average s out too.
-        allowed = LAMBDA * (float(np.linalg.norm(s)) + _scale(r, group))
+        allowed = LAMBDA * (math.sqrt(_dot(s, s)) + _scale(r, group))
         if 0 < allowed < np.inf:
-            for _ in range(SIGN_VECTORS):
-                signs = rng.choice((-1.0, 1.0), size=x.size)
-                found.append(Aggregate("random signs", abs(float(signs @ e)) / allowed, None))
+            found += [Aggregate("random signs", abs(_dot(v, e)) / allowed, None) for v in _signs(seed, x.size)]
     return tuple(found)
+
+
+def _signs(seed: int, size: int) -> Iterable[Array]:
+    """So many vectors of random signs. Those of arrays of a usual size are kept: drawing takes longer than a test."""
+    return _kept_signs(seed, size) if size <= USUAL else _drawn_signs(seed, size)
+
+
+def _drawn_signs(seed: int, size: int) -> Iterator[Array]:
+    rng = np.random.default_rng(seed)
+    for _ in range(SIGN_VECTORS):
+        yield rng.choice((-1.0, 1.0), size=size)
+
+
+@lru_cache(maxsize=64)
+def _kept_signs(seed: int, size: int) -> tuple[Array, ...]:
+    return tuple(_drawn_signs(seed, size))
+
+
+USUAL = 2**14
+
+
+def _dot(x: Array, y: Array) -> float:
+    """Σ xy, not by BLAS: its threads take longer to start than this takes, and much longer where others run."""
+    return float((x * y).sum())
+
+
+def _scaled_by(one: float, other: float, kept: NDArray[np.bool_], all_of_it: bool, array: Array) -> Array:
+    """The elements that are kept, times both powers of two."""
+    chosen = array.reshape(-1) if all_of_it else array[kept]
+    return np.asarray(chosen * one * other, np.float64)
 
 
 def _lines(exact: Array, axis: int, unit_roundoff: float) -> NDArray[np.intp]:
