@@ -263,8 +263,10 @@ class Bounds:
     def taken(self, array: Array, positions: Positions) -> Array:
         if not _each_once(positions, array.size):
             array = shared(array)
-        flat = np.concatenate([array.reshape(-1), np.zeros(1, BOUNDED)])  # the last one is read for nowhere
-        return np.asarray(flat[positions])
+        flat = array.reshape(-1)
+        if positions.size and positions.min() < 0:
+            flat = np.concatenate([flat, np.zeros(1, BOUNDED)])  # the last one is read for nowhere
+        return np.asarray(flat.take(positions))  # of records, eight times as fast as by brackets
 
     def added_at(self, array: Array, positions: Positions, size: int) -> Array:
         array, places = array.reshape(-1), positions.reshape(-1)
@@ -310,7 +312,10 @@ def bounded(value: Array, errors: Array) -> Array:
 def settled(value: Array, errors: Array) -> Array:
     """As `bounded`; where a value or an error is not finite, nothing is known: the errors are infinite."""
     result = bounded(value, errors)
-    result["errors"][~(np.isfinite(result["value"]) & np.isfinite(result["errors"]).all(axis=-1))] = math.inf
+    together = result["value"] + sum(errors[..., channel] for channel in range(len(CHANNELS)))  # along no short axis
+    unknown = ~np.isfinite(together)
+    if unknown.any():
+        result["errors"][unknown] = math.inf
     return result
 
 
