@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 T = TypeVar("T")
-THE_CALL = "itself"  # the function of adapters that makes a call of a framework, and nothing else
+CALLS = {"itself", "bind"}  # the functions of adapters that make a call of a framework, and do nothing else
 LONGEST = 300  # characters of an exception's own words
 _OURS = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
 _LIBRARIES = ("torch", "jax", "jaxlib", "numpy")
@@ -57,11 +58,10 @@ def captured_at(subject: Subject, values: Sequence[Array], seed: int) -> Capture
 
 def only_watched(name: str, error: BaseException) -> NoGraph | None:
     """What a function is that runs by itself, and raised this while it was watched; None if the fault is our own."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    code = traceback.tb_frame.f_code if traceback is not None else None
-    if code is None or (code.co_filename.startswith(_OURS) and code.co_name != THE_CALL):
+    codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    ours_or_users = [code for code in codes if not code.co_filename.startswith((*_libraries(), "<"))]
+    innermost = ours_or_users[-1] if ours_or_users else None
+    if innermost is None or (innermost.co_filename.startswith(_OURS) and innermost.co_name not in CALLS):
         return None
     return NoGraph(f"{name} runs by itself, but while it is watched it raises {in_a_line(error)}")
 
@@ -101,9 +101,13 @@ def in_a_line(error: BaseException) -> str:
     return f"{said} ({place})" if place else said
 
 
+def _libraries() -> list[str]:
+    return [str(Path(str(sys.modules[m].__file__)).parent) for m in _LIBRARIES if m in sys.modules]
+
+
 def _users_place(traceback: TracebackType | None) -> str:
     """File and line of the innermost frame that is neither ours nor a framework's."""
-    libraries = [str(Path(str(sys.modules[m].__file__)).parent) for m in _LIBRARIES if m in sys.modules]
+    libraries = _libraries()
     place = ""
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename

@@ -143,6 +143,7 @@ class Known:
     holds: Callable[[JudgedCall], bool] = lambda _: True
 
 
+# docs/tolerances.md tells of each
 KNOWN = (
     Known("jax", "cpu", "float64", "log1p", "up to 105 ulps at -0.411"),
     Known("jax", "cpu", "float64", "atanh", "up to 105 ulps at -0.411"),
@@ -153,7 +154,6 @@ KNOWN = (
     Known("torch", "cuda", "float64", "hardswish", "1/6 is float32's"),
     Known("torch", "cuda", "float64", "weight_norm", "the norm has float32's accuracy"),
 )
-
 
 WHOLE = "compiled: "  # results of compiled code, which come last
 OVERWRITTEN = "after the backward, which writes over it"  # seen of PyTorch 2.13's inductor, in 16 bits

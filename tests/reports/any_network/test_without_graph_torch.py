@@ -239,3 +239,9 @@ def test_a_fault_of_our_own_is_not_taken_for_the_function_s(monkeypatch: pytest.
     for door in (bp.verify, check_numbers):
         with pytest.raises(TypeError, match="'NoneType' object is not callable"):
             door(lambda x: x.sin() * x, drawn(3))
+
+
+def test_nor_is_one_within_a_library_that_we_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backproof.adapters.torch_program.call.array", lambda _: np.ones(2))
+    with pytest.raises(ValueError, match="broadcast"):
+        check_numbers(lambda x: torch.where(x > 0, x, 2 * x), drawn(3))
