@@ -30,8 +30,9 @@ if TYPE_CHECKING:
         zeros,
     )
     from .ndarrays import FLOATS, Balls, Floats, Numbers
+    from .origins import NOWHERE, Origin
     from .perturbed import sizes_of_rounding, spread
-    from .program import NOWHERE, Origin, Program, Value
+    from .program import Program, Value
     from .rule_check import (
         Agreement,
         Outcome,

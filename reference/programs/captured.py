@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .program import Origin, Program, Value
+from .origins import Origin
+from .program import Program, Value
 
 
 class Unsupported(Exception):

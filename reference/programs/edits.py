@@ -18,7 +18,8 @@ from .flow import Edit, Segment, Trial, alike
 from .jacobians import of_a_reversed_input, of_the_diagonal, of_the_transpose, only_at
 from .movement import REARRANGE, RESHAPE, SCATTER, numbered, permuted, rearranged, scattered
 from .ndarrays import Array
-from .program import Origin, Value
+from .origins import Origin
+from .program import Value
 from .sums import TOTAL
 
 KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}

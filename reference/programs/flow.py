@@ -16,7 +16,8 @@ import numpy as np
 from .captured import Border, Captured
 from .chain_rule import depending, pullback
 from .ndarrays import FLOATS, Array
-from .program import Origin, Value
+from .origins import Origin
+from .program import Value
 from .rule_check import Outcome, agreements
 from .running import lines_needed, run
 

@@ -7,15 +7,14 @@ Source: Wengert, A simple automatic derivative evaluation program, Communication
 
 from __future__ import annotations
 
-import linecache
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .origins import NOWHERE, Origin
 
 Shape = tuple[int, ...]
 Positions = NDArray[np.int64]  # where in the flattened operand an element comes from; -1: nowhere, it is zero
@@ -38,31 +37,6 @@ class Operation:
     shape: Callable[..., Shape]
     pullback: Callable[..., Sequence[Value | None]]
     source: str = ""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an operation stands in what was captured. name: the framework's;  file, line: the user's;  call: its
-    number among the calls seen, so that the operations of one call belong together;  within: the custom function;
-    forward: on the way back, the number of the call that it goes back through."""
-
-    name: str = ""
-    file: str = ""
-    line: int = 0
-    call: int = -1
-    within: str = ""
-    forward: int = -1
-
-    def __str__(self) -> str:
-        """Such as `variance (mean, norm.py:8)`, where the line assigns to one name; else `mean (norm.py:8)`."""
-        if not self.file:
-            return self.name
-        place = f"{PurePath(self.file).name}:{self.line}"
-        assigned = re.match(r"\s*(\w+)\s*(?::[^=]+)?=[^=]", linecache.getline(self.file, self.line))
-        return f"{assigned[1]} ({self.name}, {place})" if assigned else f"{self.name} ({place})"
-
-
-NOWHERE = Origin()
 
 
 @dataclass(frozen=True)

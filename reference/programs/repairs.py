@@ -17,7 +17,8 @@ import numpy as np
 from .chain_rule import depending
 from .flow import Edit, Segment, Trial
 from .movement import REARRANGE, broadcast, permuted, reshaped
-from .program import Node, Origin, Value
+from .origins import Origin
+from .program import Node, Value
 from .running import lines_needed
 from .sums import PRODUCTS, total
 

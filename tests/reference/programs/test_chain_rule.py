@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from backproof.reference.numbers import CertifiedArithmetic
 from backproof.reference.programs import (
     FLOATS,
     Balls,
+    Origin,
     Program,
     Value,
     broadcast,
@@ -127,3 +129,31 @@ def test_nothing_goes_back_beyond_the_inputs_asked_for() -> None:
     assert of_w is not None
     at = {w.index: np.array(3.0)}
     assert [float(v) for v in run([of_x, of_w], at, FLOATS)] == [3.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("line", "operation", "called"),
+    [
+        ("s = torch.sigmoid(beta * x)", "sigmoid", "s"),
+        ("s = torch.sigmoid(beta*x)", "mul", "beta * x"),
+        ("    s = torch.sigmoid(beta * x); ctx.save_for_backward(s)", "mul", "beta * x"),
+        ("s = torch.sigmoid(beta * x); return x * s", "mul", ""),
+        ("    d = s * (1 + v * (1 - s))", "mul", ""),
+        ("d = s * (1 + v * (1 - s))", "rsub", "1 - s"),
+        ("y = F.layer_norm(x, (3,))", "native_layer_norm", "y"),
+        ("y = (a @ b) * 2", "mm", "a @ b"),
+        ("y: Tensor = x.mean()", "mean", "y"),
+        ("z = torch.exp(x * x + y * y)", "mul", ""),
+        ("s = helper(", "mul", "s"),
+        ("a, b = f(x * x)", "mul", ""),
+        ("y += x * x", "mul", ""),
+        ("return x * x", "mul", ""),
+    ],
+)
+def test_an_operation_is_called_by_what_it_computes_of_its_line(
+    line: str, operation: str, called: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.py"
+    file.write_text(line + "\n", encoding="utf-8")
+    place = f"({operation}, f.py:1)" if called else f"{operation} (f.py:1)"
+    assert str(Origin(operation, str(file), 1)) == f"{called} {place}".strip()
