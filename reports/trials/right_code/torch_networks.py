@@ -79,13 +79,22 @@ def _run_in(manner: Manner, subject: Subject) -> Subject:
         for x, moved in zip(tensors, scaled, strict=True):
             if manner.scale != 1 and moved.isfinite().all():
                 x.data = moved
-    function = subject.function
+    function, finding = subject.function, subject.finding
+    if manner.compiler == "inductor" and isinstance(function, nn.Module) and any(map(_overhangs, function.modules())):
+        finding = finding or OVERHANGING
     if manner.autocast:
         function = Autocast(function, tensors[0].device.type if tensors else "cpu")
     if manner.compiler:
         torch.compiler.reset()  # what was compiled before counts against a limit
         function = torch.compile(function, backend=manner.compiler, dynamic=False)
-    return replace(subject, function=function, words=subject.words + manner.words)
+    return replace(subject, function=function, words=subject.words + manner.words, finding=finding)
+
+
+OVERHANGING = "of an average's last windows, with ceil_mode, inductor divides the gradient by too much (pytorch#198119)"
+
+
+def _overhangs(module: nn.Module) -> bool:
+    return type(module).__name__.startswith(("AvgPool", "LPPool")) and bool(getattr(module, "ceil_mode", False))
 
 
 def numbers(subject: Subject) -> NumbersReport:

@@ -90,3 +90,15 @@ def test_pytorch_s_compiler_lets_a_backward_write_over_an_output_in_16_bits() ->
     report: Any = bp.torch.check_numbers(compiled, (drawn(1, 3).detach().bfloat16().requires_grad_(),))
     assert report.verdict.value == "wrong"
     assert "compiled: output 0 is another after the backward, which writes over it" in str(report)
+
+
+@OF_TORCH
+@pytest.mark.usefixtures("slow")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own compiler
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs a C++ compiler")
+def test_pytorch_s_compiler_divides_the_gradient_of_a_pooling_s_last_window_by_too_much() -> None:
+    compiled = torch.compile(torch.nn.AvgPool1d(3, 2, ceil_mode=True))
+    report: Any = bp.torch.check_numbers(compiled, (drawn(1, 2, 4),))
+    assert report.verdict.value == "wrong"
+    assert "wrong: compiled: gradient of input 0" in str(report)
+    assert "wrong: compiled: output" not in str(report)
