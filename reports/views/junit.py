@@ -30,8 +30,9 @@ def junit(results: Results) -> str:
             errors=str(verdicts.count("unanswered")),
             skipped=str(verdicts.count("undecided")),
             timestamp=results.environment.created[:19],
-            **({"time": f"{sum(known):.3f}"} if known else {}),
         )
+        if known:
+            suite.set("time", f"{sum(known):.3f}")
         for run in runs:
             test = ET.SubElement(suite, "testcase", name=run.case, classname=f"backproof.{adapter}.{dtype}")
             if run.seconds is not None:
