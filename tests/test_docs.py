@@ -136,7 +136,7 @@ def test_the_code_of_the_page_about_any_network_runs_as_printed(
     assert [finished.returncode for finished in said] == [1, 0]
     for words in (
         "wrong: LayerNorm's gradient is not that of what it computes",
-        "the gradient through variance (mul",
+        "the gradient through centred * centred in",
         "x0 = torch.tensor([[-1.1, -1.2]], dtype=torch.float32,",
         "(g,) = torch.autograd.grad(y[0, 0], x0)",
     ):

@@ -26,7 +26,7 @@ class Origin:
     def __str__(self) -> str:
         """Such as `variance (mean, norm.py:8)`, where the line assigns to one name; else `mean (norm.py:8)`.
 
-        Where the operation is no more than a part of what is assigned, that part stands there: `a * x (mul, f.py:5)`.
+        Where the operation is no more than a part of what is assigned, that is said: `a * x in y (mul, f.py:5)`.
         """
         if not self.file:
             return self.name
@@ -40,8 +40,8 @@ NOWHERE = Origin()
 
 @lru_cache(maxsize=1024)
 def _called(line: str, name: str) -> str:
-    """What a line calls the result of an operation: the name that it is assigned to, or the part of the line that is
-    surely this operation; empty if neither can be said."""
+    """What a line calls the result of an operation: the name that it is assigned to, or the part that is surely this
+    operation, in that name; empty if nothing can be said."""
     assigned = re.match(r"\s*(\w+)\s*(?::[^=]+)?=[^=]", line)
     if assigned is None:
         return ""
@@ -56,7 +56,8 @@ def _called(line: str, name: str) -> str:
     written = [ast.unparse(part) for part in parts]
     if not parts or parts == [whole]:
         return assigned[1]
-    return written[0] if len(set(written)) == 1 and len(written[0]) <= LONGEST_PART else ""
+    surely = len(set(written)) == 1 and len(written[0]) <= LONGEST_PART
+    return f"{written[0]} in {assigned[1]}" if surely else f"part of {assigned[1]}"
 
 
 LONGEST_PART = 40  # characters
