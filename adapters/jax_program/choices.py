@@ -12,7 +12,7 @@ import numpy as np
 
 from ...reference.programs import computes
 from . import control_flow
-from .interpreter import Interpreter, bound
+from .interpreter import Interpreter, run_by_jax
 from .seen import Seen, Work
 
 
@@ -40,9 +40,7 @@ class Choices(Interpreter):
         results = super().equation(eqn, operands)
         if eqn.primitive.name in control_flow.TABLE:
             return results
-        work = Work(bound(eqn), operands)
-        for place, x in enumerate(results):
-            x.work, x.place = work, place
+        run_by_jax(eqn, operands, results)
         if any(x.real and x.varies for x in operands):
             chosen = [x.array for x in results if not x.real]
             chosen += [x.array != 0 for x in results if eqn.primitive.name == "select_and_scatter_add"]

@@ -19,8 +19,8 @@ from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision
 from ...reference.programs import Origin, Value, held
 from ...reference.programs.special import identity
 from . import control_flow
-from .interpreter import Interpreter, bound
-from .seen import Seen, Work
+from .interpreter import Interpreter, run_by_jax
+from .seen import Seen
 
 FACTORS = {"gpu": TF32, "tpu": BFLOAT16}  # JAX's documentation of `jax.default_matmul_precision`
 
@@ -53,9 +53,7 @@ class JudgingInterpreter(Interpreter):
         results = super().equation(eqn, operands)
         if eqn.primitive.name in control_flow.TABLE:
             return results
-        work = Work(bound(eqn), operands)
-        for place, x in enumerate(results):
-            x.work, x.place = work, place
+        run_by_jax(eqn, operands, results)
         written = [x for x in results if x.real and x.line is not None]
         asked = [x for x in written if not _constant(x.value)]
         self.taken += [str(x.value.node.origin) for x in written if _constant(x.value)]
