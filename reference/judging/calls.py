@@ -284,7 +284,7 @@ def _explained(
     for narrow in (FLOAT32, TF32, FLOAT16, BFLOAT16):
         profile = replace(numbers.profile, truncated=narrow is not FLOAT32)  # tensor cores cut sums
         for cut in (False, True) if narrow.digits < precision.digits else ():
-            again, value = judged(Bounds(profile, numbers.expanded, (narrow, cut)), precision)
+            again, value = judged(Bounds(profile, numbers.expanded, factors=(narrow, cut)), precision)
             if again.verdict is Verdict.AGREES and not np.array_equal(value, finer):
                 like = f"products of factors {'cut' if cut else 'rounded'} to {narrow.name}"
                 return replace(again if narrow is allowed else alarm, like=like)

@@ -10,9 +10,11 @@ from ..doors import door
 
 if TYPE_CHECKING:
     from .blocks import LARGE, Part, in_parts
-    from .bounds import BOUNDED, Bounds, NoBounds, bounded, held
+    from .bounded_arrays import BOUNDED, bounded, held
+    from .bounds import Bounds
     from .captured import WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
+    from .elementwise_bounds import NoBounds
     from .flow import Explanation, explained
     from .layers import LAYERS, WHOLE
     from .movement import (

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounds import BOUNDED, Bounds, shared
+from .bounded_arrays import BOUNDED, shared
+from .bounds import Bounds
 from .elementwise import OPERATIONS
 from .movement import JOIN, REARRANGE, RESHAPE, STOP
 from .program import CONSTANT, Node, Positions, Value

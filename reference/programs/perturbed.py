@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numbers import CHANNELS, RANDOM, SYSTEMATIC, Profile
-from .bounds import Bounds, NoBounds, bounded
+from .bounded_arrays import bounded
+from .bounds import Bounds
+from .elementwise_bounds import NoBounds
 from .ndarrays import Floats
 from .program import Positions, Value
 from .running import run

@@ -21,9 +21,9 @@ from backproof.reference.programs import (
     Program,
     Value,
     blocks,
-    bounds,
     broadcast,
     chosen,
+    elementwise_bounds,
     in_parts,
     mean,
     permuted,
@@ -71,7 +71,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("name", formulas())
 def test_parts_are_those_of_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "_repeated", lambda values: False)  # of a part it asks about the part
+    monkeypatch.setattr(elementwise_bounds, "_repeated", lambda values: False)  # of a part it asks about the part
     result, given = called(formulas()[name], (9, 9))
     wide = {k: x.astype(np.float64) for k, x in given.items()}
     (whole,) = run([result], wide, Bounds(PROFILES["float32"]))
