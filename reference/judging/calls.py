@@ -39,6 +39,7 @@ from ..programs import (
     computing_lines,
     held,
     in_parts,
+    one_sum,
     run,
     spread,
     starting_lines,
@@ -130,9 +131,9 @@ def judged_call(
     computed_in: the formats of what happens inside
     allowed: a format that the factors of products may be rounded to first, by a setting of the framework
     """
-    numbers = Bounds(computed_in, expanded=computing_lines(results, given) > 1)
     found = []
     for number, (result, array, precision) in enumerate(zip(results, observed, precisions, strict=True)):
+        numbers = Bounds(computed_in, computing_lines([result], given) > 1, one_sum(result, given))
         parts: list[tuple[Positions | None, JudgedCall]] = []
         for positions in in_parts(result, given):
             part = _Part(number, result, given, array, positions)
@@ -284,18 +285,18 @@ def _explained(
     for narrow in (FLOAT32, TF32, FLOAT16, BFLOAT16):
         profile = replace(numbers.profile, truncated=narrow is not FLOAT32)  # tensor cores cut sums
         for cut in (False, True) if narrow.digits < precision.digits else ():
-            again, value = judged(Bounds(profile, numbers.expanded, factors=(narrow, cut)), precision)
+            again, value = judged(replace(numbers, profile=profile, factors=(narrow, cut)), precision)
             if again.verdict is Verdict.AGREES and not np.array_equal(value, finer):
                 like = f"products of factors {'cut' if cut else 'rounded'} to {narrow.name}"
                 return replace(again if narrow is allowed else alarm, like=like)
     for narrow in (BFLOAT16, FLOAT16, FLOAT32):
         if narrow.digits < precision.digits and observed.any() and held(observed, narrow).all():
-            again, _ = judged(Bounds(PROFILES[narrow.name], numbers.expanded), narrow)
+            again, _ = judged(replace(numbers, profile=PROFILES[narrow.name]), narrow)
             if again.verdict is Verdict.AGREES:
                 return replace(alarm, like=f"{narrow.name}, stored in {precision.name}")
     if allowed is not None:  # without evidence of it: its wider bounds have to do
         profile = replace(numbers.profile, multiply=allowed, truncated=True)
-        again, _ = judged(Bounds(profile, numbers.expanded), precision)
+        again, _ = judged(replace(numbers, profile=profile), precision)
         return replace(again, like=f"products of {allowed.name}")
     return alarm
 

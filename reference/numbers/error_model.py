@@ -117,6 +117,34 @@ class Model:
         ours = gamma(terms + 8, U64)  # the value's own rounding, and that of the sums which make up the error
         return self._per_channel(ours, worst, systematic, random)
 
+    def sums_apart(self, terms: int) -> tuple[Array, Array]:
+        """As `sums`, in two parts: relative to the sum of the terms' sizes, and to the largest sum of some of them.
+
+        Every addition, in any order, is rounded in proportion to the sum of some of the terms. What they sum up to,
+        P, and what the others do, S − P, have sizes of Σ|t| together at most, so that |P| ≤ (Σ|t| + |S|)/2: where
+        terms cancel, about half of Σ|t|. Source: Higham (2002), §4.2, eq. (4.3), of which this bounds the partial sums.
+        """
+        unit = self.profile.accumulate.unit_roundoff * (2 if self.profile.truncated else 1)
+        return self._apart(self.sums(1), self.sums(terms), unit, terms)
+
+    def reductions_apart(self, terms: int) -> tuple[Array, Array]:
+        """As `reductions`, in the two parts of `sums_apart`."""
+        return self._apart(self.reductions(1), self.reductions(terms), self.profile.reduce.unit_roundoff, terms)
+
+    def _apart(self, of_one: Array, of_all: Array, unit: float, terms: int) -> tuple[Array, Array]:
+        """of_one: what a single term is rounded;  of_all: the terms and their sums"""
+        additions = gamma(terms, unit)
+        once = float(of_one[WORST].item())
+        again = 2 * additions * (additions + once)  # roundings of what was rounded
+        random = (
+            float(of_all[RANDOM].item()) if terms * unit > STAGNATION else probabilistic_gamma(terms, unit) / LAMBDA
+        )
+        # What is not random is the same for all of a sum's terms, or ours: it stays where it was.
+        of_terms = self._per_channel(
+            float(of_all[TRUTH].item()), once + again, float(of_all[SYSTEMATIC].item()), float(of_one[RANDOM].item())
+        )
+        return of_terms, self._per_channel(0.0, additions, 0.0, random)
+
     def accumulated(self, terms: int) -> float:
         """What independent roundings of so many additions come to: the part of `sums` that crowds make larger."""
         return probabilistic_gamma(terms, self.profile.accumulate.unit_roundoff) / LAMBDA

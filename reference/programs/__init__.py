@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         right_as_stopped,
         rounded_gradients,
     )
-    from .running import computes, computing_lines, lines_needed, run, starting_lines
+    from .running import computes, computing_lines, lines_needed, one_sum, run, starting_lines
     from .sums import contracted, matmul, mean, products, total
     from .surrogates import right
 else:

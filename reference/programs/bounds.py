@@ -35,6 +35,8 @@ from .bounded_arrays import BOUNDED, Array, bounded, each, held, narrowed, settl
 from .elementwise_bounds import Elementwise
 from .program import Positions
 
+Apart = Callable[[int], tuple[Array, Array]]
+
 
 @dataclass(frozen=True)
 class Bounds(Elementwise):
@@ -101,10 +103,24 @@ class Bounds(Elementwise):
         with np.errstate(all="ignore"):
             errors = errors * (1 + terms * 2 * U64)
             model = self.added_up if self.profile.reduce == self.profile.accumulate else self.model
-            between = min(self.profile.stored_between, terms - 1) * self.model.rounding
-            errors = errors + size[..., None] * each(model.reductions(terms) + between)
+            largest = np.abs(value) + errors[..., WORST]
+            errors = errors + self._additions(size, largest, terms, model.reductions(terms), model.reductions_apart)
             errors += self._storing(value, errors)
         return settled(value, errors)
+
+    def _additions(self, size: Array, result: Array, terms: int, sums: Array, apart: Apart) -> Array:
+        """Roundings of sums of so many terms, whose sizes add up to `size`, and they themselves to `result` at most.
+
+        sums, apart: of `Model`, relative to `size`, and in two parts. What several sums add up, another formula may
+        have added up as other terms: there the first holds.
+        """
+        between = each(min(self.profile.stored_between, terms - 1) * self.model.rounding)
+        errors = size[..., None] * (each(sums) + between)
+        if not self.one_sum:
+            return errors
+        of_terms, of_sums = apart(terms)
+        largest = np.minimum(size, (size + result) / 2)
+        return np.minimum(errors, size[..., None] * (each(of_terms) + between) + largest[..., None] * each(of_sums))
 
     def _together(self, random: Array, values: Array, added: Callable[[Array], Array]) -> Array:
         """The random part of sums of numbers with these random parts, whose errors are independent of each other.
@@ -136,19 +152,19 @@ class Bounds(Elementwise):
             value = np.matmul(x, y)
             sizes_x = np.abs(x) + left["errors"][..., WORST]
             sizes_y = np.abs(y) + right["errors"][..., WORST]
-            between = min(self.profile.stored_between, terms - 1) * self.model.rounding
-            errors = np.matmul(sizes_x, sizes_y)[..., None] * each(self.added_up.sums(terms) + between)
-            errors += self._storing(value, errors)
-            errors += np.where(errors[..., WORST:SYSTEMATIC] > 0, each(self.model.lost_in_sum(terms)), 0.0)
-            unit = self.added_up.profile.accumulate.unit_roundoff
-            errors[..., SYSTEMATIC] += lost_alike(sizes_x, sizes_y, unit, partial(np.sum, keepdims=True))
+            errors = np.zeros((*value.shape, len(CHANNELS)))
             for channel in range(len(CHANNELS)):
                 of_x, of_y = left["errors"][..., channel], right["errors"][..., channel]
                 if of_x.any():
                     errors[..., channel] += np.matmul(of_x, sizes_y) * (1 + terms * 2 * U64)
                 if of_y.any():
                     errors[..., channel] += np.matmul(np.abs(x), of_y) * (1 + terms * 2 * U64)
-        return settled(value, errors)
+            sizes, largest, model = np.matmul(sizes_x, sizes_y), np.abs(value) + errors[..., WORST], self.added_up
+            own = self._additions(sizes, largest, terms, model.sums(terms), model.sums_apart)
+            own += self._storing(value, own)
+            own += np.where(own[..., WORST:SYSTEMATIC] > 0, each(self.model.lost_in_sum(terms)), 0.0)
+            own[..., SYSTEMATIC] += lost_alike(sizes_x, sizes_y, model.profile.accumulate.unit_roundoff, _summed)
+        return settled(value, errors + own)
 
     # ---------------------------------------------------------------- movements
 
@@ -180,6 +196,9 @@ class Bounds(Elementwise):
     def joined(self, parts: Sequence[Array]) -> Array:
         several = [shared(part) for part in parts] if len(parts) > 1 else parts  # of one array, each may be a part
         return np.concatenate(several)
+
+
+_summed = partial(np.sum, keepdims=True)
 
 
 def _added_at(numbers: Array, places: Positions, size: int) -> Array:

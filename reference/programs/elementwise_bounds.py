@@ -52,10 +52,12 @@ class Elementwise:
 
     profile: the formats inside of an operation, before its result is stored
     expanded: whether the implementation may have multiplied products out
+    one_sum: whether what is added up are the terms of one sum, however it is computed (`running.one_sum`)
     """
 
     profile: Profile
     expanded: bool = False
+    one_sum: bool = False
     summed: list[int] = field(default_factory=lambda: [1])  # lengths of the sums of products; one instance, one call
 
     @cached_property
@@ -162,8 +164,7 @@ def _moved_even(f: Function, x: Array, e: Array) -> Array:
 
 def _added(numbers: Elementwise, x: Array, y: Array, sign: int) -> Array:
     value = x["value"] + sign * y["value"]
-    rounded = np.abs(x["value"]) + np.abs(y["value"]) if numbers.expanded else value
-    own = _rounded(numbers, value, rounded)
+    own = _rounded(numbers, value, x, y)
     if _repeated(x["value"]) or _repeated(y["value"]):  # a constant's last bits are cut the same way in many elements
         own[..., SYSTEMATIC] = own[..., WORST]  # and those of several additions too
         own[..., RANDOM] = 0.0
@@ -185,12 +186,23 @@ def _repeated(values: Array) -> bool:
     return values.size > 1 and np.unique(values).size <= values.size // 2
 
 
-def _rounded(numbers: Elementwise, value: Array, size: Array) -> Array:
-    """The roundings of a sum: of a number of this size in what is judged, of the value itself in ours."""
-    relative = numbers.model.rounding
-    if numbers.expanded and max(numbers.summed) > 1:  # a bias may be a term of the sum before
-        relative = np.maximum(relative, numbers.model.sums(max(numbers.summed) + 1))
-    errors = np.abs(size)[..., None] * each(relative)
+def _rounded(numbers: Elementwise, value: Array, x: Array, y: Array) -> Array:
+    """The roundings of x + y: multiplied out, of a number of their sizes in what is judged; of the value in ours.
+
+    What is added to a sum may be a term of it. In each addition it then makes a partial sum larger, by its size at
+    most; what the others are rounded is in the sum's errors already.
+    """
+    rounding, sizes = numbers.model.rounding, (np.abs(x["value"]), np.abs(y["value"]))
+    size = sizes[0] + sizes[1] if numbers.expanded else np.abs(value)
+    errors = size[..., None] * each(rounding)
+    if numbers.expanded and max(numbers.summed) > 1:
+        sums = each(numbers.model.sums(max(numbers.summed) + 1))
+        computed = x["errors"][..., WORST] > 0, y["errors"][..., WORST] > 0
+        if numbers.one_sum:  # where one was computed, it is the sum, and the other is as it was given
+            given = np.select([computed[0] & ~computed[1], computed[1] & ~computed[0]], sizes[::-1], size)
+            errors += given[..., None] * sums
+        else:
+            errors = np.maximum(errors, size[..., None] * sums)
     errors[..., TRUTH] = np.abs(value) * U64
     return np.asarray(errors * (1 + 2**-20))
 

@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .ndarrays import Balls, Numbers
-from .program import Value
+from .program import Node, Value
 
 Array = NDArray[Any]
 MOVING = {"input", "constant", "rearrange", "scatter", "reshape", "join", "stop", "identity"}
+
+SUMS = {"sum", "matrix products"}
+ADDITIONS = {"add", "subtract", "negate"}
 
 
 def computes(value: Value) -> bool:
@@ -66,6 +70,25 @@ def computing_lines(wanted: Sequence[Value], given: Mapping[int, Array]) -> int:
     """How many lines, from what is given to what is wanted, compute something: all but constants and movements."""
     nodes = wanted[0].program.nodes
     return sum(line not in given and nodes[line].operation.name not in MOVING for line in _needed(wanted, given)[1])
+
+
+def one_sum(wanted: Value, given: Mapping[int, Array]) -> bool:
+    """Whether a value is one sum, of numbers or of products, to which others may be added, and nothing else.
+
+    Then every honest implementation adds up these very terms.
+    """
+    nodes = [wanted.program.nodes[line] for line in _needed([wanted], given)[1] if line not in given]
+    if not {node.operation.name for node in nodes} <= SUMS | ADDITIONS | MOVING:
+        return False
+    return sum(node.operation.name in SUMS or _adds_up(node) for node in nodes) == 1
+
+
+def _adds_up(node: Node) -> bool:
+    """Whether several elements are scattered to one place."""
+    if node.operation.name != "scatter":
+        return False
+    places = node.parameters["positions"]
+    return int(np.bincount(places[places >= 0].reshape(-1), minlength=1).max()) > 1
 
 
 def _needed(wanted: Sequence[Value], given: Mapping[int, Array]) -> tuple[dict[int, int], list[int]]:

@@ -42,7 +42,7 @@ def _judged(case: Case) -> Callable[[], object]:
 def _torch(case: Case, fast: bool) -> Callable[[], object]:
     import torch
 
-    return partial(torch.autograd.gradcheck, *loss_in_torch(case), fast_mode=fast)
+    return partial(torch.autograd.gradcheck, *loss_in_torch(case), fast_mode=fast, raise_exception=False)
 
 
 def _jax(case: Case) -> Callable[[], object]:
@@ -53,9 +53,13 @@ def _jax(case: Case) -> Callable[[], object]:
         loss, weights = loss_in_jax(case)
     compiled = jax.jit(loss)
 
-    def once() -> None:
+    def once() -> bool:
         with enable_x64(True):
-            test_util.check_grads(compiled, weights, order=1, modes=["rev"])
+            try:
+                test_util.check_grads(compiled, weights, order=1, modes=["rev"])
+            except AssertionError:
+                return False
+        return True
 
     return once
 
@@ -90,7 +94,10 @@ def _scipy(case: Case) -> Callable[[], object]:
 
 @dataclass(frozen=True)
 class Check:
-    """needs: an import name;  most: the largest network that it is asked about, in parameters"""
+    """needs: an import name;  most: the largest network that it is asked about, in parameters
+
+    make: of a network, the check of its right gradients, which gives False where it refuses them
+    """
 
     needs: str
     most: int
@@ -109,12 +116,13 @@ CHECKS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """median and spread (the median absolute deviation), in seconds."""
+    """median and spread (the median absolute deviation), in seconds.  refused: whether it refused right gradients"""
 
     check: str
     parameters: int
     median: float
     spread: float
+    refused: bool = False
 
 
 def measured(folder: Path) -> list[Measured]:
@@ -129,10 +137,17 @@ def measured(folder: Path) -> list[Measured]:
     kept = folder / "growth.json"
     kept.unlink(missing_ok=True)  # pyperf writes over nothing
     command = [sys.executable, "-m", __name__, "-o", str(kept)]
-    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 — our own
-    found = read(kept)
+    ended = subprocess.run(command, stdout=sys.stderr)  # noqa: S603, PLW1510 — our own; what it says is on stderr
+    if ended.returncode:
+        raise InvalidInput(f"bench --growth: pyperf ended with {ended.returncode}; what it had measured is in {kept}.")
+    found = [replace(m, refused=_refuses(m)) for m in read(kept)]
     (folder / "growth.svg").write_text(drawn(found), encoding="utf-8")
     return found
+
+
+def _refuses(of: Measured) -> bool:
+    width = WIDTHS[of.parameters]
+    return CHECKS[of.check].make(network((width, width, width), BATCH, "float64"))() is False
 
 
 def read(kept: Path) -> list[Measured]:
@@ -149,7 +164,9 @@ def read(kept: Path) -> list[Measured]:
 def rows(found: list[Measured]) -> list[list[str]]:
     """A row a check, a column a network."""
     sizes = sorted({m.parameters for m in found})
-    cells = {(m.check, m.parameters): f"{_seconds(m.median)} ± {_seconds(m.spread)}" for m in found}
+    cells = {
+        (m.check, m.parameters): f"{_seconds(m.median)} ± {_seconds(m.spread)}{', refused' * m.refused}" for m in found
+    }
     checks = list(dict.fromkeys(m.check for m in found))
     return [[check, *(cells.get((check, size), "") for size in sizes)] for check in checks]
 

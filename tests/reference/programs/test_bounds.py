@@ -12,12 +12,12 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("flint")
 
 from backproof.reference.judging import Verdict, judged_call, judged_whole
-from backproof.reference.numbers import CHANNELS, PRECISIONS, PROFILES, RANDOM, SYSTEMATIC, TRUTH, WORST
-from backproof.reference.programs import Balls, Bounds, NoBounds, Program, Value, bounded, computing_lines, run
+from backproof.reference.numbers import CHANNELS, LAMBDA, PRECISIONS, PROFILES, RANDOM, SYSTEMATIC, TRUTH, WORST
+from backproof.reference.programs import Balls, Bounds, NoBounds, Program, Value, bounded, computing_lines, one_sum, run
 from backproof.reference.programs import elementwise as e
 from backproof.reference.programs.layers import LAYERS
-from backproof.reference.programs.movement import broadcast, joined, permuted, rearranged, scattered
-from backproof.reference.programs.sums import matmul, mean, total
+from backproof.reference.programs.movement import broadcast, joined, permuted, rearranged, reshaped, scattered
+from backproof.reference.programs.sums import matmul, mean, products, total
 
 RNG = np.random.default_rng(5)
 SINGLE = PROFILES["float32"]
@@ -207,6 +207,70 @@ def test_stored_in_a_narrower_format_it_is_rounded_once_more_and_may_overflow() 
     moved = Bounds(PROFILES["bfloat16"])
     (copied,) = run([x], given, moved)
     assert moved.stored(copied, PRECISIONS["bfloat16"])["errors"][1][WORST] >= 2.0**-11
+
+
+ORDERS: dict[str, Callable[[Any], Any]] = {
+    "as they come": lambda t: t,
+    "positive ones first": lambda t: t[np.argsort(-t)],
+    "small ones first": lambda t: t[np.argsort(np.abs(t))],
+    "alternating": lambda t: t[np.argsort(np.abs(t))].reshape(2, -1).T.reshape(-1),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("of_products", [False, True])
+def test_terms_that_cancel_have_sums_of_half_their_sizes_at_most(order: str, of_products: bool) -> None:
+    program, rng = Program(), np.random.default_rng(8)
+    x, y = program.input((1, 200, 1000)), program.input((1, 1000, 1))
+    factors = rng.standard_normal((200, 1000)).astype(np.float32), rng.standard_normal(1000).astype(np.float32)
+    if not of_products:
+        factors = factors[0], np.ones(1000, np.float32)
+    given = {x.index: factors[0][None].astype(np.float64), y.index: factors[1][None, :, None].astype(np.float64)}
+    result = products(x, y) if of_products else total(x, (2,))
+    tight, loose = (run([result], given, Bounds(SINGLE, one_sum=once))[0].reshape(-1) for once in (True, False))
+    terms = factors[0] * factors[1]
+    ordered = np.stack([ORDERS[order](row) for row in terms])
+    added = np.cumsum(ordered, axis=1, dtype=np.float32)[:, -1].astype(np.float64)
+    off, errors = np.abs(added - tight["value"]), tight["errors"]
+    assert (off <= errors[:, WORST] + errors[:, TRUTH]).all()
+    assert (off <= LAMBDA * errors[:, RANDOM] + errors[:, SYSTEMATIC] + errors[:, TRUTH]).all()
+    for channel in (WORST, RANDOM):
+        assert np.median(tight["errors"][:, channel] / loose["errors"][:, channel]) < 0.57
+
+
+def test_terms_of_one_sign_have_sums_as_large_as_the_result() -> None:
+    """Nothing is gained there, and nothing may be taken."""
+    program = Program()
+    x = program.input((4, 100))
+    given = {x.index: np.abs(RNG.standard_normal((4, 100)))}
+    tight, loose = (run([total(x, (1,))], given, Bounds(SINGLE, one_sum=once))[0] for once in (True, False))
+    np.testing.assert_array_less(0.98, tight["errors"][:, WORST] / loose["errors"][:, WORST])
+
+
+def test_one_sum_is_one_whatever_is_added_to_it() -> None:
+    program = Program()
+    x, y = program.input((2, 3)), program.input((2,))
+    given = {x.index: np.ones((2, 3)), y.index: np.ones(2)}
+    of_rows, constant = total(x, (1,)), program.constant(np.ones((3, 2)))
+    for once in (
+        of_rows,
+        of_rows + y - 1,
+        -rearranged(of_rows, np.array([1, 0])),
+        broadcast(reshaped(y, (2, 1)), (2, 2)) + matmul(x, constant),
+        scattered(of_rows, np.array([1, 0]), (2,)),
+        scattered(x, np.array([[0, 0, 1], [1, 1, -1]]), (2,)),
+    ):
+        assert one_sum(once, given)
+    for several in (
+        x + 1,
+        of_rows * y,
+        total(x * x, (1,)),
+        of_rows + total(x),
+        e.exp(of_rows),
+        scattered(of_rows, np.array([1, 1]), (2,)),
+    ):
+        assert not one_sum(several, given)
+    assert one_sum(of_rows + total(x, (1,)), given | {of_rows.index: np.ones(2)}), "what is given was not computed here"
 
 
 def test_sums_in_memory_are_rounded_to_what_is_stored() -> None:

@@ -48,17 +48,25 @@ def test_truth_is_measured_of_the_same_numbers_in_balls_and_pairs() -> None:
 def test_each_check_whose_time_is_taken_runs(name: str) -> None:
     check = growth.CHECKS[name]
     pytest.importorskip(check.needs)
-    check.make(network((3, 3, 3), 4, "float64"))()
+    assert check.make(network((3, 3, 3), 4, "float64"))() is not False
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_check_that_refuses_right_gradients_is_told_and_ends_nothing() -> None:
+    """The finite differences of JAX's are too coarse for its tolerance once there are many parameters."""
+    pytest.importorskip("jax")
+    work = growth.CHECKS["jax check_grads, one direction"].make(network((707,) * 3, growth.BATCH, "float64"))
+    assert work() is False
 
 
 def test_times_are_a_table_and_a_plot() -> None:
     found = [
         growth.Measured("ours", 100, 2e-3, 1e-4),
         growth.Measured("ours", 1000, 3.0, 0.2),
-        growth.Measured("theirs", 100, 5e-6, 1e-7),
+        growth.Measured("theirs", 100, 5e-6, 1e-7, refused=True),
     ]
     assert growth.headers(found) == ["parameters", "100", "1,000"]
-    assert growth.rows(found) == [["ours", "2 ms ± 100 µs", "3 s ± 200 ms"], ["theirs", "5 µs ± 0.1 µs", ""]]
+    assert growth.rows(found) == [["ours", "2 ms ± 100 µs", "3 s ± 200 ms"], ["theirs", "5 µs ± 0.1 µs, refused", ""]]
     plot = ElementTree.fromstring(growth.drawn(found))  # noqa: S314 — our own
     assert len(plot.findall("{http://www.w3.org/2000/svg}polyline")) == 2
 
