@@ -17,7 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax._src import source_info_util
 
-from ...reference.programs import WHAT_TO_DO, Border, NoGraph, Origin, Program, Unsupported, Value, special
+from ...reference.programs import (
+    WHAT_TO_DO,
+    Border,
+    NoGraph,
+    Origin,
+    Program,
+    Unsupported,
+    Value,
+    of_a_wrapper,
+    special,
+)
 from . import control_flow, elementwise, linear_algebra, movement, sums
 from .by_numpy import by_numpy
 from .seen import Call, Seen, Work, expected, known, literal, real
@@ -288,7 +298,7 @@ def _line(eqn: Any) -> tuple[str, int] | None:
     """The innermost line that is neither JAX's nor ours, if the equation knows it."""
     source = eqn.source_info if _FRAMES_OF_SOURCE else eqn.source_info.traceback
     for frame in source_info_util.user_frames(source):
-        if not frame.file_name.startswith(OWN) and not frame.file_name.startswith("<"):
+        if not frame.file_name.startswith((*OWN, "<")) and not of_a_wrapper(frame.file_name):
             return frame.file_name, frame.start_line
     return None
 

@@ -38,7 +38,9 @@ def real(tensor: Any) -> bool:
 
 
 def array(tensor: Tensor) -> Array:
-    """Its numbers, in float64."""
+    """Its numbers, in float64; of a sparse one the zeros too."""
+    if tensor.layout is not torch.strided:
+        tensor = tensor.detach().to_dense()
     if tensor._is_zerotensor():
         return np.zeros(tuple(tensor.shape))
     return tensor.detach().to(torch.float64).cpu().resolve_conj().resolve_neg().contiguous().numpy().copy()

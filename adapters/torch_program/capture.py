@@ -154,7 +154,7 @@ def capture(
         run = _accumulated if again else _differentiated
         recorder.differentiated = False
         computed = run(outputs, differentiated, arriving) if backward else [None] * len(differentiated)
-        gradients = [None if x is None else recorder.read(x) for x in computed]
+        gradients = [None if x is None else recorder.gradient(x) for x in computed]
     return Captured(
         recorder.program,
         tuple(starts),

@@ -114,9 +114,14 @@ class JudgingRecorder(Recorder):
             self.given(tensor)  # numbers that were there before, or that a call left which was not judged
         return super().read(tensor)
 
+    def gradient(self, tensor: Any) -> Value | None:
+        return self.read(tensor) if tensor.layout is torch.strided else None
+
     def uncovered(self, reason: Unsupported, tensors: list[Any]) -> None:
         del reason  # a call without a rule is no reason to stop: it is counted
-        for tensor in filter(real, tensors):
+        for tensor in tensors:
+            if not real(tensor) or tensor.layout is not torch.strided:
+                continue  # a sparse tensor has no memory of its own
             self.buffers.pop(tensor.untyped_storage()._cdata, None)
         self.taken.append(str(self.program.origin))
 

@@ -24,6 +24,7 @@ from ...reference.programs import (
     Unsupported,
     Value,
     joined,
+    of_a_wrapper,
     rearranged,
     reshaped,
     special,
@@ -39,6 +40,7 @@ SAME_MEMORY = {
     "detach", "alias", "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "as_strided_",
     "resolve_conj", "resolve_neg", "lift_fresh", "contiguous",
 }  # fmt: skip
+NOT_COVERED = f"complex numbers and sparse tensors are not covered: {WHAT_TO_DO}"
 TORCHS_OWN = {"aten", "prims", "torch_nn"}  # namespaces of operations that PyTorch documents
 _HERE = Path(__file__).parents[2]
 _OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adapters", "reference", "reports")))
@@ -84,6 +86,10 @@ class Recorder(TorchDispatchMode):
         self.write(tensor, value)
         return value
 
+    def gradient(self, tensor: Tensor) -> Value | None:
+        """What the backward has ended in."""
+        return self.read(tensor)
+
     def numbers_given(self, value: Value, tensor: Tensor) -> Any:
         """The numbers of an input."""
         del value
@@ -92,6 +98,8 @@ class Recorder(TorchDispatchMode):
     def read(self, tensor: Tensor) -> Value:
         """What stands in the tensor's places: a value of its shape, a constant where no input has been written."""
         self.kept.append(tensor)
+        if tensor.layout is not torch.strided:
+            raise Unsupported(f"{self.program.origin}: {NOT_COVERED}")
         buffer = self.buffers.get(tensor.untyped_storage()._cdata)
         if buffer is None:
             return self.program.constant(self.unseen(lambda: array(tensor)))
@@ -217,7 +225,9 @@ class Recorder(TorchDispatchMode):
         if name == "_local_scalar_dense":
             return self._read_out(func, args)
         if _is_view(func) or name in SAME_MEMORY:
-            result = self._kept(_plain(itself(func, args, kwargs), self.program.origin))
+            result = self._kept(itself(func, args, kwargs))
+            if not _plain(result):
+                return self._not_written(func, result, followed)
             if followed and self.known(args[0]):
                 self._viewed(args[0], result)
             return result
@@ -259,11 +269,17 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         schema = func._schema.arguments
         written = [a.name for a in schema if a.alias_info is not None and a.alias_info.is_write]
-        operands = {a.name: self._operand(arguments[a.name]) for a in schema if not a.is_out and a.name in arguments}
+        refused: Unsupported | None = None
+        try:
+            operands = {
+                a.name: self._operand(arguments[a.name]) for a in schema if not a.is_out and a.name in arguments
+            }
+        except Unsupported as reason:
+            refused = reason
         before = {n: self._copied(x) if n in written else x for n, x in arguments.items()}
         result = self._kept(itself(func, args, kwargs))
-        if followed:
-            _plain(result, self.program.origin)
+        if refused is not None or (followed and not _plain(result)):
+            return self._not_written(func, result, followed, [arguments[n] for n in written], refused)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
         outputs = [x for x in outputs if isinstance(x, torch.Tensor)] if len(func._schema.returns) == 1 else outputs
         changed = [arguments[n] for n in written if not any(arguments[n] is x for x in outputs)]
@@ -288,6 +304,15 @@ class Recorder(TorchDispatchMode):
         for tensor, value in zip((*outputs, *changed), values, strict=False):
             if real(tensor) and value is not None:
                 self.write(tensor, stopped(value) if halted else value)
+        return result
+
+    def _not_written(
+        self, func: Any, result: Any, followed: bool, changed: Sequence[Any] = (), reason: Unsupported | None = None
+    ) -> Any:
+        """A call whose operands or results are no plain real numbers."""
+        if not followed:
+            return self.passed_by(func, result, unknown=True)
+        self.uncovered(reason or Unsupported(f"{self.program.origin}: {NOT_COVERED}"), [*leaves(result), *changed])
         return result
 
     def computed(
@@ -439,11 +464,11 @@ def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     return given
 
 
-def _plain(result: Any, origin: Origin) -> Any:
-    """The result, if it is made of real numbers."""
-    if any(isinstance(x, torch.Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)):
-        raise Unsupported(f"{origin}: complex numbers and sparse tensors are not covered: {WHAT_TO_DO}")
-    return result
+def _plain(result: Any) -> bool:
+    """Whether it is made of real numbers, each in a place of its own."""
+    return not any(
+        isinstance(x, torch.Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)
+    )
 
 
 def users_line(of_backward: bool = False) -> tuple[str, int]:
@@ -456,7 +481,7 @@ def users_line(of_backward: bool = False) -> tuple[str, int]:
         file = frame.f_code.co_filename
         if of_backward and frame.f_code.co_name == "_engine_run_backward":
             return "", 0
-        if not file.startswith(_OWN) and not file.startswith("<"):
+        if not file.startswith((*_OWN, "<")) and not of_a_wrapper(file):
             return file, frame.f_lineno
         frame = frame.f_back
     return "", 0

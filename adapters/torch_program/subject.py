@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -278,10 +279,50 @@ class TorchSubject:
 
 
 def _copied(module: Any) -> Any:
-    """The module's copy; a compiled one's is compiled as well, which `deepcopy` forgets."""
+    """The module's copy; a compiled one's is compiled as well, which `deepcopy` forgets.
+
+    What cannot be copied, such as a lock, or what a forward has kept of its results, both have.
+    Raises InvalidInput if the module itself cannot be copied.
+    """
     if hasattr(module, "_orig_mod") and hasattr(module, "dynamo_ctx"):
-        return type(module)(copy.deepcopy(module._orig_mod), module.dynamo_ctx)
-    return copy.deepcopy(module)
+        return type(module)(_copied(module._orig_mod), module.dynamo_ctx)
+    with _keras_knows(module):
+        try:
+            return copy.deepcopy(module)
+        except Exception:  # whatever the module's own objects raise
+            shared = {id(x): x for part in module.modules() for x in _not_copied(part)}
+        try:
+            kept = {key: copy.copy(x) if isinstance(x, list | dict | set) else x for key, x in shared.items()}
+            return copy.deepcopy(module, kept)
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+            raise InvalidInput(
+                f"{type(module).__name__}: expected a module that can be copied, so that trials leave it as it was: "
+                f"{said}"
+            ) from error
+
+
+def _keras_knows(module: Any) -> AbstractContextManager[Any]:
+    """Where Keras can make a model's own layers again: it copies by the names of classes, and has to be told theirs."""
+    layers = getattr(module, "_flatten_layers", None)
+    if layers is None or "keras" not in sys.modules:
+        return nullcontext()
+    scope: Any = sys.modules["keras"].saving.custom_object_scope
+    return cast("AbstractContextManager[Any]", scope({type(layer).__name__: type(layer) for layer in layers()}))
+
+
+LONGEST = 400  # characters of an exception's own words
+
+
+def _not_copied(module: torch.nn.Module) -> Iterator[Any]:
+    """Of a module's own attributes those that cannot be copied."""
+    for name, attribute in vars(module).items():
+        if name in ("_modules", "_parameters", "_buffers"):
+            continue
+        try:
+            copy.deepcopy(attribute)
+        except Exception:
+            yield attribute
 
 
 def _named(path: Sequence[Any]) -> str:

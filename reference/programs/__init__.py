@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         zeros,
     )
     from .ndarrays import FLOATS, Balls, Floats, Numbers
-    from .origins import NOWHERE, Origin
+    from .origins import NOWHERE, Origin, of_a_wrapper
     from .perturbed import sizes_of_rounding, spread
     from .program import Program, Value
     from .rule_check import (

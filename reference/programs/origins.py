@@ -7,6 +7,7 @@ import linecache
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from keyword import iskeyword
 from pathlib import PurePath
 
 
@@ -36,6 +37,13 @@ class Origin:
 
 
 NOWHERE = Origin()
+# What only hands operations on to a framework: of interest is the line that calls it.
+WRAPPERS = ("/keras/src/ops/", "/keras/src/backend/", "/einops/")
+
+
+def of_a_wrapper(file: str) -> bool:
+    """Whether a file only hands operations on to a framework, as Keras's `ops` do to PyTorch and JAX."""
+    return any(wrapper in PurePath(file).as_posix() for wrapper in WRAPPERS)
 
 
 @lru_cache(maxsize=1024)
@@ -43,7 +51,7 @@ def _called(line: str, name: str) -> str:
     """What a line calls the result of an operation: the name that it is assigned to, or the part that is surely this
     operation, in that name; empty if nothing can be said."""
     assigned = re.match(r"\s*(\w+)\s*(?::[^=]+)?=[^=]", line)
-    if assigned is None:
+    if assigned is None or iskeyword(assigned[1]):
         return ""
     try:
         statement, *others = ast.parse(line.strip()).body

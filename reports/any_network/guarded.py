@@ -27,7 +27,7 @@ T = TypeVar("T")
 CALLS = {"itself", "bind"}  # the functions of adapters that make a call of a framework, and do nothing else
 LONGEST = 300  # characters of an exception's own words
 _OURS = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
-_LIBRARIES = ("torch", "jax", "jaxlib", "numpy")
+_LIBRARIES = ("torch", "jax", "jaxlib", "keras", "numpy")
 
 
 def by_itself(name: str, work: Callable[[], T]) -> T:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...reference.case import InvalidInput
+from .guarded import by_itself
 
 
 def kind_of(function: Any) -> str:
@@ -53,13 +54,21 @@ def refuse_without_inputs(function: Any, *of_networks: Any) -> None:
     if isinstance(function, type) and kind:
         refuse_a_class(function)
     if kind:
-        line = {"linen": LINEN, "autograd": f"backproof.verify({name}.apply, inputs)"}.get(kind)
+        line = {"linen": LINEN, "autograd": f"backproof.verify({name}.apply, inputs)"}.get(kind) or _of_shape(function)
         line = line or f"backproof.verify({'f' if kind == 'custom rule' else 'module'}, inputs)"
         raise InvalidInput(f"{name} is {WHAT[kind]}: verify it at small inputs: {line}.")
     if type(function).__module__ == "builtins" and not callable(function):  # else it may stand for one elsewhere
         raise InvalidInput(
             f"expected a function of weights, biases, inputs and targets; got {type(function).__name__}."
         )
+
+
+def _of_shape(function: Any) -> str:
+    """How a Keras model that knows the shape of its one input is verified; empty for others."""
+    shape = getattr(function, "input_shape", None) if kind_of(function) == "keras" else None
+    if not isinstance(shape, tuple) or not all(n is None or isinstance(n, int) for n in shape):
+        return ""
+    return f"backproof.verify(model, keras.random.normal({tuple(n or 2 for n in shape)}))"
 
 
 def refuse_in_a_file(target: str, function: Any) -> None:
@@ -89,6 +98,22 @@ def refuse_a_class(function: Any) -> None:
     raise InvalidInput(f"{name} is a class: make a module of it, and verify that: backproof.verify({name}(…), inputs).")
 
 
+def arguments(function: Any, inputs: Any) -> tuple[Any, ...]:
+    """What a function is called with, from the inputs given: a sequence is several arguments. A Keras model of several
+    inputs takes them as one argument."""
+    if not isinstance(inputs, tuple | list):
+        return (inputs,)
+    own = getattr(function, "inputs", None) if kind_of(function) == "keras" else None
+    apart = isinstance(own, list) and len(inputs) == len(own) > 1
+    return (list(inputs),) if apart and all(hasattr(x, "shape") for x in inputs) else tuple(inputs)
+
+
+def build(function: Any, given: tuple[Any, ...]) -> None:
+    """A Keras model that was never called has no parameters yet: it is called once."""
+    if kind_of(function) == "keras" and not isinstance(function, type) and not getattr(function, "built", True):
+        by_itself(_name(function), lambda: function(*given))
+
+
 def of_parameters(function: Any) -> tuple[Callable[..., Any], Any] | None:
     """A JAX library's module as a function of its parameters and its inputs, and the parameters; None for others.
 
@@ -110,10 +135,13 @@ def of_parameters(function: Any) -> tuple[Callable[..., Any], Any] | None:
 
     elif kind == "keras" and any(base.__name__ == "JaxLayer" for base in type(function).__mro__):
         others = [variable.value for variable in function.non_trainable_variables]
-        parameters = [variable.value for variable in function.trainable_variables]
+        names = [variable.path for variable in function.trainable_variables]
+        if len(set(names)) < len(names):  # Keras asks it of no one
+            names = [f"{number}: {name}" for number, name in enumerate(names)]
+        parameters = dict(zip(names, (variable.value for variable in function.trainable_variables), strict=True))
 
         def called(weights: Any, *inputs: Any, **keywords: Any) -> Any:
-            return function.stateless_call(weights, others, *inputs, **keywords)[0]
+            return function.stateless_call([weights[name] for name in names], others, *inputs, **keywords)[0]
 
     else:
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...reference.case import InvalidInput
 from .both import RuleAndNumbers
 from .guarded import kinds
-from .modules import of_parameters
+from .modules import arguments, build, of_parameters
 from .numbers import NumbersReport, check_numbers
 from .rule import RuleReport, Subject, check_rule
 from .without_graph import without_graph
@@ -30,12 +31,12 @@ def verify_network(
 
     Args:
         function: a torch.nn.Module, one of Keras (on PyTorch or JAX), Flax's nnx or Equinox, or a function of PyTorch
-            tensors or JAX arrays. A module's parameters, and every input that requires a gradient (where none does, and
-            in JAX: every real number in them), are differentiated
+            tensors or JAX arrays. A module's parameters, and every input that requires a gradient (where no input does,
+            and in JAX: every real number in them), are differentiated
         inputs: a tensor or array, or a sequence of arguments, of small sizes: a rule does not depend on size, so
             choose sizes that tell axes apart
         loss: from the function's result to what is differentiated; the result itself if None
-        keywords: arguments by name
+        keywords: arguments by name, which are not differentiated
         stopped: gradients that the code itself stops (detach) are meant to be
         surrogate: custom functions (autograd.Function, custom_vjp), or their names, one or several, whose backward is
             meant as it is though it is not the chain rule's: a straight-through estimator. The report says so
@@ -52,8 +53,17 @@ def verify_network(
     def made() -> Any:
         return subject_of(function, inputs, loss, keywords, surrogate, reference)
 
-    report = check_rule(made(), stopped)
+    report = _of_inputs(check_rule(made(), stopped), function, inputs)
     return RuleAndNumbers(report, _numbers(made)) if numbers else report
+
+
+def _of_inputs(report: RuleReport, function: Any, inputs: Any) -> RuleReport:
+    """With what to do where inputs of a module that ask for no gradient were differentiated and are not right."""
+    asked = any(getattr(x, "requires_grad", True) for x in _flat(inputs) if hasattr(x, "dtype"))
+    if report.ok or asked or not hasattr(function, "parameters") or not report.names[0].startswith("input"):
+        return report
+    note = "no input requires a gradient, so all were differentiated; what is not meant to be goes into keywords={…}"
+    return replace(report, notes=(*report.notes, note))
 
 
 def _numbers(made: Callable[[], Any]) -> NumbersReport:
@@ -90,7 +100,8 @@ def subject_of(
             f"loss: expected a function of what {_name(function)} returns, such as lambda y: (y**2).mean(); got "
             f"{loss!r}. Names of losses are for functions of weights, biases, inputs and targets."
         )
-    given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    given = arguments(function, inputs)
+    build(function, given)
     of_module = of_parameters(function)
     if of_module is not None:
         function, given = of_module[0], (of_module[1], *given)
@@ -100,10 +111,9 @@ def subject_of(
     ):
         from ...adapters.torch_program.subject import TorchSubject
 
-        subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
-        if not subject.names:
+        if not any(getattr(x, "requires_grad", False) for x in torch.utils._pytree.tree_leaves(given)):
             given = torch.utils._pytree.tree_map(_differentiated, given)
-            subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
+        subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
         wanted = "a floating-point tensor, or a module with parameters that require a gradient"
     elif jax is not None and (
         of_module is not None or any(isinstance(x, float) or hasattr(x, "dtype") for x in _flat(given))

@@ -331,7 +331,7 @@ def _unusable(subject: Subject, looked: _Looked, unwatched: tuple[float, list[Ar
 def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) -> RuleReport:
     """Why; and whether only a gradient that the code itself stops is missing, which may be meant."""
     if wrong.captured.stops and all(right_as_stopped(s.captured) for s in report.seen):
-        where = ", ".join(map(str, wrong.captured.stops))
+        where = ", ".join(dict.fromkeys(map(str, wrong.captured.stops)))
         if stopped:
             return replace(
                 report,

@@ -10,6 +10,7 @@ from typing import Any
 from ...reference.case import InvalidInput
 from .forward import ForwardMode, check_forward_rule
 from .guarded import by_itself, kinds, refuse_what_has_no_numbers
+from .modules import arguments
 from .networks import names_of
 from .numbers import NumbersReport
 from .numbers import check_numbers as judged_numbers
@@ -127,14 +128,14 @@ def backward_of(
     from ...adapters.torch_program.subject import TorchSubject
 
     name = _called(func)
-    _checkable(TorchSubject(func, _sequence(inputs)))
-    func, given = _of_parameters(func, _sequence(inputs))
+    _checkable(TorchSubject(func, arguments(func, inputs)))
+    func, given = _of_parameters(func, arguments(func, inputs))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         outputs = by_itself(name, lambda: _differentiable(func(*given)))
         if grad_outputs is None:
             grad_outputs = [torch.randn_like(x).requires_grad_() for x in outputs]
-    arriving = _sequence(grad_outputs)
+    arriving = tuple(grad_outputs) if isinstance(grad_outputs, tuple | list) else (grad_outputs,)
 
     def first(*arguments: Any) -> Any:
         own, arrived = arguments[: len(given)], arguments[len(given) :]
@@ -186,8 +187,8 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     from ...adapters.torch_program.subject import TorchSubject
 
     name = _called(func)
-    _checkable(TorchSubject(func, _sequence(inputs)))
-    func, given = _of_parameters(func, _sequence(inputs))
+    _checkable(TorchSubject(func, arguments(func, inputs)))
+    func, given = _of_parameters(func, arguments(func, inputs))
     subject = _checkable(TorchSubject(func, given))
 
     def both(*arguments: Any) -> Any:
@@ -232,7 +233,7 @@ def rule_of(
     from ...adapters.torch_program.subject import TorchSubject
 
     names = names_of(surrogate)
-    subject = TorchSubject(func, _sequence(inputs), surrogates=names, reference=reference)
+    subject = TorchSubject(func, arguments(func, inputs), surrogates=names, reference=reference)
     return check_rule(_checkable(subject), stopped)
 
 
@@ -250,7 +251,7 @@ def check_numbers(func: Callable[..., Any], inputs: Any, loss: Callable[[Any], A
     """
     from ...adapters.torch_program.subject import TorchSubject
 
-    return judged_numbers(_checkable(TorchSubject(func, _sequence(inputs), loss=loss)))
+    return judged_numbers(_checkable(TorchSubject(func, arguments(func, inputs), loss=loss)))
 
 
 @contextmanager
@@ -290,7 +291,3 @@ def _answered(report: RuleReport | NumbersReport, raise_exception: bool) -> bool
         report.raise_for_wrong()
     warn_of_paths(report)
     return report.ok
-
-
-def _sequence(inputs: Any) -> Sequence[Any]:
-    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)

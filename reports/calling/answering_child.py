@@ -105,7 +105,7 @@ def found(asked: Find) -> Callable[..., Any]:
         else:
             module_found = importlib.import_module(module)
     except BaseException as error:
-        raise InvalidInput(f"{target}: importing {printable(module)} raised {told(error)}") from error
+        raise InvalidInput(f"{target}: importing {printable(module)} raised {told(error)}{_advice(error)}") from error
     try:
         function = _member(module_found, name, f"{target}: {printable(module)} has no {printable(name)}.")
     except InvalidInput:
@@ -116,6 +116,13 @@ def found(asked: Find) -> Callable[..., Any]:
         raise InvalidInput(f"{target}: expected a function, got {printable(type(function).__name__, 60)}.")
     refuse_in_a_file(target, function)
     return function
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about what importing raised, if that is known."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow" and "keras" in sys.modules:
+        return ". Keras takes TensorFlow unless it is told another: set KERAS_BACKEND=torch or KERAS_BACKEND=jax."
+    return ""
 
 
 def _member(found: Any, name: str, absent: str) -> Any:

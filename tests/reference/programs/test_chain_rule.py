@@ -148,6 +148,8 @@ def test_nothing_goes_back_beyond_the_inputs_asked_for() -> None:
         ("a, b = f(x * x)", "mul", ""),
         ("y += x * x", "mul", ""),
         ("return x * x", "mul", ""),
+        ("try: y = x * x", "mul", ""),
+        ("else: f(x * x, k=2)", "mul", ""),
     ],
 )
 def test_an_operation_is_called_by_what_it_computes_of_its_line(

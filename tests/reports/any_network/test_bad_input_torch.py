@@ -259,3 +259,34 @@ def test_of_its_numbers_too_a_line_says_what_a_function_raises() -> None:
 
     with pytest.raises(InvalidInput, match=r"raising: it raised ValueError: no such thing \(test_bad_input_torch"):
         check_numbers(raising, torch.randn(3, requires_grad=True))
+
+
+def through_complex_numbers(x: Any) -> Any:
+    turned = torch.view_as_complex((x * 2).reshape(2, 3, 2)) * torch.polar(torch.ones(3), torch.arange(3.0))
+    return torch.view_as_real(turned).tanh()
+
+
+def through_sparse_numbers(x: Any) -> Any:
+    return torch.sparse.mm(x.relu().to_sparse(), torch.ones(6, 3) * x.sum()).tanh()
+
+
+def of_a_sparse_gradient(x: Any) -> Any:
+    return torch.nn.functional.embedding(torch.tensor([1, 0]), x, sparse=True).tanh()
+
+
+NOT_PLAIN = {
+    through_complex_numbers: "view_as_complex",
+    through_sparse_numbers: "_to_sparse",
+    of_a_sparse_gradient: "_sparse_coo_tensor",
+}
+
+
+@pytest.mark.parametrize("function", NOT_PLAIN)
+def test_what_is_no_plain_number_has_no_rule_and_is_taken_as_it_came_in_a_run(function: Any) -> None:
+    x = torch.tensor([[0.5, -1.0, 2.0, 0.25, 1.5, -0.75], [1.0, 0.5, -0.5, 0.125, 3.0, 0.75]], requires_grad=True)
+    with pytest.raises(Unsupported, match=NOT_PLAIN[function]):
+        bp.verify(function, x)
+    report = check_numbers(function, x)
+    assert report.ok, report
+    assert any("tanh" in str(r.origin) for r in report.run.results), "what is plain is judged"
+    assert any(NOT_PLAIN[function] in name for name in report.run.taken)

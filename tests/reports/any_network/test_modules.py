@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,59 @@ def test_a_file_is_named_by_its_path(
     finished = command("verify", f"{tmp_path}/{named}")
     assert finished.returncode == code, finished.stderr
     assert said in " ".join((finished.stdout + finished.stderr).split())
+
+
+class Kept(torch.nn.Module):
+    """It keeps its last result, a list of all, and what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.lock, self.results = torch.nn.Linear(3, 2), threading.Lock(), []
+
+    def forward(self, x: Any) -> Any:
+        with self.lock:
+            self.last = torch.tanh(self.linear(x))
+            self.results.append(self.last)
+            return self.last
+
+
+def test_a_module_that_keeps_results_or_a_lock_is_verified_and_left_as_it_was() -> None:
+    module, x = Kept(), torch.randn(2, 3)
+    last = module(x)
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    report = bp.verify(module, x, numbers=True)
+    assert report.ok, report
+    assert module.last is last
+    assert len(module.results) == 1
+    assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
+
+
+def test_a_wrong_one_of_these_is_wrong() -> None:
+    class Wrong(Kept):
+        def forward(self, x: Any) -> Any:
+            return Wronged.apply(super().forward(x))
+
+    class Wronged(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+    module, x = Wrong(), torch.randn(2, 3)
+    module(x)
+    assert bp.verify(module, x).verdict == "wrong"
+
+
+def test_a_module_that_cannot_be_copied_is_refused_in_words() -> None:
+    class Single(torch.nn.Module):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise RuntimeError("there is one of these")
+
+        def forward(self, x: Any) -> Any:
+            return x * x
+
+    with pytest.raises(InvalidInput, match=r"Single: expected a module that can be copied, .*there is one of these"):
+        bp.verify(Single(), torch.randn(2, 3))

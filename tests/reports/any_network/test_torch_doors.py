@@ -224,9 +224,50 @@ def test_a_module_is_left_as_it_was() -> None:
     before = {name: x.clone() for name, x in module.state_dict().items()}
     report = bp.verify(module, torch.randn(7, 3), loss=lambda y: F.cross_entropy(y, torch.tensor([0, 1] * 3 + [1])))
     assert report.ok, str(report)
-    assert report.names == ("0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias")
+    assert report.names == ("input 0", "0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias")
     assert all(torch.equal(x, before[name]) for name, x in module.state_dict().items())
     assert all(p.grad is None for p in module.parameters())
+
+
+class Layer(torch.nn.Module):
+    """A layer by hand, whose input's gradient is half of what it should be; its weight's is right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(3, 2))
+
+    def forward(self, x: Any, scale: Any = None) -> Any:
+        class Product(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Any, weight: Any) -> Any:
+                ctx.save_for_backward(x, weight)
+                return x @ weight
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                x, weight = ctx.saved_tensors
+                return g @ weight.T / 2, x.T @ g
+
+        return Product.apply(x, self.weight)
+
+
+def test_a_module_s_inputs_are_differentiated_though_they_do_not_ask_for_it() -> None:
+    report = bp.verify(Layer(), torch.randn(4, 3))
+    assert report.verdict == "wrong"
+    assert "right there: weight" in str(report)
+    assert "keywords={…}" in str(report)
+
+
+def test_what_is_given_by_name_is_not_differentiated() -> None:
+    report = bp.verify(Layer(), (), keywords={"x": torch.randn(4, 3)})
+    assert report.ok, str(report)
+    assert report.names == ("weight",)
+
+
+def test_an_input_that_asks_for_a_gradient_speaks_for_the_others() -> None:
+    module = torch.nn.Bilinear(3, 2, 1)
+    report = bp.verify(module, [torch.randn(4, 3, requires_grad=True), torch.randn(4, 2)])
+    assert report.names == ("input 0", "weight", "bias")
 
 
 def test_dropout_draws_the_same_every_time() -> None:

@@ -172,6 +172,10 @@ def await_(condition: Callable[[], bool]) -> None:
 IMPORTS = {
     "exits": ("raise SystemExit(0)", "importing mymodule raised SystemExit: 0"),
     "escapes": ("raise ValueError('\\x1b[2J\\x07' + 'Q' * 10000)", "importing mymodule raised ValueError: \\x1b[2J\\x07QQQ"),
+    "without a backend": (
+        "import sys; sys.modules['keras'] = sys\nraise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')",
+        "No module named 'tensorflow'. Keras takes TensorFlow unless it is told another: set KERAS_BACKEND=torch",
+    ),
     "base": ("class B(BaseException): ...\nraise B('x')", "importing mymodule raised B: x"),
     "attributes": ("def __getattr__(name): raise RuntimeError('boom ' + name)", "looking it up raised RuntimeError: boom f"),
     "hangs": ("import time; time.sleep(3600)", "importing it did not end within 1 s. Give a longer timeout."),
