@@ -11,16 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.judging import JudgedCall, judged_call, judged_whole
 from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision, Profile
-from ...reference.programs import Origin, Value, held
+from ...reference.programs import NoGraph, Origin, Unsupported, Value, held
 from ...reference.programs.special import identity
 from . import control_flow
-from .interpreter import Interpreter, run_by_jax
-from .seen import Seen
+from .interpreter import Interpreter, bound, run_by_jax
+from .seen import Seen, Work
 
 FACTORS = {"gpu": TF32, "tpu": BFLOAT16}  # JAX's documentation of `jax.default_matmul_precision`
 
@@ -43,6 +44,7 @@ class JudgingInterpreter(Interpreter):
         self.formats: set[Precision] = set()
         self.judged: list[JudgedCall] = []
         self.taken: list[str] = []
+        self.not_judged: set[int] = set()  # lines that start with what an equation without a rule gave
 
     def input(self, aval: Any, array: Any) -> Seen:
         seen = super().input(aval, array)
@@ -50,7 +52,16 @@ class JudgingInterpreter(Interpreter):
         return seen
 
     def equation(self, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
-        results = super().equation(eqn, operands)
+        if any(x.varies and not x.real for x in operands):
+            return self._taken(eqn, operands)
+        try:
+            results = super().equation(eqn, operands)
+        except NoGraph:
+            raise
+        except Unsupported:  # no reason to stop: it is counted
+            if eqn.primitive.name in control_flow.TABLE:
+                raise
+            return self._taken(eqn, operands)
         if eqn.primitive.name in control_flow.TABLE:
             return results
         run_by_jax(eqn, operands, results)
@@ -76,6 +87,19 @@ class JudgingInterpreter(Interpreter):
                 self.judged.append(replace(call, line=x.value.index))
         return results
 
+    def _taken(self, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
+        """The results of an equation that has no rule, such as one of complex numbers: what it gave."""
+        work = Work(bound(eqn), operands)
+        results = [Seen(self.program, v.aval, work, k) for k, v in enumerate(eqn.outvars)]
+        for x in results:
+            if x.real:
+                x.become(self.program.input(tuple(x.aval.shape)), varies=True)
+                self.ran[x.value.index] = _array(x)
+                self.not_judged.add(x.value.index)
+            x.varies = x.real or jnp.issubdtype(x.aval.dtype, jnp.complexfloating)
+        self.taken.append(str(self.program.origin))
+        return results
+
     def as_a_whole(
         self, values: Sequence[Value | None], names: Sequence[str], arrays: Sequence[NDArray[Any] | None]
     ) -> list[JudgedCall]:
@@ -97,6 +121,7 @@ class JudgingInterpreter(Interpreter):
             [a for _, _, a in asked],
             [_held_in(a, self.formats, widest) for _, _, a in asked],
             profile,
+            self.not_judged,
         )
         return [
             replace(call, origin=Origin(f"compiled: {name}"), number=0)

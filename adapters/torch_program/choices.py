@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...reference.programs import Value, computes
+from ...reference.programs import Unsupported, Value, computes
 from .call import real
 from .recorder import Recorder
 
@@ -23,6 +23,10 @@ class Choices(Recorder):
     def __init__(self, generator: np.random.Generator, roundings: float) -> None:
         super().__init__()
         self.generator, self.roundings = generator, roundings
+
+    def uncovered(self, reason: Unsupported, tensors: list[Any]) -> None:
+        del reason  # what is computed of its results is computed of constants
+        self.forget(tensors)
 
     def computed(
         self, outputs: list[Any], changed: list[Any], values: tuple[Any, ...], arguments: Mapping[str, Any]

@@ -57,12 +57,15 @@ class JudgingRecorder(Recorder):
         self.formats: set[Any] = set()
         self.judged: list[JudgedCall] = []
         self.taken: list[str] = []
+        self.unjudged_memory: set[int] = set()  # memory that calls without a rule have written
+        self.not_judged: set[int] = set()  # lines that start with what stands there
         self.stored_between = 2  # in a kernel that a compiler made; no less than in any call
 
     @property
     def run(self) -> JudgedRun:
         """What was judged so far."""
-        return JudgedRun(tuple(self.judged), tuple(self.taken), tuple(dict.fromkeys(self.notes)))
+        left = [str(origin) for origin in dict.fromkeys(self.left)]  # what other code made of them comes as constants
+        return JudgedRun(tuple(self.judged), (*self.taken, *left), tuple(dict.fromkeys(self.notes)))
 
     def given(self, tensor: Any) -> Value:
         value = super().given(tensor)
@@ -111,7 +114,9 @@ class JudgingRecorder(Recorder):
 
     def read(self, tensor: Any) -> Value:
         if real(tensor) and tensor.layout is torch.strided and not self.known(tensor):
-            self.given(tensor)  # numbers that were there before, or that a call left which was not judged
+            value = self.given(tensor)  # numbers that were there before, or that a call left which was not judged
+            if tensor.untyped_storage()._cdata in self.unjudged_memory:
+                self.not_judged.add(value.index)
         return super().read(tensor)
 
     def gradient(self, tensor: Any) -> Value | None:
@@ -119,16 +124,14 @@ class JudgingRecorder(Recorder):
 
     def uncovered(self, reason: Unsupported, tensors: list[Any]) -> None:
         del reason  # a call without a rule is no reason to stop: it is counted
-        for tensor in tensors:
-            if not real(tensor) or tensor.layout is not torch.strided:
-                continue  # a sparse tensor has no memory of its own
-            self.buffers.pop(tensor.untyped_storage()._cdata, None)
+        self.unjudged_memory |= self.forget(tensors)
         self.taken.append(str(self.program.origin))
 
     def passed_by(self, func: Any, result: Any, unknown: bool) -> Any:
         name = func._schema.name.removeprefix("aten::")
         if unknown and name not in MADE and any(real(x) for x in leaves(result)):
             self.taken.append(name)
+            self.unjudged_memory |= self.forget(list(leaves(result)))
         return result
 
     def as_a_whole(
@@ -150,6 +153,7 @@ class JudgingRecorder(Recorder):
             [array(tensors[k]) for k in asked],
             [precision(tensors[k]) for k in asked],
             self._whole_profile(narrowest, [tensors[k] for k in asked]),
+            self.not_judged,
         )
         return [
             replace(call, origin=Origin(f"compiled: {names[k]}"), number=0)

@@ -226,8 +226,8 @@ class Recorder(TorchDispatchMode):
             return self._read_out(func, args)
         if _is_view(func) or name in SAME_MEMORY:
             result = self._kept(itself(func, args, kwargs))
-            if not _plain(result):
-                return self._not_written(func, result, followed)
+            if not _plain((args, result)):  # in the same memory, which stays what it is
+                return self._not_written(func, result, followed, [])
             if followed and self.known(args[0]):
                 self._viewed(args[0], result)
             return result
@@ -279,7 +279,8 @@ class Recorder(TorchDispatchMode):
         before = {n: self._copied(x) if n in written else x for n, x in arguments.items()}
         result = self._kept(itself(func, args, kwargs))
         if refused is not None or (followed and not _plain(result)):
-            return self._not_written(func, result, followed, [arguments[n] for n in written], refused)
+            changed = [*leaves(result), *(arguments[n] for n in written)]
+            return self._not_written(func, result, followed, changed, refused)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
         outputs = [x for x in outputs if isinstance(x, torch.Tensor)] if len(func._schema.returns) == 1 else outputs
         changed = [arguments[n] for n in written if not any(arguments[n] is x for x in outputs)]
@@ -307,12 +308,12 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _not_written(
-        self, func: Any, result: Any, followed: bool, changed: Sequence[Any] = (), reason: Unsupported | None = None
+        self, func: Any, result: Any, followed: bool, changed: list[Any], reason: Unsupported | None = None
     ) -> Any:
-        """A call whose operands or results are no plain real numbers."""
+        """A call whose operands or results are no plain real numbers. changed: what it may have written"""
         if not followed:
             return self.passed_by(func, result, unknown=True)
-        self.uncovered(reason or Unsupported(f"{self.program.origin}: {NOT_COVERED}"), [*leaves(result), *changed])
+        self.uncovered(reason or Unsupported(f"{self.program.origin}: {NOT_COVERED}"), changed)
         return result
 
     def computed(
@@ -326,6 +327,14 @@ class Recorder(TorchDispatchMode):
         """A call that has no rule. tensors: what it may have written."""
         del tensors
         raise reason
+
+    def forget(self, tensors: Sequence[Any]) -> set[int]:
+        """Nothing is known any more of what stands in their memory, whose numbers are returned."""
+        there = [x for x in tensors if isinstance(x, torch.Tensor) and x.layout is torch.strided]  # else it has none
+        memory = {x.untyped_storage()._cdata for x in there}
+        for number in memory:
+            self.buffers.pop(number, None)
+        return memory
 
     def passed_by(self, func: Any, result: Any, unknown: bool) -> Any:
         """A call of constants that is not written down, its rule unknown or its operands no real numbers."""

@@ -7,7 +7,7 @@ The adapters call it for every operation that they see run, forward and backward
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from ..programs import (
     computing_lines,
     held,
     in_parts,
+    lines_needed,
     one_sum,
     run,
     spread,
@@ -49,6 +50,7 @@ from .verdict import SEVERITY, Verdict
 
 Array = NDArray[Any]
 Positions = NDArray[np.int64]
+TAKEN = "it depends on an operation that has no rule here"
 FARTHEST = 1e300  # for a bound that is none
 OVERFLOWN = "an honest implementation may overflow here or lose a sum's terms, or the numbers are not finite"
 
@@ -206,12 +208,14 @@ def judged_whole(
     observed: Sequence[Array],
     precisions: Sequence[Precision],
     computed_in: Profile,
+    own: Collection[int] = (),
 ) -> list[JudgedCall]:
     """The verdict on the results of a whole program, computed by code of which nothing else was seen.
 
     wrong: beyond what any order and any honest formula may give;  suspect: beyond LAMBDA deviations of what the
     program's roundings spread over (`programs/perturbed.py`). Where neither could see a result replaced by zero, or a
     number on the way may have overflowed, it is undecided. Arguments as `judged_call`'s.
+    own: lines among those given whose numbers are another run's own; what depends on them is undecided
     """
     numbers = Bounds(computed_in, expanded=True)
     found = []
@@ -224,6 +228,9 @@ def judged_whole(
             for value, array, precision in zip(results, observed, precisions, strict=True)
         ]
     for k, (result, array, precision) in enumerate(zip(results, observed, precisions, strict=True)):
+        if not set(own).isdisjoint(lines_needed([result])):
+            found.append(_undecided(result.node.origin, 0, array, precision, TAKEN))
+            continue
         value, deviation = spreads[k]
         ours = np.abs(value) * U64 + LAMBDA * deviation * (U64 / computed_in.storage.unit_roundoff)
         # One rounding early in the program moves many elements alike: their errors are not independent of each other.

@@ -82,6 +82,8 @@ def _run_in(manner: Manner, subject: Subject) -> Subject:
     function, finding = subject.function, subject.finding
     if manner.compiler == "inductor" and isinstance(function, nn.Module) and any(map(_overhangs, function.modules())):
         finding = finding or OVERHANGING
+    if manner.compiler in ("aot_eager", "inductor") and "as_strided" in subject.words:
+        finding = finding or OVERLAPPING
     if manner.autocast:
         function = Autocast(function, tensors[0].device.type if tensors else "cpu")
     if manner.compiler:
@@ -91,6 +93,7 @@ def _run_in(manner: Manner, subject: Subject) -> Subject:
 
 
 OVERHANGING = "of an average's last windows, with ceil_mode, inductor divides the gradient by too much (pytorch#198119)"
+OVERLAPPING = "compiled, windows of as_strided that overlap do not add up their gradients (as in pytorch#174371)"
 
 
 def _overhangs(module: nn.Module) -> bool:

@@ -174,7 +174,7 @@ def test_of_its_numbers_too_a_line_says_what_a_function_raises_and_what_is_not_c
 
     with pytest.raises(InvalidInput, match=r"raising: it raised ValueError: no such thing \(test_bad_input_jax"):
         check_numbers(raising, (drawn(3),))
-    with pytest.raises(Unsupported, match=r"scatter with a function, as x.at\[…\].apply, is not covered"):
+    with pytest.raises(InvalidInput, match=r"it raised NotImplementedError: .*JVP"):  # JAX has no gradient of it
         check_numbers(lambda x: x.at[0].apply(jnp.sin), (drawn(3),))
 
 
@@ -185,3 +185,23 @@ def test_rule_and_numbers_in_one_report() -> None:
             report = bp.verify(lambda x: jnp.tanh(x).sum(), drawn(3).astype(dtype), numbers=True)
         assert report.ok
         assert {r.precision for r in report.numbers.run.results} == {dtype}
+
+
+NO_RULE: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "complex numbers": (lambda x: jnp.tanh(jnp.abs(jax.lax.complex(x, 2 * x))), "complex"),
+    "fft": (lambda x: jnp.tanh(jnp.abs(jnp.fft.rfft(jnp.sin(x)))), "fft"),
+    "svd": (lambda x: jnp.tanh(jnp.linalg.svd(2 * x, compute_uv=False)), "svd"),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", NO_RULE)
+def test_what_has_no_rule_is_taken_as_it_came_in_a_run(name: str, compiled: bool) -> None:
+    function, said = NO_RULE[name]
+    report = check_numbers(jax.jit(function) if compiled else function, (drawn(3, 4),))
+    assert report.ok, report
+    assert any(taken.startswith(said) for taken in report.run.taken)
+    judged = {r.origin.name: r.verdict.value for r in report.run.results}
+    assert judged["tanh"] == "agrees", "what has a rule is judged"
+    whole = {verdict for origin, verdict in judged.items() if origin.startswith("compiled")}
+    assert whole == ({"undecided"} if compiled else set()), "another run's numbers say nothing of the compiled one's"

@@ -80,6 +80,19 @@ def test_pytorch_s_compiled_multilabel_margin_loss_takes_labels_of_minus_1() -> 
     assert "wrong: compiled: output 0" in str(report)
 
 
+@OF_TORCH
+@pytest.mark.usefixtures("slow")
+def test_pytorch_s_compiled_as_strided_does_not_add_up_what_overlaps() -> None:
+    x = drawn(4, 6)
+    report: Any = bp.torch.check_numbers(
+        torch.compile(lambda x: (x * 2).as_strided((2, 2), (1, 1)), backend="aot_eager"), (x,)
+    )
+    found = {r.origin.name: r.verdict.value for r in report.run.results if r.origin.name.startswith("compiled: ")}
+    assert found == {"compiled: output 0": "agrees", "compiled: gradient of input 0": "wrong"}
+    eager: Any = bp.torch.check_numbers(lambda x: (x * 2).as_strided((2, 2), (1, 1)), (x,))
+    assert eager.ok
+
+
 @pytest.fixture
 def inductor() -> Any:
     if shutil.which("g++") is None:

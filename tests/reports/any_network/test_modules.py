@@ -103,7 +103,8 @@ class Kept(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear, self.lock, self.results = torch.nn.Linear(3, 2), threading.Lock(), []
+        self.linear, self.lock = torch.nn.Linear(3, 2), threading.Lock()
+        self.results: list[Any] = []
 
     def forward(self, x: Any) -> Any:
         with self.lock:
