@@ -77,10 +77,18 @@ def one_sum(wanted: Value, given: Mapping[int, Array]) -> bool:
 
     Then every honest implementation adds up these very terms.
     """
-    nodes = [wanted.program.nodes[line] for line in _needed([wanted], given)[1] if line not in given]
-    if not {node.operation.name for node in nodes} <= SUMS | ADDITIONS | MOVING:
+    nodes = wanted.program.nodes
+    lines = [line for line in _needed([wanted], given)[1] if line not in given]
+    sums = [line for line in lines if nodes[line].operation.name in SUMS or _adds_up(nodes[line])]
+    if len(sums) != 1:
         return False
-    return sum(node.operation.name in SUMS or _adds_up(node) for node in nodes) == 1
+    operands = [wanted.program.value(k) for k in nodes[sums[0]].operands]
+    terms = set(_needed(operands, given)[1])
+    return all(
+        nodes[line].operation.name in (MOVING if line in terms else MOVING | ADDITIONS)
+        for line in lines
+        if line not in sums
+    )
 
 
 def _adds_up(node: Node) -> bool:
