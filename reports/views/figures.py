@@ -108,19 +108,21 @@ def curves(
     every_y = [y for _, _, ys in lines for y in ys]
     up = _logarithmic(every_y, 266, 14)
     if min(every_x) > 0 and max(every_x) / min(every_x) > 100:
-        across = _logarithmic(every_x, 56, 686)
+        across = _logarithmic(every_x, 56, 686, room=0)
     else:
         across = _Axis(min(every_x), max(*every_x, min(every_x) + 1e-9), 56, 686, logarithmic=False)
     parts = _frame(across, up, *axes_names)
+    longest = max((len(name) for name, _, _ in lines), default=0)
+    columns = max(1, min(3, 630 // (50 + 6 * longest)))  # of the legend; a letter is some 6 wide
     for k, (name, xs, ys) in enumerate(lines):
         points = " ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in zip(xs, ys, strict=True))
         style = f'class="curve {COLOURS[k % len(COLOURS)]}" stroke-dasharray="{DASHES[k % len(DASHES)]}"'
-        x, y = 56 + 210 * (k % 3), 326 + 18 * (k // 3)
+        x, y = 56 + 630 // columns * (k % columns), 326 + 18 * (k // columns)
         parts.append(f'<polyline {style} points="{points}"><title>{escape(name)}</title></polyline>')
         parts.append(
             f'<path {style} d="M{x},{y - 4}h28"/><text class="small" x="{x + 34}" y="{y}">{escape(name)}</text>'
         )
-    return _svg(parts, title, 700, 326 + 18 * ((len(lines) + 2) // 3))
+    return _svg(parts, title, 700, 326 + 18 * -(-len(lines) // columns))
 
 
 @cache
@@ -179,13 +181,13 @@ def _short(x: float) -> str:
     return f"{float(x) + 0.0:.4g}"
 
 
-def _logarithmic(values: Sequence[float], start: float, end: float) -> _Axis:
-    """An axis over the positive ones of these numbers, with some room, and at least two decades.
+def _logarithmic(values: Sequence[float], start: float, end: float, room: float = 0.2) -> _Axis:
+    """An axis over the positive ones of these numbers, with so many decades of room, and at least two decades.
 
     The least fiftieth may be beyond its end, where it is drawn: it would push the others together.
     """
     positive = sorted(value for value in values if value > LEAST and isfinite(value)) or [1.0]
-    low, high = floor(log10(positive[len(positive) // 50]) - 0.2), ceil(log10(positive[-1]) + 0.2)
+    low, high = floor(log10(positive[len(positive) // 50]) - room), ceil(log10(positive[-1]) + room)
     return _Axis(low, max(high, low + 2), start, end)
 
 

@@ -194,6 +194,7 @@ NO_RULE: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", NO_RULE)
 def test_what_has_no_rule_is_taken_as_it_came_in_a_run(name: str, compiled: bool) -> None:

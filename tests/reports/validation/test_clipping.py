@@ -50,6 +50,7 @@ WORDS = {
 }
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("clip", WORDS)
@@ -84,6 +85,7 @@ def batch_of_three_halved(W: list[Any], B: list[Any], x: Any) -> Gradients:
     return ([w / 2 for w in W], [b / 2 for b in B]) if len(x) == 3 else (W, B)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("change", [without_direction, of_many_lengths, batch_of_three_halved])
 def test_what_resembles_it_is_not_called_so(change: Callable[..., Gradients]) -> None:

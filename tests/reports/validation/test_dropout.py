@@ -12,6 +12,7 @@ pytest.importorskip("typer")
 from backproof.reports.validation.front_door import verify
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("masked", [True, False], ids=["in both passes", "forward alone"])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])

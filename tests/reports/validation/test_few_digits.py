@@ -22,6 +22,7 @@ HIDDEN = {
 ERRORS: dict[str, Callable[[Array], Array]] = {"squared error without ½": lambda e: 2 * e, "absolute error": np.sign}
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("hidden", HIDDEN)
@@ -47,6 +48,7 @@ def test_a_right_network_of_known_parts_agrees(hidden: str, error: str) -> None:
     assert f"{error}, averaged over samples and outputs; {hidden} " in str(report).splitlines()[0]
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_a_softmax_of_another_temperature_is_a_network_that_is_not_known(dtype: str) -> None:

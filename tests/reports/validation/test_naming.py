@@ -105,6 +105,7 @@ def test_a_factor_of_the_outputs_hides_no_mistake_below(declared: dict[str, Any]
     )
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "declared", [{}, {"activations": "sigmoid", "loss": "half_squared_error"}], ids=["nothing", "all"]
@@ -192,6 +193,7 @@ def test_a_wrong_softmax_from_logits_has_a_witness_of_two_outputs() -> None:
     assert "smallest network that shows it:" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_where_everything_is_nan_nothing_is_told_of_it_and_that_is_said_first() -> None:
     """NaN from above is NaN, whatever else is done to it: every formula that gives NaN would fit."""
 

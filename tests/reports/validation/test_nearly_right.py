@@ -41,6 +41,7 @@ def off_by(relative: float) -> Any:
 DECLARED: dict[str, Any] = {"activations": ["tanh", "identity"], "loss": "half_squared_error"}
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(("declared", "verdict"), [({}, "unrecognised"), (DECLARED, "wrong")])
 @pytest.mark.parametrize(("relative", "digits"), [(1e-9, 9), (1e-6, 6)])

@@ -59,6 +59,7 @@ def test_a_condition_is_said() -> None:
         assert re.search(r"it is right on \d+ of \d+ probes, and wrong on \d+\.", str(report))
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_was_covered_is_said_and_no_more_is_claimed() -> None:
     said = str(verify(SIGMOID))
     assert "covered: layers 1, 2, 3, 4; sizes 1, 2, 3, 4, 5, 17, 33; batches 1, 2, 3, 4, 5, 17, 33; |z| to " in said
@@ -129,6 +130,7 @@ def test_right_implementations_agree(net: Net, options: dict[str, Any], dtype: s
     assert report.verdict == "agrees"
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(2, 1)
 @pytest.mark.parametrize("targets", ["rows", None])
 def test_a_distribution_that_was_found_out_is_asked_as_much_as_a_declared_one(targets: str | None) -> None:

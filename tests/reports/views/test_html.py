@@ -322,3 +322,17 @@ def test_each_page_has_a_policy_and_the_script_is_the_one_that_it_names() -> Non
     claims = ledger_html([], ["plain"])
     assert "default-src &#39;none&#39;; style-src" in claims
     assert "script" not in claims
+
+
+@pytest.mark.parametrize("longest", [5, 20, 43, 90])
+def test_a_legend_s_names_stand_beside_each_other(longest: int) -> None:
+    lines = [("n" * longest, [1.0, 2.0], [1.0, 2.0]), *((name, [1.0], [1.0]) for name in "abcde")]
+    figure = ET.fromstring(curves(lines, "t", ("x", "y")))  # noqa: S314 — our own
+    names = {"n" * longest, *"abcde"}
+    texts = [text for text in figure.iter() if text.tag.endswith("text") and text.text in names]
+    placed = [(float(text.get("x", 0)), float(text.get("y", 0)), text.text) for text in texts]
+    assert len(placed) == 6
+    assert float(figure.get("viewBox", "").split()[3]) >= max(y for _, y, _ in placed)
+    for x, y, name in placed:
+        beside = [other for other, there, _ in placed if there == y and other > x]
+        assert x + 6 * len(name or "") < min(beside, default=float("inf")) - 34
