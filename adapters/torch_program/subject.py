@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias, cast
 
@@ -227,7 +227,7 @@ class TorchSubject:
 
     def _called(self, *inputs: Any) -> Any:
         result = self.function(*inputs, **self.keywords)
-        return result if self.loss is None else self.loss(result)
+        return _opened(result if self.loss is None else self.loss(result))
 
     def _seeded(self) -> None:
         """torch.manual_seed; on the CPU without what it does for devices, which takes longer than a call."""
@@ -276,6 +276,18 @@ class TorchSubject:
                 with torch.no_grad():
                     for name, b in buffers.items():
                         self.function.get_buffer(name).copy_(b)
+
+
+def _opened(result: Any) -> Any:
+    """What a function returned, with dictionaries for the data classes and mappings that PyTorch's trees know nothing
+    of, as many a library's models return."""
+    if not isinstance(result, torch.Tensor) and pytree.tree_is_leaf(result):
+        if is_dataclass(result) and not isinstance(result, type):
+            return {field.name: _opened(getattr(result, field.name)) for field in fields(result)}
+        if isinstance(result, Mapping):
+            return {key: _opened(x) for key, x in result.items()}
+        return result
+    return pytree.tree_map(lambda x: x if isinstance(x, torch.Tensor) or x is result else _opened(x), result)
 
 
 def _copied(module: Any) -> Any:

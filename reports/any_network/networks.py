@@ -60,7 +60,8 @@ def verify_network(
 def _of_inputs(report: RuleReport, function: Any, inputs: Any) -> RuleReport:
     """With what to do where inputs of a module that ask for no gradient were differentiated and are not right."""
     asked = any(getattr(x, "requires_grad", True) for x in _flat(inputs) if hasattr(x, "dtype"))
-    if report.ok or asked or not hasattr(function, "parameters") or not report.names[0].startswith("input"):
+    wrong = {report.names[k] for seen in report.seen for k in seen.wrong()}
+    if asked or not hasattr(function, "parameters") or not any(name.startswith("input") for name in wrong):
         return report
     note = "no input requires a gradient, so all were differentiated; what is not meant to be goes into keywords={…}"
     return replace(report, notes=(*report.notes, note))

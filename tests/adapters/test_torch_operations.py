@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("torch")
+import backproof as bp
 import torch
 import torch.nn.functional as F  # noqa: N812
 from backproof.adapters.torch_program.capture import capture
@@ -405,3 +406,31 @@ def test_of_the_core_operations_only_fourier_transforms_and_resizing_are_not_cov
     }
     if torch.__version__.startswith("2.13"):
         assert CORE["table"]() in (Path(__file__).parents[2] / "docs" / "coverage.md").read_text(encoding="utf-8")
+
+
+GROUPS: dict[str, tuple[tuple[int, ...], tuple[int, ...], list[int] | None]] = {
+    "rows": ((7, 4), (3, 4, 8), [3, 3, 7]),
+    "columns": ((2, 4, 4), (4, 8), [4, 8]),
+    "terms": ((4, 12), (12, 8), [4, 4, 12]),
+    "stacked": ((2, 3, 4), (2, 4, 8), None),
+}
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this PyTorch has no grouped products")
+@pytest.mark.parametrize("along", GROUPS)
+def test_products_of_groups_as_a_mixture_of_experts_has_them(along: str) -> None:
+    first, second, ends = GROUPS[along]
+    offsets = None if ends is None else torch.tensor(ends, dtype=torch.int32)
+    given = [drawn(*shape).detach().float().requires_grad_() for shape in (first, second)]
+    report = bp.torch.check_numbers(lambda x, y: torch._grouped_mm(x, y, offs=offsets), given)
+    assert report.ok, report
+    assert len(report.run.results) == 3
+    assert bp.verify(lambda x, y: torch._grouped_mm(x, y, offs=offsets), given).ok
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this PyTorch has no grouped products")
+def test_rows_in_no_group_are_not_judged() -> None:
+    given = [drawn(*shape).detach().float().requires_grad_() for shape in ((7, 4), (2, 4, 8))]
+    offsets = torch.tensor([3, 5], dtype=torch.int32)
+    with pytest.raises(Unsupported, match="not all of the rows"):
+        bp.verify(lambda x, y: torch._grouped_mm(x, y, offs=offsets)[:5], given)

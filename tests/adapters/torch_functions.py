@@ -74,8 +74,10 @@ CLASSES, ORDER = torch.tensor([1, 0, 3, -100, 2]), torch.tensor([[2, 0, 1], [0, 
 SIGNS = torch.tensor([1.0, -1, 1, 1, -1], dtype=torch.float64)
 
 
-def attended(mask: Any = None, causal: bool = False, scale: Any = None) -> Callable[..., Any]:
-    return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
+def attended(mask: Any = None, causal: bool = False, scale: Any = None, **options: Any) -> Callable[..., Any]:
+    return lambda q, k, v: F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, **options
+    )
 
 
 def spelled_out(q: Any, k: Any, v: Any) -> Any:
@@ -184,6 +186,9 @@ CORNERED: dict[str, Case] = {
     "adaptive_avg_pool3d": (lambda x: F.adaptive_avg_pool3d(x, 2), lambda: (drawn(1, 1, 3, 4, 5),)),
     "attention": (attended(), q),
     "attention causal": (attended(causal=True, scale=0.3), q),
+    "attention of fewer keys": (
+        attended(causal=True, enable_gqa=True), lambda: (drawn(2, 4, 3, 4), drawn(2, 2, 3, 4, seed=1), drawn(2, 2, 3, 4, seed=2))
+    ),
     "attention masked": (attended(MASK), q),
     "attention where": (attended(MASK > -1), q),
     "huber smooth_l1 l1": (

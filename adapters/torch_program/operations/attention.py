@@ -19,8 +19,6 @@ from .table import entry
 
 def _scores(call: Any, query: Value, key: Value, is_causal: bool, bias: Any, scale: float | None) -> tuple[Value, Any]:
     """Scaled products of queries and keys, and where one may look."""
-    if query.shape[1] != key.shape[1]:
-        raise Unsupported(f"{call.program.origin}: fewer heads of keys than of queries are not covered")
     factor = 1 / root(call, query.shape[-1]) if scale is None else scale
     scores = matmul(query, permuted(key, (0, 1, 3, 2))) * factor
     seen = np.ones(scores.shape, dtype=bool)
@@ -34,6 +32,24 @@ def _scores(call: Any, query: Value, key: Value, is_causal: bool, bias: Any, sca
     return scores, seen
 
 
+def _for_each_head(x: Value, heads: int) -> Value:
+    """Keys or values of as many heads as queries have: one that several of them share, once for each of these.
+
+    Source: Ainslie et al., GQA (2023), §2.2.
+    """
+    batch, own, *rest = x.shape
+    if own == heads:
+        return x
+    shared = broadcast(reshaped(x, (batch, own, 1, *rest)), (batch, own, heads // own, *rest))
+    return reshaped(shared, (batch, heads, *rest))
+
+
+def _of_its_heads(gradient: Value, own: int) -> Value:
+    """The gradient of what `_for_each_head` handed out."""
+    batch, heads, *rest = gradient.shape
+    return gradient if own == heads else total(reshaped(gradient, (batch, own, heads // own, *rest)), (2,))
+
+
 def _bias(call: Any) -> Any:
     return call.arguments.get("attn_mask", call.arguments.get("attn_bias"))
 
@@ -42,6 +58,7 @@ def _largest(call: Any, seen: Any) -> Any:
     """For each row about its largest score, from float64; the result does not depend on it."""
     query, key = (call.numbers(call.arguments[name]) for name in ("query", "key"))
     scale, bias = call.arguments.get("scale"), _bias(call)
+    key = np.repeat(key, query.shape[1] // key.shape[1], axis=1)
     numbers = query @ np.swapaxes(key, -1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
     if bias is not None and bias.is_floating_point():
         numbers = numbers + call.numbers(bias)
@@ -53,6 +70,7 @@ def _attended(
     call: Any, query: Value, key: Value, value: Value, is_causal: bool, bias: Any, scale: float | None
 ) -> tuple[Value, Value]:
     """The result, and the log-sum-exp of the scores, one for each query; a row that sees nothing gives zeros."""
+    key, value = (_for_each_head(x, query.shape[1]) for x in (key, value))
     scores, seen = _scores(call, query, key, is_causal, bias, scale)
     empty = ~seen.any(axis=-1)
     zeros = call.filled(0, scores.shape)
@@ -69,6 +87,8 @@ def _pulled_back(
     bias: Any, scale: float | None,
 ) -> tuple[Value, Value, Value, Value]:  # fmt: skip
     """P = exp(S − L), dS = P ∘ (dP − Σ g ∘ out); dS itself comes last. lengths: L, with an axis of length 1"""
+    own = key.shape[1], value.shape[1]
+    key, value = (_for_each_head(x, query.shape[1]) for x in (key, value))
     scores, seen = _scores(call, query, key, is_causal, bias, scale)
     zeros = call.filled(0, scores.shape)
     weights = chosen(seen, e.exp(chosen(seen, scores, broadcast(lengths, scores.shape)) - lengths), zeros)
@@ -77,8 +97,8 @@ def _pulled_back(
     factor = 1 / root(call, query.shape[-1]) if scale is None else scale
     return (
         matmul(by_scores, key) * factor,
-        matmul(permuted(by_scores, (0, 1, 3, 2)), query) * factor,
-        matmul(permuted(weights, (0, 1, 3, 2)), arrived),
+        _of_its_heads(matmul(permuted(by_scores, (0, 1, 3, 2)), query) * factor, own[0]),
+        _of_its_heads(matmul(permuted(weights, (0, 1, 3, 2)), arrived), own[1]),
         by_scores,
     )
 

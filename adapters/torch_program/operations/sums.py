@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ....reference.programs import (
+    Unsupported,
     Value,
     broadcast,
     chosen,
@@ -205,6 +207,28 @@ def _addbmm(call: Any, self: Value, batch1: Value, batch2: Value, beta: float = 
 @entry("baddbmm")
 def _baddbmm(call: Any, self: Value, batch1: Value, batch2: Value, beta: float = 1, alpha: float = 1) -> Value:
     return _plus(call, self, beta, matmul(batch1, batch2), alpha)
+
+
+@entry("_grouped_mm", "grouped_mm")
+def _grouped_mm(
+    call: Any, self: Value, mat2: Value, offs: Any = None, bias: Any = None, out_dtype: Any = None
+) -> Value:
+    """Products group by group, as a mixture of experts has them. offs: where each group ends, along the rows of `self`,
+    the columns of `mat2`, or what is summed over, whichever the two are not stacked along."""
+    if offs is None:
+        return matmul(self, mat2)
+    ends = call.positions(offs).tolist()
+    groups, rows, columns = list(pairwise([0, *ends])), len(self.shape) == 2, len(mat2.shape) == 2
+    if bias is not None or (rows != columns and ends[-1] != (self.shape[0] if rows else mat2.shape[1])):
+        raise Unsupported(f"{call.program.origin}: of groups that are not all of the rows nothing is said")
+    parts, whole = [], slice(None)
+    for number, group in enumerate(slice(start, end) for start, end in groups):
+        left = sliced(self, *[whole] * columns, group) if rows else sliced(self, number)
+        right = sliced(mat2, *[whole] * (not rows), group) if columns else sliced(mat2, number)
+        parts.append(matmul(left, right))
+    if rows and columns:
+        return concatenated([reshaped(part, (1, *part.shape)) for part in parts], 0)
+    return concatenated(parts, 0 if rows else 1)
 
 
 @entry("linear")

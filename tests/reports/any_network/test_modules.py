@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +155,41 @@ def test_a_module_that_cannot_be_copied_is_refused_in_words() -> None:
 
     with pytest.raises(InvalidInput, match=r"Single: expected a module that can be copied, .*there is one of these"):
         bp.verify(Single(), torch.randn(2, 3))
+
+
+@dataclass
+class Answer:
+    logits: Any
+    more: Any = None
+
+
+class Named(OrderedDict[str, Any]):
+    pass
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer, lambda y: Named(logits=y), lambda y: [Answer(y), Answer(None, {"k": Named(a=y)})]]
+)
+def test_what_a_library_s_models_return_is_opened(answer: Callable[[Any], Any]) -> None:
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 2)
+
+        def forward(self, x: Any) -> Any:
+            return answer(torch.tanh(self.linear(x)))
+
+    report = bp.verify(Model(), torch.randn(2, 3), numbers=True)
+    assert report.ok, report
+    assert any("tanh" in r.origin.name for r in report.numbers.run.results)
+
+
+def test_what_returns_nothing_to_differentiate_is_told_of_loss() -> None:
+    class Opaque:
+        def __init__(self, y: Any) -> None:
+            self.logits = y
+
+    report = bp.verify(lambda x: Opaque(x * x), torch.randn(3))
+    assert report.verdict == "undecided"
+    assert "loss=lambda y: y.logits" in " ".join(str(report).split())
+    assert bp.verify(lambda x: Opaque(x * x), torch.randn(3), loss=lambda y: y.logits).ok
