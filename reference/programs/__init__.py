@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .captured import WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
     from .elementwise_bounds import NoBounds
-    from .flow import Explanation, explained
+    from .flow import Explanation, Unexplained, explained, unexplained
     from .layers import LAYERS, WHOLE
     from .movement import (
         STOP,

@@ -87,6 +87,14 @@ class Explanation:
     origin: Origin | None
 
 
+@dataclass(frozen=True)
+class Unexplained:
+    """A custom function whose own backward is wrong, and the numbers of the inputs whose gradients no edit gives."""
+
+    border: Border
+    inputs: tuple[int, ...]
+
+
 def segments(captured: Captured) -> list[Segment]:
     """The custom functions, the last one first, as the backward meets them; then the whole."""
     parts = [
@@ -137,6 +145,22 @@ def explained(captured: Captured, elsewhere: Captured) -> list[Explanation]:
             if not left:
                 break
     return found
+
+
+def unexplained(captured: Captured, elsewhere: Captured, found: Sequence[Explanation]) -> list[Unexplained]:
+    """The custom functions whose own backward is wrong at both points, in a way that nothing that was found gives."""
+    counterparts = {id(s.border): t for s, t in zip(segments(captured), segments(elsewhere), strict=False)}
+    located = []
+    for segment, wrong in first_wrong(captured):
+        told = {k for explanation in found if explanation.border is segment.border for k in explanation.inputs}
+        other = counterparts.get(id(segment.border))
+        if segment.border is None or other is None or told.issuperset(wrong):
+            continue
+        there = agreements(elsewhere, other.right(), other.seen, other.inputs)
+        left = tuple(k for k in wrong if k not in told and there[k].outcome is Outcome.DIFFERENT)
+        if left:
+            located.append(Unexplained(segment.border, left))
+    return located
 
 
 class Trial:

@@ -25,6 +25,7 @@ from ...reference.programs import (
     Explanation,
     NoGraph,
     Outcome,
+    Unexplained,
     Unsupported,
     check,
     depending,
@@ -33,6 +34,7 @@ from ...reference.programs import (
     right_as_stopped,
     rounded_gradients,
     run,
+    unexplained,
 )
 from ..console import lines_of_progress
 from ..documents import Shown
@@ -141,6 +143,7 @@ class RuleReport(Shown):
     seen: tuple[Seen, ...]
     kinks: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
+    unexplained: tuple[Unexplained, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str = ""
     path: PathCheck | None = None
@@ -343,7 +346,10 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
         return replace(report, verdict="undecided", reason=reason)
     if any(wrong.agreements[k].reason for k in wrong.wrong()):
         return report  # of what a kink admits no element by itself is wrong, and no flow
-    return replace(report, explanations=tuple(_explained(subject, wrong)), witness=witness(subject, wrong))
+    explanations, located = _explained(subject, wrong)
+    return replace(
+        report, explanations=tuple(explanations), unexplained=tuple(located), witness=witness(subject, wrong)
+    )
 
 
 NOTHING_DEPENDS = (
@@ -445,16 +451,17 @@ def _right(captured: Captured) -> list[Array]:
 GIVEN = "the point given"
 
 
-def _explained(subject: Subject, wrong: Seen) -> list[Explanation]:
+def _explained(subject: Subject, wrong: Seen) -> tuple[list[Explanation], list[Unexplained]]:
     if not _finite(wrong.captured):
-        return []
+        return [], []
     near = generic(subject.start, 9, NEARER[1])
     if wrong.point.special:  # the same kind of point, on other numbers
         near = next(p for p in special(near.values, subject.moved) if p.name == wrong.point.name)
     elsewhere = captured_at(subject, near.values, 9)
     if isinstance(elsewhere, str) or not same_lines(wrong.captured, elsewhere):
-        return []
-    return explained(wrong.captured, elsewhere)
+        return [], []
+    found = explained(wrong.captured, elsewhere)
+    return found, unexplained(wrong.captured, elsewhere, found)
 
 
 def _notes(subject: Subject, seen: Sequence[Seen], skipped: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...reference.programs import Agreement, Explanation, Origin, Outcome
+from ...reference.programs import Agreement, Explanation, Origin, Outcome, Unexplained
 from .rule import RuleReport
 
 
@@ -83,8 +83,11 @@ def _because(report: RuleReport) -> Iterator[str]:
     for explanation in report.explanations:
         yield ""
         yield from _explanation(explanation)
+    for located in report.unexplained:
+        yield ""
+        yield sentence(_located(located), "  ")
     told_already = any(a.reason for s in report.seen for a in s.agreements if a.outcome is Outcome.DIFFERENT)
-    if not report.explanations and report.seen and not told_already:
+    if not report.explanations and not report.unexplained and report.seen and not told_already:
         yield ""
         yield sentence("no single edit of its flow explains it on new numbers", "  ")
 
@@ -109,6 +112,18 @@ def _explanation(explanation: Explanation) -> Iterator[str]:
     if explanation.origin is not None and source_line(explanation.origin):
         yield f"      {place(explanation.origin)}    {source_line(explanation.origin)}"
     yield sentence("proved at another point, on numbers that it was not found with", "  ")
+
+
+def _located(located: Unexplained) -> str:
+    border = located.border
+    called = f" ({place(border.origin)})" if place(border.origin) else ""
+    inputs = [f"input {k}" for k in located.inputs]
+    of = " and ".join([", ".join(inputs[:-1]), inputs[-1]] if len(inputs) > 1 else inputs)
+    several, differ = ("gradients", "differ") if len(inputs) > 1 else ("gradient", "differs")
+    return (
+        f"it is in the backward of {border.name}{called}: there the {several} of {of} {differ} from the chain rule's, "
+        "here and at another point, in a way that no single edit of its flow gives"
+    )
 
 
 def _remarks(report: RuleReport) -> Iterator[str]:

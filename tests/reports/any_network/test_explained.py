@@ -158,3 +158,30 @@ def test_a_mistake_is_named(name: str) -> None:
     assert report.verdict == "wrong"
     assert words in " ".join(str(report).split()), str(report)
     assert bp.verify(custom(forward, right), inputs).verdict == "agrees"
+
+
+def test_of_several_custom_functions_the_one_that_is_wrong_is_told_though_nothing_explains_it() -> None:
+    """A derivative that was replaced by another function, as YOSO's attention does it."""
+    right = custom(
+        lambda x, w: torch.tanh(x) * w, lambda g, x, w: (g * w * (1 - torch.tanh(x) ** 2), g * torch.tanh(x))
+    )
+    replaced = custom(lambda x, w: torch.acos(x) * w, lambda g, x, w: (-g * w * (1.5 + 0.3 * x**4), g * torch.acos(x)))
+
+    def network(x: Any, w: Any) -> Any:
+        return right(replaced(torch.tanh(x) / 2, w).sin(), w)
+
+    report = bp.verify(network, [drawn(4), drawn(4)])
+    assert report.verdict == "wrong"
+    ((border, inputs),) = [(found.border, found.inputs) for found in report.unexplained]
+    assert (border.name, inputs) == ("Custom", (0,))
+    said = " ".join(str(report).split())
+    assert "it is in the backward of Custom (test_explained.py:" in said
+    assert "there the gradient of input 0 differs from the chain rule's, here and at another point" in said
+    assert "because" not in said
+
+
+def test_what_an_edit_explains_is_not_called_unexplained() -> None:
+    doubled = custom(lambda x, w: x * w, lambda g, x, w: (2 * g * w, g * x))
+    report = bp.verify(lambda x, w: doubled(x.sin(), w), [drawn(4), drawn(4)])
+    assert report.explanations
+    assert report.unexplained == ()
