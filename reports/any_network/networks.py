@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ...reference.case import InvalidInput
+from ...reference.programs import Unsupported
 from .both import RuleAndNumbers
 from .guarded import kinds
 from .modules import arguments, build, of_parameters
@@ -50,21 +52,47 @@ def verify_network(
         Unsupported: for what is not covered.
     """
 
-    def made() -> Any:
-        return subject_of(function, inputs, loss, keywords, surrogate, reference)
+    def made(by_inputs: bool = True) -> Any:
+        return subject_of(function, inputs, loss, keywords, surrogate, reference, by_inputs)
 
-    report = _of_inputs(check_rule(made(), stopped), function, inputs)
-    return RuleAndNumbers(report, _numbers(made)) if numbers else report
+    report, subject = _checked(made, stopped, _asks_for_no_gradient(function, inputs))
+    return RuleAndNumbers(report, _numbers(subject)) if numbers else report
 
 
-def _of_inputs(report: RuleReport, function: Any, inputs: Any) -> RuleReport:
-    """With what to do where inputs of a module that ask for no gradient were differentiated and are not right."""
+ALL_INPUTS = "no input requires a gradient, so all were differentiated; what is not meant to be goes into keywords={…}"
+
+
+def _asks_for_no_gradient(function: Any, inputs: Any) -> bool:
+    """Whether a module with parameters was given inputs that require no gradient."""
     asked = any(getattr(x, "requires_grad", True) for x in _flat(inputs) if hasattr(x, "dtype"))
-    wrong = {report.names[k] for seen in report.seen for k in seen.wrong()}
-    if asked or not hasattr(function, "parameters") or not any(name.startswith("input") for name in wrong):
-        return report
-    note = "no input requires a gradient, so all were differentiated; what is not meant to be goes into keywords={…}"
-    return replace(report, notes=(*report.notes, note))
+    return not asked and hasattr(function, "parameters") and any(p.requires_grad for p in function.parameters())
+
+
+def _checked(made: Callable[..., Any], stopped: bool, unasked: bool) -> tuple[RuleReport, Callable[[], Any]]:
+    """The report, and what makes the subject that it is of.
+
+    unasked: the inputs ask for no gradient. By them, too, it is checked; where they cannot have one, or the code itself
+    stops it, by the parameters alone, and that is said.
+    """
+    if not unasked:
+        return check_rule(made(), stopped), made
+    report: RuleReport | None = None
+    try:
+        report = check_rule(made(), stopped)
+        wrong = {report.names[k] for seen in report.seen for k in seen.wrong()}
+        if report.ok or not wrong or not all(name.startswith("input") for name in wrong):
+            return report, made
+        if report.verdict == "wrong":
+            return replace(report, notes=(*report.notes, ALL_INPUTS)), made
+        why = report.reason
+    except (InvalidInput, Unsupported) as error:
+        why = str(error)
+    of_parameters_alone = partial(made, by_inputs=False)
+    again = check_rule(of_parameters_alone(), stopped)
+    if report is not None and not again.ok:
+        return report, made
+    note = f"not differentiated by its inputs, which require no gradient: {why}"
+    return replace(again, notes=(*again.notes, note)), of_parameters_alone
 
 
 def _numbers(made: Callable[[], Any]) -> NumbersReport:
@@ -92,8 +120,12 @@ def subject_of(
     keywords: Mapping[str, Any] | None = None,
     surrogate: Any = (),
     reference: Callable[..., Any] | None = None,
+    by_inputs: bool = True,
 ) -> Subject:
-    """The function in its framework's adapter: PyTorch's if it is a module or a tensor is among the inputs."""
+    """The function in its framework's adapter: PyTorch's if it is a module or a tensor is among the inputs.
+
+    by_inputs: where no input requires a gradient, all of them are taken to
+    """
     if not callable(function):
         raise InvalidInput(f"expected a torch.nn.Module or a function, got {type(function).__name__}.")
     if loss is not None and not callable(loss):
@@ -112,7 +144,7 @@ def subject_of(
     ):
         from ...adapters.torch_program.subject import TorchSubject
 
-        if not any(getattr(x, "requires_grad", False) for x in torch.utils._pytree.tree_leaves(given)):
+        if by_inputs and not any(getattr(x, "requires_grad", False) for x in torch.utils._pytree.tree_leaves(given)):
             given = torch.utils._pytree.tree_map(_differentiated, given)
         subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
         wanted = "a floating-point tensor, or a module with parameters that require a gradient"

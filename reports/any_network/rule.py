@@ -135,6 +135,7 @@ class RuleReport(Shown):
         but: what was declared, and is not covered by the verdict
         digits: to how many the numbers are its reference's, where these are all that could be compared
         witness: of what is wrong, the smallest program of the framework that shows it
+        unexplained: custom functions that are wrong in a way that is not known
     """
 
     verdict: str
@@ -143,7 +144,6 @@ class RuleReport(Shown):
     seen: tuple[Seen, ...]
     kinks: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
-    unexplained: tuple[Unexplained, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str = ""
     path: PathCheck | None = None
@@ -151,6 +151,7 @@ class RuleReport(Shown):
     but: str = ""
     digits: float | None = None
     witness: Witness | None = None
+    unexplained: tuple[Unexplained, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -256,6 +257,44 @@ def test_a_module_s_inputs_are_differentiated_though_they_do_not_ask_for_it() ->
     assert report.verdict == "wrong"
     assert "right there: weight" in str(report)
     assert "keywords={…}" in str(report)
+
+
+def written_over(x: Any) -> Any:
+    x -= x.mean()
+    return x
+
+
+def without_a_graph(x: Any) -> Any:
+    with torch.no_grad():
+        return x - x.mean()
+
+
+INTO_DATA: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "written over": (written_over, "it raised RuntimeError: a leaf Variable"),
+    "stopped": (without_a_graph, "the code itself stops a gradient: mean"),
+    "handed to NumPy": (lambda x: torch.from_numpy(2 * x.numpy()), "it raised RuntimeError: Can't call numpy"),
+    "transformed": (lambda x: torch.fft.rfft(x).abs()[:, :3], "_fft_r2c is not covered"),
+}
+
+
+@pytest.mark.parametrize("way", INTO_DATA)
+def test_where_inputs_cannot_have_a_gradient_the_parameters_are_verified_alone(way: str) -> None:
+    prepared, why = INTO_DATA[way]
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(3 if way == "transformed" else 4, 2)
+
+        def forward(self, x: Any) -> Any:
+            return torch.tanh(self.linear(prepared(x)))
+
+    report = bp.verify(Network(), torch.randn(2, 4), numbers=True)
+    assert report.ok, report
+    assert report.rule.names == ("linear.weight", "linear.bias")
+    said = " ".join(str(report.rule).split())
+    assert "not differentiated by its inputs, which require no gradient: " in said
+    assert why in said
 
 
 def test_what_is_given_by_name_is_not_differentiated() -> None:
