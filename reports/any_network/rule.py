@@ -355,7 +355,7 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
 
 NOTHING_DEPENDS = (
     "none of its outputs is made of real numbers that depend on an input; it has to return tensors or arrays, or "
-    "tuples, lists, dicts or data classes of them, or loss= to make one of what it returns: loss=lambda y: y.logits"
+    "tuples, lists or dicts of them; of anything else backproof.verify(…, loss=lambda y: y.logits) takes what is meant"
 )
 CHANGES = (
     "it gives other numbers each time it is called with the same inputs: draw random numbers from the framework's own "

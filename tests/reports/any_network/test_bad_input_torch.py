@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -58,9 +57,9 @@ class NoNumber(torch.autograd.Function):
         return g * float("nan")
 
 
-@dataclass
 class Held:
-    x: Any
+    def __init__(self, x: Any) -> None:
+        self.x = x
 
 
 def raising(x: Any) -> Any:
