@@ -281,13 +281,14 @@ class TorchSubject:
 def _opened(result: Any) -> Any:
     """What a function returned, with dictionaries for the data classes and mappings that PyTorch's trees know nothing
     of, as many a library's models return."""
-    if not isinstance(result, torch.Tensor) and pytree.tree_is_leaf(result):
+    leaves = [] if isinstance(result, torch.Tensor) else pytree.tree_leaves(result)
+    if len(leaves) == 1 and leaves[0] is result:
         if is_dataclass(result) and not isinstance(result, type):
             return {field.name: _opened(getattr(result, field.name)) for field in fields(result)}
         if isinstance(result, Mapping):
             return {key: _opened(x) for key, x in result.items()}
         return result
-    return pytree.tree_map(lambda x: x if isinstance(x, torch.Tensor) or x is result else _opened(x), result)
+    return pytree.tree_map(lambda x: x if isinstance(x, torch.Tensor) else _opened(x), result) if leaves else result
 
 
 def _copied(module: Any) -> Any:
