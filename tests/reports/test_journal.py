@@ -253,6 +253,7 @@ def test_a_journal_that_another_command_writes_is_said_in_a_line(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("slow")
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")  # JAX's, where another test has loaded it
 def test_a_file_that_may_not_grow_is_said_in_a_line(tmp_path: Path) -> None:
     """As a full disk: the system writes a part of a line, and then refuses."""
     import resource
