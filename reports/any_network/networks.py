@@ -64,8 +64,11 @@ ALL_INPUTS = "no input requires a gradient, so all were differentiated; what is 
 
 def _asks_for_no_gradient(function: Any, inputs: Any) -> bool:
     """Whether a module with parameters was given inputs that require no gradient."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(function, torch.nn.Module):
+        return False
     asked = any(getattr(x, "requires_grad", True) for x in _flat(inputs) if hasattr(x, "dtype"))
-    return not asked and hasattr(function, "parameters") and any(p.requires_grad for p in function.parameters())
+    return not asked and any(p.requires_grad for p in function.parameters())
 
 
 def _checked(made: Callable[..., Any], stopped: bool, unasked: bool) -> tuple[RuleReport, Callable[[], Any]]:
