@@ -334,7 +334,7 @@ def _not_copied(module: torch.nn.Module) -> Iterator[Any]:
             continue
         try:
             copy.deepcopy(attribute)
-        except Exception:
+        except Exception:  # whatever the attribute raises
             yield attribute
 
 
