@@ -289,21 +289,3 @@ def test_what_is_no_plain_number_has_no_rule_and_is_taken_as_it_came_in_a_run(fu
     assert report.ok, report
     assert any("tanh" in str(r.origin) for r in report.run.results), "what is plain is judged"
     assert any(NOT_PLAIN[function] in name for name in report.run.taken)
-
-
-class InNumPy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        ctx.save_for_backward(x)
-        return torch.from_numpy(np.sin(x.detach().numpy()))
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        return g * ctx.saved_tensors[0].cos()
-
-
-def test_where_numbers_leave_the_graph_the_others_are_judged() -> None:
-    report = check_numbers(lambda x: InNumPy.apply(x * 2).tanh(), torch.tensor([0.5, -1.0, 2.0], requires_grad=True))
-    assert report.ok, report
-    assert {"mul", "tanh", "cos"} <= {r.origin.name for r in report.run.results}
-    assert any(name.startswith("numpy (") for name in report.run.taken)

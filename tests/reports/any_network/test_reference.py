@@ -135,3 +135,12 @@ def test_in_jax() -> None:
     assert "to 30 digits" in str(report)
     assert bp.verify(sine_of_numpy(1 + 2.0**-14), x, reference=jax.numpy.sin).verdict == "wrong"
     assert bp.verify(sine_of_numpy(1.0), x, reference=jax.numpy.cos).verdict == "undecided"
+
+
+def test_where_numbers_leave_the_graph_the_others_are_judged() -> None:
+    report = bp.torch.check_numbers(
+        lambda x: sine(1.0)(x * 2).tanh(), torch.tensor([0.5, -1.0, 2.0], requires_grad=True)
+    )
+    assert report.ok, report
+    assert {"mul", "tanh", "cos"} <= {r.origin.name for r in report.run.results}
+    assert any(name.startswith("numpy (") for name in report.run.taken)
