@@ -56,6 +56,7 @@ def test_the_tutorial_s_class_has_the_bug_that_is_shown_and_the_fix_works(tmp_pa
     assert verified(tmp_path).startswith(block("agrees, to ", 1).strip())
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_a_right_function_is_told_is_shown() -> None:
     shown, told = block("agrees, to ").strip().splitlines(), str(bp.verify(gradients)).splitlines()
     assert shown[:3] == told[:3]  # the last says how many numbers could not be decided, which is a matter of rounding

@@ -45,6 +45,7 @@ def test_every_adapter_agrees_on_every_case_from_identical_bits(adapter_name: st
     assert judgement.verdict is Verdict.AGREES, judgement.wrong
 
 
+@pytest.mark.usefixtures("slow")
 def test_adapters_say_what_ran_and_where(adapter_name: str) -> None:
     adapter = ALL[adapter_name]
     case = CASES["xor-hidden", "float32"]
@@ -65,6 +66,7 @@ def test_without_a_learning_rate_nothing_is_updated(adapter_name: str) -> None:
     assert judge(case, observation).verdict is Verdict.AGREES
 
 
+@pytest.mark.usefixtures("slow")
 def test_running_a_case_leaves_it_as_it_was(adapter_name: str) -> None:
     """Arrays given in a case are read, not updated in place, and a second run gives the same bits."""
     base = CASES["hidden-tanh", "float64"]

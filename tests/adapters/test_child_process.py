@@ -192,6 +192,7 @@ def test_a_directory_is_no_program(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_process_that_does_not_read_is_no_deadlock() -> None:
     """Requests larger than the pipe; it answers nothing and reads nothing."""
     large = [NETWORK.applied(case) for case in probes((200, 100, 2), (4,) * 8, "separate", "float64", 0)]

@@ -64,6 +64,7 @@ class TestTorch:
         given = torch.tensor([[x]], dtype=torch.float16, requires_grad=True)
         return of_the_compiled(checks.check_numbers(function, given))
 
+    @pytest.mark.usefixtures("slow")
     def test_where_rounding_decides_which_is_the_largest_another_may_be_chosen(self) -> None:
         def other(x: Any) -> Any:
             """Of 1 and its neighbour the first: their products are rounded to either order."""
@@ -77,10 +78,12 @@ class TestTorch:
         assert gradient.verdict is Verdict.UNDECIDED, "of equal ones either"
         assert output.verdict is Verdict.AGREES
 
+    @pytest.mark.usefixtures("slow")
     def test_a_wrong_choice_is_seen_where_rounding_does_not_decide(self) -> None:
         smallest = self.pooled([1.0, 1.5, 0.5, 2.0], lambda x: (2 * (1.0007 * x)[..., ::2],))
         assert [call.verdict for call in smallest] == [Verdict.WRONG, Verdict.WRONG]
 
+    @pytest.mark.usefixtures("slow")
     def test_a_wrong_compiler_is_seen_in_what_it_compiled(self) -> None:
         def backend(graph: Any, inputs: Any) -> Any:
             return lambda *given: tuple(y * 1.01 for y in graph(*given))
@@ -98,6 +101,7 @@ class TestTorch:
         assert not of_the_compiled(report)
         assert "compiled code draws other random numbers" in str(report)
 
+    @pytest.mark.usefixtures("slow")
     def test_a_compiler_that_fails_is_said(self) -> None:
         def backend(graph: Any, inputs: Any) -> Any:
             raise OSError("no C++ compiler")

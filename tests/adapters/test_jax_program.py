@@ -262,6 +262,7 @@ def test_a_stopped_gradient_is_told_and_may_be_left_out() -> None:
 # ------------------------------------------------------------------------------------------------ what is told
 
 
+@pytest.mark.usefixtures("slow")
 def test_lines_are_the_users() -> None:
     def function(x: Any) -> Any:
         y = jnp.sin(x)

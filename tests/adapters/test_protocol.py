@@ -141,11 +141,13 @@ def read(line: bytes | str) -> None:
     assert len(said) < 1000
 
 
+@pytest.mark.usefixtures("slow")
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_without_a_traceback(line: bytes) -> None:
     read(line.replace(b"\n", b" "))
 
 
+@pytest.mark.usefixtures("slow")
 @given(JSON)
 def test_any_json_is_read_without_a_traceback(value: Any) -> None:
     read(json.dumps(value))

@@ -166,6 +166,7 @@ def network(loss: str, reduction: str, dtype: str) -> Case:
     return Case("loss", layers, [[1.0, -0.5], [2.0, 1.5], [0.0, 0.25]], [[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]], loss, reduction, 0.5, dtype)  # fmt: skip
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", NAMES)

@@ -33,6 +33,7 @@ def started(dtype: str = "float64") -> Case:
     return replace(xor("separate", dtype), learning_rate=None)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("adapter", TRAINING, ids=lambda adapter: adapter.name)
 @pytest.mark.parametrize("rule", UPDATE_RULES)

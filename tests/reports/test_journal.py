@@ -173,6 +173,7 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     "arguments", [("selftest", "--clean", "1"), ("compare", "--case", "xor-hidden", "--jobs", "1")]
 )

@@ -217,6 +217,7 @@ def test_jax_configurations_are_drawn_the_same_each_time(quick: bool) -> None:
     assert {each.family for each in drawn} == set(FAMILIES)
 
 
+@pytest.mark.usefixtures("slow")
 def test_many_jax_configurations_can_be_drawn(quick: bool) -> None:
     pytest.importorskip("jax")
     from backproof.reports.trials.right_code import jax_networks

@@ -26,6 +26,7 @@ CASES = [NETWORK.applied(case) for case in probes((3, 4, 2), (4, 1, 2, 1), "sepa
 EVERY = [fault for kinds in DOWNCASTS.values() for fault in kinds]
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(20)
 @pytest.mark.parametrize("fault", EVERY, ids=[fault.name for fault in EVERY])
 def test_every_downcast_is_seen_and_named_alone(fault: Fault) -> None:
@@ -48,6 +49,7 @@ def tf32_products(left: Any, right: Any) -> Any:
     return np.matmul(*(narrowed(x.astype(float), TF32) for x in (left, right))).astype(np.float32)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_a_gpu_s_products_in_tf32_are_told_from_float32_s(activation: str) -> None:

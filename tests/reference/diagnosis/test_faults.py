@@ -118,6 +118,7 @@ def test_a_constant_factor_is_found_and_said_as_a_fraction() -> None:
     assert [e.words for e in diagnosis.explanations] == ["multiplies every gradient by 3/4"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_fits_nothing_is_mapped() -> None:
     case = DEEP_CASES[0]
     observation = shown_by(observe(case), False)

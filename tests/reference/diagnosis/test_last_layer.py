@@ -46,6 +46,7 @@ def scaled(factor: float) -> list[tuple[Case, Observation]]:
     return evidence
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(28)
 @pytest.mark.parametrize("convention", ASKED, ids=lambda c: c.loss)
 @pytest.mark.parametrize(

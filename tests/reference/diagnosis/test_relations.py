@@ -106,6 +106,7 @@ def test_one_sample_in_the_middle_for_all() -> None:
     assert said(evidence) == ["uses sample 3 alone for ∂E/∂o"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_gradients_of_the_call_before_and_their_sum() -> None:
     probe = cases()
     answers = [right(case) for case in probe]

@@ -113,6 +113,7 @@ def test_a_planted_mistake_is_seen_and_located(fault: Any, misfits: set[str], op
     assert max(map(len, said.splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("slow")
 def test_blocks_are_looked_at_to_locate_only_where_everything_together_is_wrong() -> None:
     wrong, right = (Net(2, "tanh", "swish", fault=fault) for fault in (("factor", 1, 1.001), ()))
     asked, whole = wrong.field(blocks=LAYERS, locate=True), wrong.field(blocks=LAYERS)
@@ -136,6 +137,7 @@ def test_a_planted_mistake_is_seen_along_a_path_and_in_float32(fault: Any, misfi
     assert max(map(len, str(path).splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_factor_of_one_ten_billionth_in_one_layer_is_seen_by_both() -> None:
     net = Net(3, "tanh", "gelu", fault=("factor", 1, 1 + 1e-10))
     field, path = net.field(blocks=LAYERS), net.path(blocks=PATH_LAYERS)

@@ -136,6 +136,7 @@ def test_a_bias_that_is_added_to_finished_sums_is_rounded_alike_in_every_sample(
     assert judge(case, honest).verdict is Verdict.AGREES
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("precision", [FLOAT64, FLOAT32], ids=lambda p: p.name)
 def test_a_scale_error_above_a_bias_s_rounding_is_suspect(precision: Precision) -> None:
     case = with_a_small_bias(precision)

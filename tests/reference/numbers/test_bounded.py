@@ -181,6 +181,7 @@ def test_whatever_the_pre_activation_in_reach_the_activation_is_in_reach(
         assert arb(float(bound.value[0, 0]), float(bound.error[0, 0])).overlaps(value)  # the ball is 2⁻²⁵⁰ wide
 
 
+@pytest.mark.usefixtures("slow")
 @settings(max_examples=100)
 @given(st.lists(st.tuples(st.floats(-30, 30), st.floats(0, 2), st.floats(-1, 1)), min_size=1, max_size=6))
 def test_whatever_the_logits_in_reach_the_softmax_is_in_reach(logits: list[tuple[float, float, float]]) -> None:

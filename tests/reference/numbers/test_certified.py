@@ -63,6 +63,7 @@ def test_one_channel_bounds_the_other_in_large_products(dtype: str, monkeypatch:
     assert widened
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
 def test_truth_is_known_to_a_thousandth_of_the_tolerance(precision: str) -> None:
@@ -78,6 +79,7 @@ def test_truth_is_known_to_a_thousandth_of_the_tolerance(precision: str) -> None
 IN_PAIRS = ("depth-8-wide", "wide", "wide-relu")  # those that are large enough for it, or almost
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(3, 1)
 @pytest.mark.parametrize("case", [case for (name, dtype), case in CASES.items() if dtype == "float64" and name in
                                   IN_PAIRS], ids=lambda case: case.name)  # fmt: skip

@@ -165,6 +165,7 @@ def test_what_nothing_explains_gets_no_name() -> None:
     assert explained(captured(backward, 0), captured(backward, 1)) == []
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", ["dx", "dw", "db"])
 def test_what_is_off_by_less_than_floats_tell_is_not_called_a_factor(name: str) -> None:
     """3e-8 of each element, but not the same of all: so 1/α in float32 moves celu's gradient."""

@@ -125,6 +125,7 @@ def branching(x: Any) -> Any:
     return x * 2 if x.sum() > 0 else jnp.sin(x)
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_line_is_said_where_python_decides() -> None:
     with enable_x64(True):
         report = bp.verify(branching, drawn(5).astype(np.float64))
@@ -132,6 +133,7 @@ def test_the_line_is_said_where_python_decides() -> None:
     assert "(test_bad_input_jax.py:" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_branches_and_rounds_are_said() -> None:
     def cond(x: Any) -> Any:
         return jax.lax.cond(x.sum() > 0, lambda x: x * 2, jnp.sin, x)
@@ -178,6 +180,7 @@ def test_of_its_numbers_too_a_line_says_what_a_function_raises_and_what_is_not_c
         check_numbers(lambda x: x.at[0].apply(jnp.sin), (drawn(3),))
 
 
+@pytest.mark.usefixtures("slow")
 def test_rule_and_numbers_in_one_report() -> None:
     """In float64 too, and in every version of JAX: this file needs no PyTorch."""
     for dtype in ("float32", "float64"):
@@ -194,6 +197,7 @@ NO_RULE: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", NO_RULE)

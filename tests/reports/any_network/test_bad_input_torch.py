@@ -138,6 +138,7 @@ def test_what_has_no_answer_is_undecided_and_says_why(name: str, door: Any) -> N
         door(function, inputs)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_gradient_that_is_no_number_where_the_right_one_is_is_wrong() -> None:
     report = bp.verify(NoNumber.apply, drawn(3))
     assert report.verdict == "wrong"
@@ -146,6 +147,7 @@ def test_a_gradient_that_is_no_number_where_the_right_one_is_is_wrong() -> None:
     assert bp.verify(lambda x: x.abs().sqrt(), drawn(3)).ok
 
 
+@pytest.mark.usefixtures("slow")
 def test_random_numbers_come_from_one_seed_and_it_is_said() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Dropout(0.5))
     assert "random numbers are drawn from seed 0" in str(bp.verify(module, drawn(4, 3, dtype=torch.float32)))
@@ -186,6 +188,7 @@ def test_a_point_where_it_raises_is_left_out_and_said() -> None:
     assert "not looked at: zeros in input 0, some zeros in input 0: it raised ValueError: expected" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_numbers_and_parameters_without_axes() -> None:
     class Scaled(torch.nn.Module):
         def __init__(self) -> None:

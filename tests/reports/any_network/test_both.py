@@ -58,6 +58,7 @@ def test_a_wrong_rule_with_right_numbers_is_wrong() -> None:
         report.raise_for_wrong()
 
 
+@pytest.mark.usefixtures("slow")
 def test_wrong_numbers_of_a_right_rule_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     from backproof.adapters.torch_program import judged
 
@@ -83,6 +84,7 @@ def test_what_only_the_rule_leaves_undecided_is_undecided() -> None:
         report.raise_for_wrong()
 
 
+@pytest.mark.usefixtures("slow")
 def test_gradgradcheck_judges_the_numbers_of_the_backward_s_backward() -> None:
     x = torch.randn(3, requires_grad=True)
     assert checks.gradgradcheck(lambda x: x.exp() * x, x, numbers=True)
@@ -110,6 +112,7 @@ def told_by(line: bytes) -> Told:
     return told
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_is_built_crosses_with_its_picture() -> None:
     told = verify_built(lambda: (module(), torch.randn(2, 3)), numbers=True)
     (line,) = msgspec.json.encode(Reply("network", network=told)).splitlines()

@@ -66,6 +66,7 @@ SURROGATES: dict[str, tuple[Callable[[Any], Any], Any]] = {
 }
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(14, 3)
 @pytest.mark.parametrize("shape", [(4, 3), (1, 1)], ids=str)
 @pytest.mark.parametrize("name", SURROGATES)

@@ -160,6 +160,7 @@ def test_a_mistake_is_named(name: str) -> None:
     assert bp.verify(custom(forward, right), inputs).verdict == "agrees"
 
 
+@pytest.mark.usefixtures("slow")
 def test_of_several_custom_functions_the_one_that_is_wrong_is_told_though_nothing_explains_it() -> None:
     """A derivative that was replaced by another function, as YOSO's attention does it."""
     right = custom(

@@ -22,6 +22,7 @@ def rounded_onto_the_kink(x: Any) -> Any:
     return torch.maximum(1 + 1e-4 * x.sigmoid(), torch.ones_like(x)) * x
 
 
+@pytest.mark.usefixtures("slow")
 def test_numbers_that_are_rounded_onto_a_kink_are_no_wrong_rule() -> None:
     report: Any = bp.verify(rounded_onto_the_kink, (inputs(),))
     assert report.verdict == "agrees"
@@ -55,6 +56,7 @@ def test_a_mistake_in_one_format_alone_is_wrong(power: int, factor: float, monke
     assert gradcheck(OnlyInBfloat16.apply, (inputs().detach().double().requires_grad_(),))
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_literal_that_float32_holds_is_right_in_float32_and_not_in_float64() -> None:
     """PyTorch's backward of celu takes 1/α of α in float32, 2e-8 off: in float32 nothing is lost by that."""
     x = torch.randn(5, generator=torch.Generator().manual_seed(0))

@@ -52,6 +52,7 @@ def test_pytorch(name: str) -> None:
         assert "does not add up to the function that ran" in report.reason
 
 
+@pytest.mark.usefixtures("slow")
 def test_jax_has_no_gradient_of_x_to_the_0_at_0() -> None:
     jax: Any = pytest.importorskip("jax")
     if not jax.__version__.startswith("0.10"):

@@ -126,6 +126,7 @@ def test_a_module_that_keeps_results_or_a_lock_is_verified_and_left_as_it_was() 
     assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_wrong_one_of_these_is_wrong() -> None:
     class Wrong(Kept):
         def forward(self, x: Any) -> Any:

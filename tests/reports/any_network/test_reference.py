@@ -71,6 +71,7 @@ def exponential(factor: float) -> Any:
 BY_NUMBERS = {"not seen": (exponential, torch.exp)}
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_backward_that_can_be_followed_is_compared_exactly() -> None:
     assert bp.verify(sine(1.0), drawn(3, 5)).digits is None
     report = bp.verify(sine(1.0), drawn(3, 5), reference=torch.sin)

@@ -81,6 +81,7 @@ def of_jax(right: bool) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
     return {"swish": (custom, (RANDOM.standard_normal((3, 5)), np.float64(0.7)))}
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(("of", "name"), [(of_torch, "norm"), (of_torch, "product"), (of_jax, "swish")])
 def test_the_program_prints_the_wrong_number_and_of_the_right_twin_the_right_one(of: Any, name: str) -> None:
     function, inputs = of(right=False)[name]
@@ -100,6 +101,7 @@ def test_the_program_prints_the_wrong_number_and_of_the_right_twin_the_right_one
     assert max(len(line) for line in report.witness.lines) < 80, "few numbers, and short ones"
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_is_right_has_none_and_what_takes_more_than_arrays_neither() -> None:
     function, (x, y) = of_torch(right=True)["product"]
     assert bp.verify(function, (x, y)).witness is None
@@ -108,6 +110,7 @@ def test_what_is_right_has_none_and_what_takes_more_than_arrays_neither() -> Non
     assert (report.verdict, report.witness) == ("wrong", None)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_module_keeps_its_parameters_and_the_program_is_of_it() -> None:
     torch: Any = pytest.importorskip("torch")
     wrong, (x, y) = of_torch(right=False)["product"]

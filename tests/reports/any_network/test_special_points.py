@@ -94,6 +94,7 @@ def test_nor_at_the_other_points(name: str) -> None:
     nobody_is_accused(name)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", NO_VALUE)
 def test_where_there_is_no_number_that_is_said(name: str) -> None:
     function, inputs = NO_VALUE[name]
@@ -226,6 +227,7 @@ def at_zero(x: Any) -> Any:
     return torch.where(x > 0, x, 0.0) + torch.log1p(torch.exp(-x.abs()))
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("function", "x", "there"),
     [(by_parts, [0.0, 1.0], "at [0] is 0 there"), (at_zero, [0.7, 0.0, -1.3], "at [1] is 0 there")],

@@ -87,6 +87,7 @@ def test_the_originals_arguments_are_taken_and_others_refused() -> None:
         gradcheck(torch.exp, x.detach())
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_wrong_backward_raises_what_the_originals_callers_catch() -> None:
     with pytest.raises(RuntimeError, match=r"(?s)input 1: 7 of 7 elements differ.*only the last element along axis 0"):
         gradcheck(Scale.apply, (drawn(5, 7), drawn(7)))
@@ -187,6 +188,7 @@ def test_powers_of_what_cancels_are_numbers(name: str) -> None:
     assert rule_of(WHOLE_POWERS[name], drawn(3)).verdict == "agrees"
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_gradient_that_the_code_stops_has_to_be_declared() -> None:
     def straight_through(x: Any) -> Any:
         return x * 2 + (torch.round(x) - x).detach()
@@ -204,6 +206,7 @@ def test_a_gradient_that_the_code_stops_has_to_be_declared() -> None:
     assert verify_network(stopped_and_wrong, drawn(4, 3), stopped=True).verdict == "wrong"
 
 
+@pytest.mark.usefixtures("slow")
 def test_under_no_grad_too() -> None:
     def function(x: Any) -> Any:
         with torch.no_grad():
@@ -220,6 +223,7 @@ def test_under_no_grad_too() -> None:
     assert rule_of(shifted, drawn(3)).ok  # it makes no difference
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_module_is_left_as_it_was() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 2))
     before = {name: x.clone() for name, x in module.state_dict().items()}
@@ -252,6 +256,7 @@ class Layer(torch.nn.Module):
         return Product.apply(x, self.weight)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_module_s_inputs_are_differentiated_though_they_do_not_ask_for_it() -> None:
     report = bp.verify(Layer(), torch.randn(4, 3))
     assert report.verdict == "wrong"
@@ -277,6 +282,7 @@ INTO_DATA: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("way", INTO_DATA)
 def test_where_inputs_cannot_have_a_gradient_the_parameters_are_verified_alone(way: str) -> None:
     prepared, why = INTO_DATA[way]
@@ -314,6 +320,7 @@ def test_dropout_draws_the_same_every_time() -> None:
     assert verify_network(module, drawn(4, 3, dtype=torch.float32)).ok
 
 
+@pytest.mark.usefixtures("slow")
 def test_kinks_are_conventions() -> None:
     assert gradcheck(torch.relu, torch.zeros(3, requires_grad=True))
     assert gradcheck(torch.abs, torch.tensor([0.0, 1.0, -2.0], requires_grad=True))

@@ -62,6 +62,7 @@ FUNCTIONS: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_paths_and_loops_answer_and_it_is_said(name: str) -> None:

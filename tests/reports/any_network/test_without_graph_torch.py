@@ -125,6 +125,7 @@ def test_the_input_that_is_wrong_is_named() -> None:
     assert "right along input 0" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_second_order_of_what_numpy_differentiates_is_wrong() -> None:
     """As PyTorch has it: of NumPy's cosine there is no gradient."""
     with pytest.raises(WrongRule, match="along input 0 the loss changes"):

@@ -174,6 +174,7 @@ def everywhere(text: str) -> Results:
 VIEWS: dict[str, Callable[[Results], str]] = {"terminal": terminal, "junit": junit, "json": encoded}
 
 
+@pytest.mark.usefixtures("slow")
 @settings(max_examples=max(5, EXAMPLES // 6))  # of views that cost
 @given(TEXTS)
 @example(LONG)

@@ -86,6 +86,7 @@ def test_every_command_fits(
         check(shown(width), wide, width)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_report_of_a_network_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     torch: Any = pytest.importorskip("torch")
 

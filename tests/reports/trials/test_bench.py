@@ -24,6 +24,7 @@ from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.verify_process import verify_command
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", SLOPES)
 def test_the_functions_are_what_they_are_called(words: str) -> None:

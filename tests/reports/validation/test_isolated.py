@@ -111,6 +111,7 @@ ANSWERED = (
 )  # fmt: skip
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(9, 5)
 @pytest.mark.parametrize("name", ANSWERED)
 def test_what_is_odd_but_right_agrees(name: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from backproof.reports.validation.wording import because
 from tutorial import gradients
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_missing_derivative_is_named_proved_and_shown_on_the_smallest_network() -> None:
     report = verify(lambda W, B, x, t: gradients(W, B, x, t, bug="no derivative"))
     assert not report.ok
@@ -86,6 +87,7 @@ def test_a_fault_at_the_outputs_is_named_though_nothing_was_declared(
     assert f"{activations[0]} in hidden layers, {activations[-1]} at the output" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("declared", [{}, {"activations": "sigmoid"}], ids=["nothing", "activations"])
 def test_a_factor_of_the_outputs_hides_no_mistake_below(declared: dict[str, Any]) -> None:
@@ -207,6 +209,7 @@ def test_where_everything_is_nan_nothing_is_told_of_it_and_that_is_said_first() 
     assert "NaN or infinite: all of weight_gradients[0], all of bias_gradients[0]. tried: " in text
 
 
+@pytest.mark.usefixtures("slow")
 def test_beside_an_explanation_it_is_said_what_is_nowhere_a_number() -> None:
     """Where the derivative of the loss is NaN or infinite for most outputs, nothing shows of another mistake below."""
     edited = draw(90926)

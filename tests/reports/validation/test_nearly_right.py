@@ -53,11 +53,13 @@ def test_to_how_many_digits_they_are_right_is_told(
     assert f"to some {digits} digits and no further" in " ".join(str(report).split())
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_is_further_off_is_not_said_to_be_near() -> None:
     report = bp.verify(off_by(0.01), **DECLARED)
     assert report.verdict == "wrong"
     assert "no further" not in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_is_right_is_not_either() -> None:
     assert bp.verify(gradients, **DECLARED).verdict == "agrees"

@@ -36,6 +36,7 @@ def test_what_depends_on_no_data_is_no_gradient(of: Any, said: str, declared: di
     assert said in str(report).splitlines()[0]
 
 
+@pytest.mark.usefixtures("slow")
 def test_zeros_show_no_loss() -> None:
     report = bp.verify(made(np.zeros_like), loss="mse", activations="sigmoid")
     assert report.verdict == "wrong"

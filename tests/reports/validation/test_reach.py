@@ -26,6 +26,7 @@ def test_the_catalogue_is_of_at_least_forty() -> None:
     assert len({fault.name for fault in SEEN}) == len(SEEN) >= 40
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(54, 27)
 @pytest.mark.parametrize("fault", SEEN, ids=lambda fault: fault.name)
 def test_a_fault_under_a_condition_is_seen(fault: ConditionalFault) -> None:
@@ -144,6 +145,7 @@ def test_a_distribution_that_was_found_out_is_asked_as_much_as_a_declared_one(ta
     assert len(found.probes) > 90  # of 134, single outputs and targets that are no distribution left out
 
 
+@pytest.mark.usefixtures("slow")
 def test_forms_that_overflow_on_the_way_and_are_right_agree() -> None:
     def naive(z: Any) -> Any:
         return 1 / (1 + np.exp(-z))  # warns, and warnings are errors here
@@ -183,6 +185,7 @@ def test_two_answers_that_are_rounded_otherwise_are_right_with_a_note() -> None:
     assert report.verdict == "wrong"
 
 
+@pytest.mark.usefixtures("slow")
 def test_state_between_calls_is_a_finding_where_the_numbers_leave_the_bounds() -> None:
     seen: list[Any] = []
 

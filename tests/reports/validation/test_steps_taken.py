@@ -292,6 +292,7 @@ def test_an_optimizer_that_is_neither_declared_nor_known_is_unrecognised_and_not
     assert "declare what it is meant to be" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "declared",

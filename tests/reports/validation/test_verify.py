@@ -51,6 +51,7 @@ def ascent(W: Any, B: Any, x: Any, t: Any) -> Any:
     return gradients(W, B, x, t, -1.0)
 
 
+@pytest.mark.usefixtures("slow")
 def test_minus_the_gradient_is_accepted_by_declaring_it_and_not_before() -> None:
     """A sign error must not pass a check silently."""
     report = verify(ascent, cases="few")
@@ -223,6 +224,7 @@ def test_weights_the_other_way_round() -> None:
     assert verify(inputs_by_units, orientation="inputs_by_units").ok
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(5, 2)
 @pytest.mark.parametrize("bias", ["none", "hidden", "column-last", "column-first", [True, False]])
 def test_every_bias_form(bias: Any) -> None:
@@ -314,6 +316,7 @@ def test_a_declaration_that_makes_no_sense_is_refused(options: dict[str, Any], m
         verify(gradients, **options)
 
 
+@pytest.mark.usefixtures("slow")
 def test_assert_gradients_replaces_assert_allclose() -> None:
     network = (
         bp.Dense([[0.5, -1.0], [0.25, 2.0]], [0.5, -0.25], "sigmoid"),

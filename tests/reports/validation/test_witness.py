@@ -58,6 +58,7 @@ def outputs(weights: Any, biases: Any, inputs: Any, targets: Any) -> Any:
     return a
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("function", "options"),

@@ -131,6 +131,7 @@ def right() -> list[Any]:
     ]
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -153,6 +154,7 @@ def test_the_check_sees_every_kind_of_spoiled_number(
     assert any(message in problem for problem in check(tmp_path)), check(tmp_path)
 
 
+@pytest.mark.usefixtures("slow")
 def test_on_an_executor_the_check_finds_the_same_in_the_same_order(tmp_path: Path) -> None:
     whole = json.loads((FOLDER / "worked-example.json").read_text())
     for test in whole["groups"][0]["tests"]:
@@ -212,12 +214,14 @@ def test_a_request_that_makes_no_case_is_refused(tmp_path: Path) -> None:
             check(folder)
 
 
+@pytest.mark.usefixtures("slow")
 def test_every_fault_is_told_by_some_test_unless_it_needs_another_case() -> None:
     told = {name for test in by_number().values() for fault in test.faults for name in fault.names}
     assert len(told) >= 85
     assert told <= {fault.name for fault in FAULTS}
 
 
+@pytest.mark.usefixtures("slow")
 def test_one_is_shown_for_a_person() -> None:
     text = show(2)
     assert "0.5065094829653211985076937167415848926583" in text

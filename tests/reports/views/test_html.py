@@ -86,6 +86,7 @@ def test_texts_are_cut_to_a_bearable_length() -> None:
     assert "long" * 150 not in markdown(everything())
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_bug_is_told_once_and_every_run_that_shows_it_is_counted() -> None:
     failed = failures(everything())
     told = bugs(failed)
@@ -148,6 +149,7 @@ def test_the_worked_example_is_drawn_in_both_readings() -> None:
     assert "0.4803" in drawn["as printed"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_junit_is_what_ci_servers_read() -> None:
     root = ET.fromstring(junit(everything()))  # noqa: S314 — our own
     assert root.tag == "testsuites"
