@@ -109,11 +109,9 @@ def observe(case: Case) -> Observation:
             visible, (gradients, deltas) = differentiate(parameters, taps, inputs, targets)
             return gradients, visible, deltas
 
-        def update(parameters: Parameters, gradients: Parameters) -> Parameters:
-            return jax.tree.map(lambda old, g: old - case.learning_rate * g, parameters, gradients)
-
         gradients, (loss, (zs, activations)), deltas = jax.jit(step)(parameters, taps, inputs, targets)
-        updated = None if case.learning_rate is None else jax.jit(update)(parameters, gradients)
+        rate = case.learning_rate
+        updated = None if rate is None else _update()(array_of(rate, case.dtype), parameters, gradients)
         return Observation(
             adapter=ADAPTER.name,
             version=jax.__version__,
@@ -129,6 +127,17 @@ def observe(case: Case) -> Observation:
             updated_weights=None if updated is None else _weights(updated),
             updated_biases=None if updated is None else _biases(updated),
         )
+
+
+@cache
+def _update() -> Any:
+    """The delta rule under jit: compiled once for parameters of the same shapes, whatever the learning rate."""
+    import jax
+
+    def update(rate: Any, parameters: Parameters, gradients: Parameters) -> Parameters:
+        return jax.tree.map(lambda old, g: old - rate * g, parameters, gradients)
+
+    return jax.jit(update)
 
 
 def train(case: Case, rule: str, updates: int) -> Trajectory:
