@@ -19,9 +19,10 @@ from jax._src import source_info_util
 from jax.interpreters import partial_eval
 
 from ...reference.case import InvalidInput
-from ...reference.programs import STOP, Captured, NoGraph, Unsupported
+from ...reference.programs import STOP, Captured, NoGraph
 from ..jax_grad import enable_x64
-from .interpreter import OWN, Interpreter, values
+from .complex_numbers import as_pairs, value_of
+from .interpreter import OWN, Interpreter
 
 
 def capture(
@@ -46,9 +47,9 @@ def capture(
     """
     config: Any = jax.config
     leaves, tree = jax.tree.flatten(tuple(inputs))
-    places = [k for k, x in enumerate(leaves) if real_number(x)]
+    places = [k for k, x in enumerate(leaves) if differentiable(x)]
     given = [leaves[k] for k in places]
-    wide = bool(config.jax_enable_x64) or any(getattr(x, "dtype", None) == np.float64 for x in given)
+    wide = bool(config.jax_enable_x64) or any(getattr(x, "dtype", None) in (np.float64, np.complex128) for x in given)
 
     def traced() -> AbstractContextManager[Any]:
         return enable_x64(wide)
@@ -59,7 +60,7 @@ def capture(
             for k, x in zip(places, differentiated, strict=True):
                 filled[k] = x
             found = jax.tree.leaves(called(*jax.tree.unflatten(tree, filled)))
-            return [y for y in found if real_number(y)]
+            return [y for y in found if differentiable(y)]
 
         return outputs
 
@@ -94,12 +95,12 @@ def capture(
         found = interpreter.read(needed, backward.consts, [*starts, *arriving])
     return Captured(
         interpreter.program,
-        values(starts),
-        values(ends),
-        values(arriving),
-        values(found),
+        tuple(x.value for x in starts),
+        tuple(value_of(x) for x in ends),
+        tuple(x.value for x in arriving),
+        tuple(value_of(x, conjugate=True) for x in found),
         interpreter.given,
-        tuple(np.asarray(x).astype(np.float64) for x in jax.tree.leaves(ran)),
+        tuple(as_pairs(x, conjugate=k >= len(ends)) for k, x in enumerate(jax.tree.leaves(ran))),
         tuple(interpreter.borders),
         tuple(interpreter.notes),
         stops=tuple(dict.fromkeys(node.origin for node in interpreter.program.nodes if node.operation is STOP)),
@@ -124,7 +125,7 @@ def _first(error: Exception) -> str:
     return f"{said} ({file}:{line})" if file else said
 
 
-def real_number(x: Any) -> bool:
+def differentiable(x: Any) -> bool:
     """Whether it is a number, or an array of numbers, that a gradient flows through."""
     if isinstance(x, bool | int | str | bytes) or x is None:
         return False
@@ -133,6 +134,4 @@ def real_number(x: Any) -> bool:
     dtype = getattr(x, "dtype", None)
     if dtype is None:
         return False
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        raise Unsupported("complex numbers are not in our programs: differentiate by real and imaginary parts")
-    return bool(jnp.issubdtype(dtype, jnp.floating))
+    return bool(jnp.issubdtype(dtype, jnp.inexact))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...reference.programs import Unsupported, concatenated, numbered, rearranged, reshaped
+from .complex_numbers import is_complex, parts_of, real_dtype
 from .seen import Seen, Work
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ def _element(x: Seen, k: int) -> Seen:
     element = Seen(x.program, aval, Work(lambda array: [array[k] if keys else np.asarray(array)[k]], [x]))
     if x.real:
         element.become(rearranged(x.value, numbered(tuple(x.aval.shape))[k]), x.varies)
+    elif x.varies and is_complex(x.aval):
+        element.parts, element.varies = tuple(_element(part, k) for part in parts_of(x)), True
     return element
 
 
@@ -125,6 +128,11 @@ def _stacked(interpreter: Interpreter, aval: Any, rows: Sequence[Seen]) -> Seen:
     if stacked.real and rows:
         parts = [reshaped(x.value, (1, *x.aval.shape)) for x in rows]
         stacked.become(concatenated(parts, 0), any(x.varies for x in rows))
+    elif is_complex(aval) and any(x.varies for x in rows):
+        of_part = jax.core.ShapedArray(aval.shape, real_dtype(aval.dtype))
+        both = zip(*(parts_of(x) for x in rows), strict=True)
+        stacked.parts = tuple(_stacked(interpreter, of_part, list(part)) for part in both)
+        stacked.varies = True
     return stacked
 
 

@@ -24,12 +24,12 @@ from ...reference.programs import (
     Origin,
     Program,
     Unsupported,
-    Value,
     of_a_wrapper,
     special,
 )
-from . import control_flow, elementwise, linear_algebra, movement, sums
+from . import complex_numbers, control_flow, elementwise, linear_algebra, movement, sums
 from .by_numpy import by_numpy
+from .complex_numbers import as_pairs, become_pair, is_complex, numbers_shape, of_pairs, value_of
 from .seen import Call, Seen, Work, expected, known, literal, real
 
 TABLE = (
@@ -38,11 +38,9 @@ TABLE = (
 OWN = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
 _FRAMES_OF_SOURCE = "source_info" in signature(source_info_util.user_frames).parameters  # before JAX 0.7
 _UNKNOWN = {
-    "fft": "complex numbers are not in our programs",
-    "complex": "complex numbers are not in our programs",
     "eigh": "eigenvectors have no formula in our operations",
     "svd": "singular vectors have no formula in our operations",
-    "eig": "complex numbers are not in our programs",
+    "eig": "eigenvectors have no formula in our operations",
     "custom_lin": 'forward mode of a custom_vjp, which JAX does not have (say modes="rev")',
 }
 # what they do is not JAX's: Python called back, foreign code, kernels written by hand
@@ -75,6 +73,7 @@ class Interpreter:
         self._kept: list[Any] = []
         self._within = ""
         self._place: tuple[str, int] | None = None  # of the call of one of JAX's own functions
+        self._made_of = ""  # the primitive of complex numbers whose parts are computed
         self._around = ("", 0)  # the line of the equation that holds this jaxpr
 
     def note(self, text: str) -> None:
@@ -82,17 +81,21 @@ class Interpreter:
         origin = self.program.origin
         self.notes[f"{text} ({origin.file}:{origin.line})" if origin.file else text] = None
 
-    def input(self, aval: Any, array: Any) -> Seen:
-        """An input of the program, and its numbers."""
+    def input(self, aval: Any, array: Any, conjugate: bool = False) -> Seen:
+        """An input of the program, and its numbers.  conjugate: whether the program has a complex one's conjugate"""
         seen = known(self.program, aval, array)
         if real(aval):
             seen.become(self.program.input(tuple(aval.shape)), varies=True)
-            self.given[seen.value.index] = np.asarray(array).astype(np.float64)
+        elif is_complex(aval):
+            become_pair(seen, self.program.input(numbers_shape(aval)), conjugate)
+        if seen.varies:
+            self.given[seen.value.index] = as_pairs(array, conjugate)
         return seen
 
     def random(self, aval: Any) -> Seen:
-        """An input of random numbers of order one, in the format of `aval`."""
-        return self.input(aval, np.asarray(self.generator.standard_normal(aval.shape)).astype(aval.dtype))
+        """A cotangent of random numbers of order one, in the format of `aval`."""
+        numbers = np.asarray(self.generator.standard_normal(numbers_shape(aval)))
+        return self.input(aval, of_pairs(numbers, aval.dtype, conjugate=True), conjugate=True)
 
     # ---------------------------------------------------------------- jaxprs
 
@@ -109,7 +112,7 @@ class Interpreter:
             self.calls += 1
             self.program.origin = self._origin(eqn)
             results = self.equation(eqn, [seen(atom) for atom in eqn.invars])
-            coarse = (float(jnp.finfo(x.aval.dtype).eps) / 2 for x in results if x.real and x.varies)
+            coarse = (float(jnp.finfo(x.aval.dtype).eps) / 2 for x in results if x.number and x.varies)
             self.roundoff = max(self.roundoff, *coarse, 0.0)
             variables.update(zip(eqn.outvars, results, strict=True))
         return [seen(atom) for atom in jaxpr.outvars]
@@ -127,6 +130,15 @@ class Interpreter:
         finally:
             self._place, self._around, self.program.origin = place, around, origin
 
+    def by_parts(self, jaxpr: Any, operands: Sequence[Seen]) -> list[Seen]:
+        """The results of a jaxpr that was made of an equation: its lines are all that equation's."""
+        place, made_of, origin = self._place, self._made_of, self.program.origin
+        self._place, self._made_of = (origin.file, origin.line), origin.name
+        try:
+            return self.read(jaxpr.jaxpr, jaxpr.consts, operands)
+        finally:
+            self._place, self._made_of, self.program.origin = place, made_of, origin
+
     def equation(self, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
         """The variables that one equation defines."""
         name = _jaxs_own(eqn) or eqn.primitive.name
@@ -137,10 +149,8 @@ class Interpreter:
         results = [Seen(self.program, v.aval, work, k) for k, v in enumerate(eqn.outvars)]
         varies = any(x.varies for x in operands)
         self._follow_bits(name, operands, results)
-        if varies and any(jnp.issubdtype(x.aval.dtype, jnp.complexfloating) for x in results if _typed(x)):
-            raise Unsupported(
-                f"{self.program.origin}: complex numbers, by {name}, are not in our programs: {WHAT_TO_DO}"
-            )
+        if varies and any(is_complex(x.aval) for x in (*operands, *results)):
+            return complex_numbers.followed(self, eqn, bind, operands, results)
         if not any(x.real for x in results) or not any(x.real for x in operands) or name in elementwise.FROM_RUN:
             return results
         entry = TABLE.get(name)
@@ -191,7 +201,7 @@ class Interpreter:
             results = self.inside(jaxpr, inputs)
             if name in self.surrogates:  # lines of their own, which depend on an input though they may be constants
                 results = [self._apart(x, any(y.varies for y in inputs)) for x in results]
-            arrived = [self.random(x.aval) for x in results if x.real]
+            arrived = [self.random(x.aval) for x in results if x.number]
             forward, gradients = self._by_its_rule(eqn, inputs, results, arrived)
         finally:
             self._within, self.program.origin = within, origin
@@ -199,12 +209,12 @@ class Interpreter:
             Border(
                 name,
                 Origin(name, origin.file, origin.line, origin.call, within),
-                tuple(x.value for x in inputs if x.varies),
-                tuple(x.value for x in results if x.real),
+                tuple(value_of(x) for x in inputs if x.varies),
+                tuple(value_of(x) for x in results if x.number),
                 tuple(x.value for x in arrived),
-                tuple(x.value for x in gradients),
+                tuple(value_of(x, conjugate=True) for x in gradients),
                 True,
-                tuple(x.value for x in forward),
+                tuple(value_of(x) for x in forward),
             )
         )
         return results
@@ -213,6 +223,8 @@ class Interpreter:
         apart = Seen(self.program, x.aval, x.work, x.place)
         if x.real:
             apart.become(special.identity(x.value), x.varies or varies)
+        elif x.number and (x.varies or varies):
+            become_pair(apart, special.identity(value_of(x)))
         return apart
 
     def _by_its_rule(
@@ -227,7 +239,7 @@ class Interpreter:
                 filled = list(operands)
                 for k, x in zip(places, differentiated, strict=True):
                     filled[k] = x
-                return [y for y, x in zip(bind(*filled), results, strict=True) if x.real]
+                return [y for y, x in zip(bind(*filled), results, strict=True) if x.number]
 
             values, back = jax.vjp(outputs, *(operands[k] for k in places))
             return values, back(list(cotangents))
@@ -246,7 +258,7 @@ class Interpreter:
 
     def _origin(self, eqn: Any) -> Origin:
         file, line = self._place or _line(eqn) or self._around
-        return Origin(eqn.primitive.name, file, line, self.calls, self._within)
+        return Origin(self._made_of or eqn.primitive.name, file, line, self.calls, self._within)
 
 
 def _shape(aval: Any) -> Any:
@@ -313,8 +325,3 @@ def _users(jaxpr: Any) -> bool:
 
 def _name(jaxpr: Any) -> str:
     return str(getattr(jaxpr.debug_info, "func_src_info", "") or "").partition(" at ")[0] or "custom function"
-
-
-def values(found: Sequence[Seen]) -> tuple[Value, ...]:
-    """Their lines in the program."""
-    return tuple(x.value for x in found)

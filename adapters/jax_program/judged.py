@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision
 from ...reference.programs import NoGraph, Origin, Unsupported, Value, held
 from ...reference.programs.special import identity
 from . import control_flow
+from .complex_numbers import is_complex
 from .interpreter import Interpreter, bound, run_by_jax
 from .seen import Seen, Work
 
@@ -46,13 +46,14 @@ class JudgingInterpreter(Interpreter):
         self.taken: list[str] = []
         self.not_judged: set[int] = set()  # lines that start with what an equation without a rule gave
 
-    def input(self, aval: Any, array: Any) -> Seen:
-        seen = super().input(aval, array)
+    def input(self, aval: Any, array: Any, conjugate: bool = False) -> Seen:
+        seen = super().input(aval, array, conjugate)
         self.ran.update(self.given)
         return seen
 
     def equation(self, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
-        if any(x.varies and not x.real for x in operands):
+        complex_results = any(is_complex(v.aval) for v in eqn.outvars) and eqn.primitive.name not in control_flow.TABLE
+        if any(x.varies and (not x.real or complex_results) for x in operands):
             return self._taken(eqn, operands)
         try:
             results = super().equation(eqn, operands)
@@ -96,7 +97,7 @@ class JudgingInterpreter(Interpreter):
                 x.become(self.program.input(tuple(x.aval.shape)), varies=True)
                 self.ran[x.value.index] = _array(x)
                 self.not_judged.add(x.value.index)
-            x.varies = x.real or jnp.issubdtype(x.aval.dtype, jnp.complexfloating)
+            x.varies = x.real or is_complex(x.aval)
         self.taken.append(str(self.program.origin))
         return results
 

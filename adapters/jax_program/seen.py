@@ -45,8 +45,9 @@ class Work:
 
 
 class Seen:
-    """One variable. varies: whether it is a real number that depends on an input (or a cotangent).
+    """One variable. varies: whether it is a number that depends on an input (or a cotangent).
 
+    parts: of a complex number, the real and the imaginary part, once they are asked for
     bits: whether it is made of the bits of such a number, which no gradient follows
     """
 
@@ -54,6 +55,7 @@ class Seen:
         self.program, self.aval, self.work, self.place = program, aval, work, place
         self.varies = self.bits = False
         self.line: Value | None = None
+        self.parts: tuple[Seen, ...] | None = None
 
     @property
     def run(self) -> Any:
@@ -67,8 +69,14 @@ class Seen:
 
     @property
     def real(self) -> bool:
-        """Whether it has numbers that a gradient flows through."""
+        """Whether it has real numbers, which a gradient flows through."""
         return real(self.aval)
+
+    @property
+    def number(self) -> bool:
+        """Whether it has numbers that a gradient flows through, real or complex."""
+        dtype = getattr(self.aval, "dtype", None)
+        return dtype is not None and bool(jnp.issubdtype(dtype, jnp.inexact))
 
     @property
     def value(self) -> Value:
@@ -98,7 +106,12 @@ def known(program: Program, aval: Any, array: Any) -> Seen:
 def expected(aval: Any, operand: Seen) -> Seen:
     """What a jaxpr takes an operand for: JAX keeps a function's jaxpr, and calls it with whole numbers of the other
     width where `jax_enable_x64` has changed since."""
-    if operand.real or operand.aval.dtype == aval.dtype or jnp.issubdtype(aval.dtype, jax.dtypes.extended):
+    if (
+        operand.real
+        or operand.parts is not None
+        or operand.aval.dtype == aval.dtype
+        or jnp.issubdtype(aval.dtype, jax.dtypes.extended)
+    ):
         return operand
     return Seen(operand.program, aval, Work(lambda array: [np.asarray(array).astype(aval.dtype)], [operand]))
 

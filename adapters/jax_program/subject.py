@@ -14,8 +14,9 @@ from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun, undecided_by_choice
 from ...reference.programs import Captured, Value, depending
 from ..jax_grad import enable_x64
-from .capture import capture, real_number
+from .capture import capture, differentiable
 from .choices import Choices
+from .complex_numbers import as_pairs, is_complex, numbers_shape, of_pairs
 from .judged import JudgingInterpreter
 from .witness import witness
 
@@ -59,10 +60,10 @@ class JaxSubject:
         self.owners = [path[0].idx for path, _ in paths]  # of each leaf, the input that it is in
         for path, leaf in paths:
             _accept(_named(path), leaf)
-        self.places = [k for k, leaf in enumerate(self.leaves) if real_number(leaf)]
+        self.places = [k for k, leaf in enumerate(self.leaves) if differentiable(leaf)]
         self.name = getattr(function, "__name__", None) or type(function).__name__
         self.names = [_named(paths[k][0]) for k in self.places]
-        self.start = [np.asarray(self.leaves[k]).astype(np.float64) for k in self.places]
+        self.start = [as_pairs(self.leaves[k]) for k in self.places]
         self.moved = len(self.places)
         self.wide = wide(inputs)
         formats = [np.asarray(self.leaves[k]).dtype for k in self.places]
@@ -77,7 +78,9 @@ class JaxSubject:
             return None
 
         def wide(x: Any) -> Any:
-            return np.asarray(x).astype(np.float64) if real_number(x) else x
+            if not differentiable(x):
+                return x
+            return np.asarray(x).astype(np.complex128 if is_complex(x) else np.float64)
 
         subject = JaxSubject(
             self.function, jax.tree.map(wide, self.given), surrogates=self.surrogates, reference=self.reference
@@ -148,12 +151,15 @@ class JaxSubject:
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, as JAX runs it."""
         with enable_x64(self.wide):
-            given = [jax.numpy.asarray(np.asarray(v).astype(d)) for v, d in zip(values, self.formats, strict=True)]
+            given = [jax.numpy.asarray(of_pairs(v, d)) for v, d in zip(values, self.formats, strict=True)]
             generator = np.random.default_rng(WEIGHTS)
-            weights = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in self._shapes(given)]
+            shapes = self._shapes(given)
+            drawn = [np.asarray(generator.standard_normal(numbers_shape(y))) for y in shapes]
+            weights = [of_pairs(w, y.dtype, conjugate=True) for w, y in zip(drawn, shapes, strict=True)]
             results, gradients = self.run(given, [jax.numpy.asarray(w) for w in weights])
-            total = sum(float((_array(y) * _array(w)).sum()) for y, w in zip(results, weights, strict=True))
-            return total, [_array(g) for g in gradients]
+            pairs = zip(results, weights, strict=True)
+            total = sum(float((as_pairs(y) * as_pairs(w, conjugate=True)).sum()) for y, w in pairs)
+            return total, [as_pairs(g, conjugate=True) for g in gradients]
 
     def run(self, differentiated: Sequence[Any], cotangents: Sequence[Any]) -> Any:
         """Outputs and gradients, by compiled code; by the interpreter, where Python decides by a number."""
@@ -174,14 +180,14 @@ class JaxSubject:
 
     def _outputs(self, *differentiated: Any) -> list[Any]:
         found = jax.tree.leaves(self.function(*self._filled(differentiated)))
-        return [y for y in found if real_number(y)]
+        return [y for y in found if differentiable(y)]
 
     def _gradients(self, differentiated: Sequence[Any], cotangents: Sequence[Any]) -> Any:
         values, back = jax.vjp(self._outputs, *differentiated)
         return values, back(list(cotangents))
 
     def _at(self, values: Sequence[Array]) -> tuple[Any, ...]:
-        return self._filled([np.asarray(v).astype(d) for v, d in zip(values, self.formats, strict=True)])
+        return self._filled([of_pairs(v, d) for v, d in zip(values, self.formats, strict=True)])
 
     def _filled(self, differentiated: Sequence[Any]) -> tuple[Any, ...]:
         leaves = list(self.leaves)
@@ -193,7 +199,7 @@ class JaxSubject:
 def wide(inputs: Any) -> bool:
     """Whether float64 is meant: it is switched on, or an array comes in it."""
     arrays = [leaf for leaf in jax.tree.leaves(inputs) if hasattr(leaf, "dtype")]
-    return bool(jax.config.jax_enable_x64) or any(leaf.dtype == np.float64 for leaf in arrays)
+    return bool(jax.config.jax_enable_x64) or any(leaf.dtype in (np.float64, np.complex128) for leaf in arrays)
 
 
 def _accept(name: str, leaf: Any) -> None:
@@ -209,12 +215,9 @@ def _named(path: Sequence[Any]) -> str:
     return f"input {path[0].idx}" + jax.tree_util.keystr(tuple(path[1:]))
 
 
-def _array(x: Any) -> Array:
-    return np.asarray(x).astype(np.float64)
-
-
 def _narrow(dtype: Any) -> Any:
-    return np.dtype(np.float32) if dtype == np.float64 else dtype
+    """Of what JAX makes of it where float64 is not meant."""
+    return np.dtype({np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}.get(dtype, dtype))
 
 
 def _roundoff(dtype: Any) -> float:

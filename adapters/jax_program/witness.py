@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..jax_grad import enable_x64
 from ..literals import arguments, element, literal, name_of, numbers, printed_by
-from .capture import real_number
+from .capture import differentiable
 
 if TYPE_CHECKING:
     from .subject import JaxSubject
@@ -66,6 +66,8 @@ def _written(x: Any) -> str | None:
     if not hasattr(x, "shape"):
         return literal(x)
     plain = np.asarray(x)
+    if plain.dtype.kind == "c":
+        return None
     if plain.dtype.kind == "V" or plain.dtype.name not in ("float64", "float32", "int64", "int32", "bool"):
         plain = plain.astype(np.float32)
     return f"jnp.array({numbers(plain)}, dtype=jnp.{np.asarray(x).dtype.name.replace('bool', 'bool_')})"
@@ -77,5 +79,5 @@ def _which(result: Any, output: int) -> str | None:
         return "" if output == 0 else None
     if type(result) not in (tuple, list):
         return None
-    places = [k for k, x in enumerate(result) if real_number(x)]
+    places = [k for k, x in enumerate(result) if differentiable(x)]
     return f"[{places[output]}]" if output < len(places) else None

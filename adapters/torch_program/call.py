@@ -33,17 +33,39 @@ Array = NDArray[Any]
 
 
 def real(tensor: Any) -> bool:
-    """Whether it is a tensor of numbers that a gradient flows through."""
+    """Whether it is a tensor of real numbers that a gradient flows through."""
     return isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
 
 
+def differentiable(tensor: Any) -> bool:
+    """Whether it is a tensor of numbers that a gradient flows through, real or complex."""
+    return isinstance(tensor, torch.Tensor) and (tensor.is_floating_point() or tensor.is_complex())
+
+
 def array(tensor: Tensor) -> Array:
-    """Its numbers, in float64; of a sparse one the zeros too."""
+    """Its numbers, in float64; of a sparse one the zeros too, of a complex one real and imaginary parts, … × 2."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.detach().resolve_conj())
     if tensor.layout is not torch.strided:
         tensor = tensor.detach().to_dense()
     if tensor._is_zerotensor():
         return np.zeros(tuple(tensor.shape))
     return tensor.detach().to(torch.float64).cpu().resolve_conj().resolve_neg().contiguous().numpy().copy()
+
+
+def tensor_of(numbers: Array, like: Tensor) -> Tensor:
+    """A tensor of these numbers, as `array` gives them, of this one's format, where it is."""
+    tensor = torch.from_numpy(np.array(numbers))
+    if not like.is_complex():
+        return tensor.to(like)
+    if tensor.numel() == 0:  # of which PyTorch makes no view
+        return like.new_empty(tensor.shape[:-1])
+    return torch.view_as_complex(tensor).to(like)
+
+
+def numbers_shape(tensor: Tensor) -> tuple[int, ...]:
+    """Of the array of its numbers: a complex number is two."""
+    return (*tensor.shape, 2) if tensor.is_complex() else tuple(tensor.shape)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ import torch
 
 from ...reference.case import InvalidInput
 from ...reference.programs import Border, Captured, Origin, Unsupported, Value, special
-from .call import array, real
+from .call import array, differentiable, numbers_shape, tensor_of
 from .judged import JudgingRecorder
 from .leaving import Leaving
 from .recorder import Recorder, leaves, places, users_line
 
-__all__ = ["JudgingRecorder", "Recorder", "array", "capture", "places", "real"]
+__all__ = ["JudgingRecorder", "Recorder", "array", "capture", "differentiable", "numbers_shape", "places", "tensor_of"]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 
 
@@ -34,7 +34,7 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
     function: Any = torch.autograd.function._SingleLevelFunction
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = [x for x in args if real(x)]
+        inputs = [x for x in args if differentiable(x)]
         if recorder.off or any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in inputs):
             return super(function, cls).apply(*args, **kwargs)  # torch.func's transforms see to it themselves
         values = [recorder.border(x) for x in inputs]
@@ -44,7 +44,7 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
             result = super(function, cls).apply(*args, **kwargs)
         finally:
             recorder.within.pop()
-        outputs = [x for x in (result if isinstance(result, tuple | list) else (result,)) if real(x)]
+        outputs = [x for x in (result if isinstance(result, tuple | list) else (result,)) if differentiable(x)]
         node = next((x.grad_fn for x in outputs if x.grad_fn is not None), None)
         if node is None or torch._C._current_autograd_node() is not None:
             return result
@@ -55,11 +55,11 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
         if declared:
             hooks.append(node.register_prehook(partial(_fresh, recorder, fresh)))
         borders.append(Border(cls.__name__, origin, tuple(values), ends))
-        places = [k for k, x in enumerate([x for x in args if isinstance(x, torch.Tensor)]) if real(x)]
+        places = [k for k, x in enumerate([x for x in args if isinstance(x, torch.Tensor)]) if differentiable(x)]
 
         def seen(gradients: Any, arrived: Any) -> None:
             def read(x: Any) -> Value | None:
-                return recorder.read(x) if x is not None and real(x) else None
+                return recorder.read(x) if x is not None and differentiable(x) else None
 
             border = borders[number]
             borders[number] = Border(
@@ -86,7 +86,7 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
 
 def _of_reference(recorder: Recorder, result: Any, ends: Sequence[Value]) -> list[Value]:
     """The outputs of the reference, in the places of the function's own."""
-    plain = [recorder.read(x) for x in leaves(result) if real(x)]
+    plain = [recorder.read(x) for x in leaves(result) if differentiable(x)]
     if [x.shape for x in plain] != [x.shape for x in ends]:
         shapes = [" and ".join(map(str, (x.shape for x in values))) or "none" for values in (ends, plain)]
         raise InvalidInput(f"reference: expected outputs of the function's shapes, {shapes[0]}, got {shapes[1]}.")
@@ -95,7 +95,7 @@ def _of_reference(recorder: Recorder, result: Any, ends: Sequence[Value]) -> lis
 
 def _fresh(recorder: Recorder, lines: list[Value | None], arrived: Sequence[Any]) -> tuple[Any, ...]:
     """The cotangents that arrive, in memory of their own: what depends on them depends on these lines."""
-    copies = [x if x is None or not real(x) else recorder.unseen(x.clone) for x in arrived]
+    copies = [x if x is None or not differentiable(x) else recorder.unseen(x.clone) for x in arrived]
     for x, own in zip(arrived, copies, strict=True):
         value = None if own is x else special.identity(recorder.read(x))
         lines.append(value)
@@ -129,7 +129,7 @@ def capture(
     recorder = recorder or Recorder()
     borders: list[Border] = []
     hooks: list[Any] = []
-    differentiated = [x for x in leaves((tuple(inputs), tuple(parameters))) if real(x) and x.requires_grad]
+    differentiated = [x for x in leaves((tuple(inputs), tuple(parameters))) if differentiable(x) and x.requires_grad]
     differentiated = list({id(x): x for x in differentiated}.values())
     _have_own_memory(differentiated)
     starts = [recorder.given(x.detach()) for x in differentiated]
@@ -140,14 +140,12 @@ def capture(
     )  # a compiler that met the recorder would skip the code for good
     with uncompiled, _custom_functions(recorder, borders, hooks, surrogates), recorder, leaving.watching():
         result = function(*inputs)
-        outputs = [x for x in leaves(result) if real(x) and x.requires_grad]
+        outputs = [x for x in leaves(result) if differentiable(x) and x.requires_grad]
         ends = [recorder.read(x) for x in outputs]
         if reference is not None:
             ends = _of_reference(recorder, reference(*inputs), ends)
             recorder.left.clear()  # what is not seen of the forward is the reference's affair
-        arriving = recorder.unseen(
-            lambda: [torch.tensor(generator.standard_normal(tuple(x.shape))).to(x) for x in outputs]
-        )
+        arriving = recorder.unseen(lambda: [tensor_of(generator.standard_normal(numbers_shape(x)), x) for x in outputs])
         cotangents = [recorder.given(x) for x in arriving]
         given |= {value.index: recorder.numbers_given(value, x) for value, x in zip(cotangents, arriving, strict=True)}
         again = any(border.name == "CheckpointFunction" for border in borders)

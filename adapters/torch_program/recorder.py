@@ -30,8 +30,8 @@ from ...reference.programs import (
     special,
     stopped,
 )
-from . import fused
-from .call import Call, array, functional, itself, real
+from . import complex_numbers, fused
+from .call import Call, array, differentiable, functional, itself, numbers_shape, real
 from .operations import CONSTANTS, MOVEMENTS, OPERATIONS
 
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
@@ -40,7 +40,8 @@ SAME_MEMORY = {
     "detach", "alias", "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "as_strided_",
     "resolve_conj", "resolve_neg", "lift_fresh", "contiguous",
 }  # fmt: skip
-NOT_COVERED = f"complex numbers and sparse tensors are not covered: {WHAT_TO_DO}"
+NOT_COVERED = f"sparse tensors are not covered: {WHAT_TO_DO}"
+OF_COMPLEX = f"of complex numbers is not covered: {WHAT_TO_DO}"
 TORCHS_OWN = {"aten", "prims", "torch_nn"}  # namespaces of operations that PyTorch documents
 _HERE = Path(__file__).parents[2]
 _OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adapters", "reference", "reports")))
@@ -49,7 +50,8 @@ _OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adap
 class Recorder(TorchDispatchMode):
     """Writes down the calls. values in memory: `buffers`, the content of each storage that depends on an input.
 
-    decides_by_numbers: the run's own numbers are what is asked about, not the rule at this point
+    decides_by_numbers: the run's own numbers are what is asked about, not the rule at this point, so that complex
+        numbers, of which the rule sees the parts, are not followed
     """
 
     decides_by_numbers = False
@@ -69,6 +71,7 @@ class Recorder(TorchDispatchMode):
         self.choices: list[bytes] = []  # digests of what was chosen by numbers: masks, and indices
         self.calls = 0
         self.within: list[str] = []
+        self.made_of = ""  # the call of complex numbers whose parts are computed
         self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears
         self.differentiated = True  # what runs: the backward, once it does, is not
         self.roundoff = 0.0  # of the coarsest format that a followed number came in
@@ -82,7 +85,7 @@ class Recorder(TorchDispatchMode):
     def given(self, tensor: Tensor) -> Value:
         """The tensor's elements become an input of the program."""
         self.kept.append(tensor)
-        value = self.program.input(tuple(tensor.shape))
+        value = self.program.input(numbers_shape(tensor))
         self.write(tensor, value)
         return value
 
@@ -96,7 +99,10 @@ class Recorder(TorchDispatchMode):
         return self.unseen(lambda: array(tensor))
 
     def read(self, tensor: Tensor) -> Value:
-        """What stands in the tensor's places: a value of its shape, a constant where no input has been written."""
+        """What stands in the tensor's places: a value of its shape, a constant where no input has been written.
+
+        Of a complex tensor the real and imaginary parts, beside each other along one more axis.
+        """
         self.kept.append(tensor)
         if tensor.layout is not torch.strided:
             raise Unsupported(f"{self.program.origin}: {NOT_COVERED}")
@@ -106,12 +112,18 @@ class Recorder(TorchDispatchMode):
         value = self._own_value(tensor)
         if value is not None:
             return value
-        if _whole(tensor, buffer.size):
-            return reshaped(buffer, tuple(tensor.shape))
-        return rearranged(buffer, places(tensor))
+        there, signs = self.unseen(lambda: _in_memory(tensor))
+        value = (
+            reshaped(buffer, tuple(there.shape)) if _whole(there, buffer.size) else rearranged(buffer, places(there))
+        )
+        return value if signs is None else value * self.program.constant(signs)
 
     def write(self, tensor: Tensor, value: Value) -> None:
         """From now on the tensor's places hold `value`."""
+        there, signs = self.unseen(lambda: _in_memory(tensor))
+        self._write(there, value if signs is None else value * self.program.constant(signs))
+
+    def _write(self, tensor: Tensor, value: Value) -> None:
         self.kept.append(tensor)
         self.roundoff = max(self.roundoff, torch.finfo(tensor.dtype).eps / 2)
         storage = tensor.untyped_storage()
@@ -177,20 +189,24 @@ class Recorder(TorchDispatchMode):
     def _own_value(self, tensor: Tensor) -> Value | None:
         before, value = self.own.get(id(tensor), (None, None))
         current = self.buffers.get(tensor.untyped_storage()._cdata)
-        return value if value is not None and before is current and value.shape == tuple(tensor.shape) else None
+        return value if value is not None and before is current and value.shape == numbers_shape(tensor) else None
 
     def _viewed(self, source: Tensor, result: Any) -> None:
         """A view of a tensor with a value of its own has the part of it; one taken under no_grad is stopped."""
         value = self._own_value(source)
-        halted = not torch.is_grad_enabled() and self._users_own() and source.is_floating_point()
+        halted = not torch.is_grad_enabled() and self._users_own() and differentiable(source)
         if halted and value is None:
             self.stops.append(self.program.origin)
             value = stopped(self.read(source))
         if value is None:
             return
-        where = {place: k for k, place in enumerate(places(source).reshape(-1).tolist())}
+        there, signs = _in_memory(source)
+        where = {place: k for k, place in enumerate(places(there).reshape(-1).tolist())}
         for view in leaves(result):
-            taken = places(view)
+            seen, other = _in_memory(view)
+            if signs is not None or other is not None:
+                raise Unsupported(f"{self.program.origin}: a conjugate without a gradient is not covered")
+            taken = places(seen)
             if all(place in where for place in taken.reshape(-1).tolist()):
                 positions = np.array([where[place] for place in taken.reshape(-1).tolist()], dtype=np.int64)
                 self.owns(view, rearranged(value, positions.reshape(taken.shape)))
@@ -217,20 +233,28 @@ class Recorder(TorchDispatchMode):
         rule = self._rule(func)
         # What is computed of constants is written down too: rounded on the one side only, it would look like a mistake.
         unknown = rule is None and not func._schema.name.startswith(("aten::_foreach_", "aten::_fused_"))
-        if not followed and (unknown or _is_view(func) or not any(real(x) for x in tensors)):
+        of_complex = not self.decides_by_numbers and complex_numbers.of_complex(func, (args, kwargs))
+        if kwargs.get("device") == torch.device("meta") or any(x.is_meta for x in tensors):
+            return itself(func, args, kwargs)  # a decomposition asks for a format or a shape, there are no numbers
+        if not followed and (unknown or of_complex or _is_view(func) or not any(real(x) for x in tensors)):
             return self._kept(self.passed_by(func, itself(func, args, kwargs), rule is None))
         name = func._schema.name.removeprefix("aten::")
         self.calls += 1
         self.program.origin = self._origin(name)
         if name == "_local_scalar_dense":
             return self._read_out(func, args)
+        if (_is_view(func) or name in SAME_MEMORY) and func._can_decompose():  # a call that copies if it has to
+            with self:
+                return func.decompose(*args, **kwargs)
         if _is_view(func) or name in SAME_MEMORY:
             result = self._kept(itself(func, args, kwargs))
-            if not _plain((args, result)):  # in the same memory, which stays what it is
+            if not _plain((args, result), self.decides_by_numbers):  # in the same memory, which stays what it is
                 return self._not_written(func, result, followed, [])
             if followed and self.known(args[0]):
                 self._viewed(args[0], result)
             return result
+        if of_complex:
+            return self._by_parts(func, args, kwargs)
         if rule is None:
             return self._decomposed(func, args, kwargs)
         return self._written_down(func, rule, _by_name(func, args, kwargs), args, kwargs, followed)
@@ -278,7 +302,7 @@ class Recorder(TorchDispatchMode):
             refused = reason
         before = {n: self._copied(x) if n in written else x for n, x in arguments.items()}
         result = self._kept(itself(func, args, kwargs))
-        if refused is not None or (followed and not _plain(result)):
+        if refused is not None or (followed and not _plain(result, True)):
             changed = [*leaves(result), *(arguments[n] for n in written)]
             return self._not_written(func, result, followed, changed, refused)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
@@ -370,6 +394,31 @@ class Recorder(TorchDispatchMode):
         with self:
             return decomposition(*args, **kwargs)
 
+    def _by_parts(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A call of complex numbers, by real calls of their parts."""
+        function, arguments = functional(func), _by_name(func, args, kwargs)
+        written = [
+            arguments[a.name] for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write
+        ]
+        if not complex_numbers.known(function):
+            if written or not func._can_decompose():
+                raise Unsupported(f"{self.program.origin}: the operation {func._schema.name} {OF_COMPLEX}")
+            with self:
+                return func.decompose(*args, **kwargs)
+        named = {a.name for a in function._schema.arguments}
+        before, self.made_of = self.made_of, self.made_of or function._schema.name.removeprefix("aten::")
+        try:
+            with self:
+                given = {n: x for n, x in arguments.items() if n in named}
+                result = complex_numbers.computed(function, given, self.unseen)
+                for tensor in written:
+                    there, signs = _in_memory(tensor)
+                    found = result if signs is None or not result.is_complex() else result.conj().resolve_conj()
+                    there.copy_(torch.view_as_real(found) if found.is_complex() else found)
+        finally:
+            self.made_of = before
+        return self._kept(written[0] if written else result)
+
     def _unknown(self, func: Any) -> Unsupported:
         """Of PyTorch's own operations it is known what they are to compute; a kernel of somebody else is opaque."""
         if func.namespace in TORCHS_OWN:
@@ -417,6 +466,7 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _origin(self, name: str) -> Origin:
+        name = self.made_of or name
         node: Any = torch._C._current_autograd_node()
         if node is not None:
             before = self.origins.get(node._sequence_nr(), NOWHERE)
@@ -432,6 +482,15 @@ class Recorder(TorchDispatchMode):
 
 def _entered(entry: Any, call: Call, operands: dict[str, Any]) -> Any:
     return entry(call, **operands)
+
+
+def _in_memory(tensor: Tensor) -> tuple[Tensor, Any]:
+    """The real numbers that stand in memory for it, and the signs that PyTorch only notes; None where it notes none."""
+    if not tensor.is_complex():
+        return tensor, -1.0 if tensor.is_neg() else None
+    conjugate = tensor.is_conj()
+    parts = torch.view_as_real(tensor.detach().conj() if conjugate else tensor.detach())
+    return parts, (1.0, -1.0) if conjugate else None
 
 
 def places(tensor: Tensor) -> np.ndarray[Any, Any]:
@@ -473,10 +532,11 @@ def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     return given
 
 
-def _plain(result: Any) -> bool:
-    """Whether it is made of real numbers, each in a place of its own."""
+def _plain(result: Any, real_alone: bool) -> bool:
+    """Whether it is made of numbers, each in a place of its own.  real_alone: and none of them complex"""
     return not any(
-        isinstance(x, torch.Tensor) and (x.is_complex() or x.layout is not torch.strided) for x in leaves(result)
+        isinstance(x, torch.Tensor) and ((real_alone and x.is_complex()) or x.layout is not torch.strided)
+        for x in leaves(result)
     )
 
 

@@ -19,7 +19,7 @@ from torch.nn.parameter import UninitializedTensorMixin
 from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun, undecided_by_choice
 from ...reference.programs import Captured, Unsupported
-from .capture import array, capture, real
+from .capture import array, capture, differentiable, numbers_shape, tensor_of
 from .choices import Choices
 from .judged import JudgingRecorder
 from .witness import witness
@@ -66,7 +66,7 @@ class TorchSubject:
         for name, parameter in self.parameters.items():
             _accept(name, parameter)
         self.compiled = hasattr(function, "_torchdynamo_orig_callable")
-        self.places = [k for k, x in enumerate(self.leaves) if real(x) and x.requires_grad]
+        self.places = [k for k, x in enumerate(self.leaves) if differentiable(x) and x.requires_grad]
         leaves = [self.leaves[k] for k in self.places] + list(self.parameters.values())
         owner = getattr(function, "__self__", None)  # of Function.apply, the function's class
         self.name = getattr(owner, "__name__", None) or getattr(function, "__name__", None) or type(function).__name__
@@ -95,7 +95,9 @@ class TorchSubject:
             return None
 
         def wide(x: Any) -> Any:
-            return x.detach().to(torch.float64).requires_grad_(x.requires_grad) if real(x) else x
+            if not differentiable(x):
+                return x
+            return x.detach().to(torch.complex128 if x.is_complex() else torch.float64).requires_grad_(x.requires_grad)
 
         module = isinstance(self.function, torch.nn.Module)
         function = _copied(self.function).double() if module else self.function
@@ -130,16 +132,16 @@ class TorchSubject:
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Σ c · output with fixed random c, and its gradient, without being captured."""
         with self.at(values) as inputs:
-            outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
+            outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if differentiable(x) and x.requires_grad]
             generator = np.random.default_rng(WEIGHTS)
-            weights = [torch.tensor(generator.standard_normal(tuple(x.shape))).to(x) for x in outputs]
+            weights = [tensor_of(generator.standard_normal(numbers_shape(x)), x) for x in outputs]
             leaves = [*self.differentiated(inputs), *self.parameters.values()]
             # before the backward, which may write over what arrives
             total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
             gradients = [None] * len(leaves)
             if outputs:
                 gradients = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
-            zeros = [np.zeros(tuple(x.shape)) for x in leaves]
+            zeros = [np.zeros(numbers_shape(x)) for x in leaves]
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
 
     def resized(self, lengths: Mapping[int, int]) -> TorchSubject | None:
@@ -192,9 +194,9 @@ class TorchSubject:
         with self.at(self.start) as inputs:
             torch.set_num_threads(threads)
             leaves = [*self.differentiated(inputs), *self.parameters.values()]
-            outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if real(x) and x.requires_grad]
+            outputs = [x for x in pytree.tree_leaves(self._called(*inputs)) if differentiable(x) and x.requires_grad]
             arriving = [
-                torch.tensor(captured.given[c.index]).to(x) for c, x in zip(captured.cotangents, outputs, strict=True)
+                tensor_of(captured.given[c.index], x) for c, x in zip(captured.cotangents, outputs, strict=True)
             ]
             before = [x.detach().clone() for x in outputs]
             found = torch.autograd.grad(outputs, leaves, arriving, allow_unused=True) if outputs else []
@@ -268,7 +270,7 @@ class TorchSubject:
                 leaves[k] = own.requires_grad_()
             for parameter in () if values is None else self.parameters.values():
                 with torch.no_grad():
-                    parameter.copy_(torch.from_numpy(np.array(next(numbers))))
+                    parameter.copy_(tensor_of(next(numbers), parameter))
             try:
                 yield tuple(pytree.tree_unflatten(leaves, self.tree))
             finally:
@@ -346,7 +348,7 @@ def _named(path: Sequence[Any]) -> str:
 def _set(like: Tensor, values: Array | None) -> Tensor:
     """A tensor of this format and these strides with these numbers, or its own, in memory of its own."""
     result = torch.empty_like(like.detach(), memory_format=torch.preserve_format)
-    return result.copy_(like.detach() if values is None else torch.from_numpy(np.array(values)))
+    return result.copy_(like.detach() if values is None else tensor_of(values, like.detach()))
 
 
 def _accept(name: str, leaf: Any) -> None:
@@ -362,5 +364,3 @@ def _accept(name: str, leaf: Any) -> None:
         raise InvalidInput(
             f"{name}: on the meta device a tensor has no numbers; pass one on the CPU or an accelerator."
         )
-    if leaf.requires_grad and leaf.is_complex():
-        raise Unsupported(f"{name}: complex numbers are not in our programs: pass torch.view_as_real(x)'s numbers")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..literals import arguments, element, literal, name_of, numbers, printed_by
-from .capture import real
+from .capture import differentiable
 
 if TYPE_CHECKING:
     from .subject import TorchSubject
@@ -70,6 +70,8 @@ def witness(
 def _written(x: Any) -> str | None:
     if not isinstance(x, torch.Tensor):
         return literal(x)
+    if x.is_complex():
+        return None
     needs = ", requires_grad=True" if x.requires_grad else ""
     plain = x.detach().cpu()
     plain = plain.float() if plain.is_floating_point() and plain.element_size() < 4 else plain  # NumPy lacks bfloat16
@@ -82,5 +84,5 @@ def _which(result: Any, output: int) -> str | None:
         return "" if output == 0 else None
     if type(result) not in (tuple, list):
         return None
-    places = [k for k, x in enumerate(result) if real(x) and x.requires_grad]
+    places = [k for k, x in enumerate(result) if differentiable(x) and x.requires_grad]
     return f"[{places[output]}]" if output < len(places) else None

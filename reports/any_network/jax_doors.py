@@ -129,7 +129,8 @@ def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Call
     import jax
     import numpy as np
 
-    from ...adapters.jax_program.capture import real_number
+    from ...adapters.jax_program.capture import differentiable
+    from ...adapters.jax_program.complex_numbers import numbers_shape, of_pairs
 
     given, tree_of_args = jax.tree.flatten(tuple(args))
     arrays = [k for k, x in enumerate(given) if isinstance(x, bool | int | float) or hasattr(x, "dtype")]
@@ -144,8 +145,8 @@ def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Call
     leaves, tree = jax.tree.flatten(outputs)
     generator = np.random.default_rng(11)
     arriving = [
-        generator.standard_normal(x.shape).astype(x.dtype)
-        if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)
+        of_pairs(generator.standard_normal(numbers_shape(x)), x.dtype)
+        if jax.numpy.issubdtype(x.dtype, jax.numpy.inexact)
         else np.zeros(x.shape, jax.dtypes.float0)
         for x in leaves
     ]
@@ -153,7 +154,9 @@ def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Call
     def pulled_back(*given: Any) -> Any:
         *own, arrived = given
         return [
-            g for g in jax.tree.leaves(jax.vjp(of_arrays, *own)[1](jax.tree.unflatten(tree, arrived))) if real_number(g)
+            g
+            for g in jax.tree.leaves(jax.vjp(of_arrays, *own)[1](jax.tree.unflatten(tree, arrived)))
+            if differentiable(g)
         ]
 
     pulled_back.__name__ = f"the gradient of {getattr(function, '__name__', type(function).__name__)}"
@@ -165,10 +168,11 @@ def forward_of(function: Callable[..., Any], args: Sequence[Any], subject: Any) 
     import jax
     import numpy as np
 
-    from ...adapters.jax_program.capture import capture, real_number
+    from ...adapters.jax_program.capture import capture, differentiable
+    from ...adapters.jax_program.complex_numbers import as_pairs, of_pairs
 
     leaves, tree = jax.tree.flatten(tuple(args))
-    places = [k for k, x in enumerate(leaves) if real_number(x)]
+    places = [k for k, x in enumerate(leaves) if differentiable(x)]
     formats = [jax.dtypes.canonicalize_dtype(np.asarray(leaves[k]).dtype) for k in places]
 
     def both(points: Any, tangents: Any) -> Any:
@@ -177,21 +181,19 @@ def forward_of(function: Callable[..., Any], args: Sequence[Any], subject: Any) 
             for k, x in zip(places, differentiated, strict=True):
                 filled[k] = x
             found = jax.tree.leaves(function(*jax.tree.unflatten(tree, filled)))
-            return [y for y in found if real_number(y)]
+            return [y for y in found if differentiable(y)]
 
         return jax.jvp(at, tuple(points), tuple(tangents))
 
     def captured(seed: int) -> Any:
         generator = np.random.default_rng([seed, 3])
-        points = [np.asarray(leaves[k]).astype(d) for k, d in zip(places, formats, strict=True)]
-        moved = [
-            (
-                x * (1 + 0.2 * seed * generator.uniform(-1, 1, x.shape))
-                + 0.02 * seed * generator.standard_normal(x.shape)
-            ).astype(x.dtype)
+        points = [as_pairs(np.asarray(leaves[k]).astype(d)) for k, d in zip(places, formats, strict=True)]
+        away = [
+            x * (1 + 0.2 * seed * generator.uniform(-1, 1, x.shape)) + 0.02 * seed * generator.standard_normal(x.shape)
             for x in points
         ]
-        tangents = [generator.standard_normal(x.shape).astype(x.dtype) for x in points]
+        moved = [of_pairs(x, d) for x, d in zip(away, formats, strict=True)]
+        tangents = [of_pairs(generator.standard_normal(x.shape), d) for x, d in zip(points, formats, strict=True)]
         return capture(both, (moved, tangents), seed)
 
     compiled = jax.jit(both)

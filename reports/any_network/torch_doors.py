@@ -183,7 +183,7 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
     from torch.autograd import forward_ad
     from torch.utils import _pytree
 
-    from ...adapters.torch_program.capture import array, capture, real
+    from ...adapters.torch_program.capture import array, capture, differentiable, numbers_shape, tensor_of
     from ...adapters.torch_program.subject import TorchSubject
 
     name = _called(func)
@@ -196,7 +196,7 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
         with forward_ad.dual_level():
             dual = [forward_ad.make_dual(x, t) for x, t in zip(subject.differentiated(own), tangents, strict=True)]
             result = func(*subject.filled(own, dual))
-            results = [x for x in _pytree.tree_leaves(result) if real(x)]
+            results = [x for x in _pytree.tree_leaves(result) if differentiable(x)]
             pairs = [forward_ad.unpack_dual(x) for x in results]
             there = [(p.primal, p.tangent) for p in pairs if p.tangent is not None]
             return [p for p, _ in there], [t for _, t in there]
@@ -207,7 +207,7 @@ def forward_rule_of(func: Callable[..., Any], inputs: Any) -> RuleReport:
         with subject.at(point) as arguments, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, where it loads its decompositions
             tangents = [
-                torch.tensor(generator.standard_normal(tuple(x.shape)), dtype=x.dtype).requires_grad_()
+                tensor_of(generator.standard_normal(numbers_shape(x)), x.detach()).requires_grad_()
                 for x in subject.differentiated(arguments)
             ]
             return capture(both, (*arguments, *tangents), seed, backward=False)

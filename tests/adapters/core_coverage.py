@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 import torch
+from backproof.adapters.torch_program.complex_numbers import RULES
 from backproof.adapters.torch_program.operations import CONSTANTS, MOVEMENTS, OPERATIONS
 from backproof.adapters.torch_program.recorder import SAME_MEMORY
 
@@ -39,7 +40,9 @@ def kind(op: Any) -> str:
     tensors = [r for r in op._schema.returns if "Tensor" in str(r.type)]
     if any(known in CONSTANTS for known in names) or not tensors or not _takes_numbers(op):
         return TAKEN
-    return DECOMPOSED if op in decomposition_table or op._can_decompose() else MISSING
+    if op in decomposition_table or op._can_decompose():
+        return DECOMPOSED
+    return COVERED if name in RULES else MISSING
 
 
 def _takes_numbers(op: Any) -> bool:

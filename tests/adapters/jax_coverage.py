@@ -7,7 +7,15 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from backproof.adapters.jax_program import control_flow, elementwise, interpreter, linear_algebra, movement, sums
+from backproof.adapters.jax_program import (
+    complex_numbers,
+    control_flow,
+    elementwise,
+    interpreter,
+    linear_algebra,
+    movement,
+    sums,
+)
 
 COVERED, MOVED, RUN, NOT = "covered", "exact movement", "taken from the run", "not covered"
 
@@ -30,8 +38,7 @@ NAMES = {
     ),
     "call_hi_primitive": "types of the user's own", "check": "checkify's own", "unreachable": "never reached",
     "custom_lin": "gone when a gradient is traced", "custom_jvp_call_jaxpr": "gone when a gradient is traced",
-    "fft": "complex numbers", "complex": "complex numbers", "real": "complex numbers", "imag": "complex numbers",
-    "conj": "complex numbers", "eig": "complex numbers", "schur": "no formula in our operations",
+    "eig": "no formula in our operations", "schur": "no formula in our operations",
     "eigh": "no formula in our operations", "svd": "no formula in our operations",
     "random_gamma": "its derivative is a loop", "nextafter": "JAX has no derivative",
     "householder_product": "JAX has no derivative", "symmetric_product": "JAX has no derivative",
@@ -67,7 +74,7 @@ def covered(name: str, module: str) -> tuple[str, str]:
     if name in elementwise.FROM_RUN:
         return RUN, ""
     tables = (elementwise.TABLE, movement.TABLE, sums.TABLE, linear_algebra.TABLE)
-    if name in control_flow.TABLE or any(name in table.entries for table in tables):
+    if name in control_flow.TABLE or name in complex_numbers.RULES or any(name in table.entries for table in tables):
         return COVERED, ""
     reason = NAMES.get(name) or next((why for start, why in MODULES.items() if module.startswith(start)), "")
     return NOT, reason or "not written yet"

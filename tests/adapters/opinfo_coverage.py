@@ -1,7 +1,8 @@
 """How much of PyTorch's own catalogue of operations the capture covers: `python tests/adapters/opinfo_coverage.py`.
 
 Every entry of OpInfo that has a gradient and float64 samples is run on its first samples: the program in floats must give
-what PyTorch ran, and the chain rule's gradient must be the one that PyTorch's backward computed, to 30 digits.
+what PyTorch ran, and the chain rule's gradient must be the one that PyTorch's backward computed, to 30 digits. So is
+every entry that has samples of complex numbers.
 Source: PyTorch, torch.testing._internal.common_methods_invocations.
 """
 
@@ -11,15 +12,15 @@ import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from backproof.adapters.torch_program.capture import capture
+from backproof.adapters.torch_program.capture import array, capture, tensor_of
 from backproof.reference.programs import FLOATS, WHAT_TO_DO, Captured, Outcome, Unsupported, check, run
 
 SAMPLES = 4  # of each entry, the first ones
@@ -73,30 +74,30 @@ def seconds(limit: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def catalogue() -> list[Any]:
-    """The entries that have a gradient, and samples in float64."""
+def catalogue(dtype: torch.dtype = torch.float64) -> list[Any]:
+    """The entries that have a gradient, and samples in this format."""
     from torch.testing._internal.common_methods_invocations import op_db
 
     entries: list[Any] = list(op_db)
-    return [op for op in entries if op.supports_autograd and torch.float64 in op.supported_dtypes("cpu")]
+    return [op for op in entries if op.supports_autograd and dtype in op.supported_dtypes("cpu")]
 
 
 def named(op: Any) -> str:
     return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else str(op.name)
 
 
-def coverage(names: set[str] | None = None) -> list[Found]:
+def coverage(names: set[str] | None = None, dtype: torch.dtype = torch.float64) -> list[Found]:
     """One finding for each entry of the catalogue, or for those of these names."""
-    return [entry(op) for op in catalogue() if names is None or named(op) in names]
+    return [entry(op, dtype) for op in catalogue(dtype) if names is None or named(op) in names]
 
 
-def entry(op: Any) -> Found:
+def entry(op: Any, dtype: torch.dtype = torch.float64) -> Found:
     """Of one entry: covered, if every sample that has a finite gradient agrees."""
     found, kinds = Found(named(op)), set()
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for sample in islice(op.sample_inputs("cpu", torch.float64, requires_grad=True), SAMPLES):
+        for sample in islice(op.sample_inputs("cpu", dtype, requires_grad=True), SAMPLES):
             try:
                 with seconds(SECONDS):
                     kinds.add(agrees(op, sample, found))
@@ -127,10 +128,16 @@ def agrees(op: Any, sample: Any, found: Found) -> str:
     inputs = [x for x in leaves if isinstance(x, torch.Tensor) and x.requires_grad]
     if not inputs or sum(x.numel() for x in inputs) > ELEMENTS:
         return ""
-    captured = capture(lambda *_: op.op(sample.input, *sample.args, **sample.kwargs), inputs)
+
+    def function(*_: Any) -> Any:
+        return op.op(sample.input, *sample.args, **sample.kwargs)
+
+    captured = capture(function, inputs)
     if not captured.outputs:
         return ""
     found.samples += 1
+    if any(x.is_complex() for x in inputs):  # whose calls were made by parts
+        captured = replace(captured, ran=unwatched(function, inputs, captured))
     off = furthest(captured)
     if off > tolerance(leaves, captured):
         found.reasons.append(f"the program gives other numbers than ran, {off:.0e} off")
@@ -146,6 +153,16 @@ def agrees(op: Any, sample: Any, found: Found) -> str:
     if any("decomposition" in note for note in captured.notes):
         return DECOMPOSED
     return MOVED if {node.operation.name for node in captured.program.nodes} <= MOVING else OURS
+
+
+def unwatched(function: Callable[..., Any], inputs: list[Any], captured: Captured) -> tuple[Any, ...]:
+    """What PyTorch computes, outputs and gradients, where nobody watches."""
+    results = torch.utils._pytree.tree_leaves(function())
+    outputs = [x for x in results if isinstance(x, torch.Tensor) and x.requires_grad]
+    pairs = zip(captured.cotangents, outputs, strict=True)
+    arriving = [tensor_of(captured.given[c.index], x) for c, x in pairs]
+    gradients = torch.autograd.grad(outputs, inputs, arriving, allow_unused=True)
+    return tuple(None if x is None else array(x) for x in (*outputs, *gradients))
 
 
 def tolerance(leaves: list[Any], captured: Captured) -> float:
@@ -174,11 +191,23 @@ def furthest(captured: Captured) -> float:
     return float(result)
 
 
+def counted(findings: list[Found]) -> list[str]:
+    """In Markdown: a count of each kind."""
+    counts = Counter(f.kind for f in findings)
+    return ["| | entries |", "|---|---|"] + [
+        f"| {kind} | {counts[kind]} |" for kind in (OURS, MOVED, DECOMPOSED, DIFFERENT, MISSING)
+    ]
+
+
+def of_complex(findings: list[Found]) -> str:
+    """In Markdown: a count of each kind, then the names of what is not covered."""
+    missing = ", ".join(f"`{f.name}`" for f in findings if f.kind == MISSING)
+    return "\n".join([*counted(findings), "", f"Not covered: {missing}."])
+
+
 def table(findings: list[Found]) -> str:
     """In Markdown: a count of each kind, then what is not covered and why."""
-    counts = Counter(f.kind for f in findings)
-    lines = ["| | entries |", "|---|---|"]
-    lines += [f"| {kind} | {counts[kind]} |" for kind in (OURS, MOVED, DECOMPOSED, DIFFERENT, MISSING)]
+    lines = counted(findings)
     lines += ["", "| entry | | why |", "|---|---|---|"]
     for found in findings:
         if found.kind in {DIFFERENT, MISSING}:
@@ -188,4 +217,7 @@ def table(findings: list[Found]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(coverage(set(sys.argv[1:]) or None)))
+    wanted = set(sys.argv[1:]) or None
+    print(table(coverage(wanted)))
+    print("\nOf complex numbers:\n")
+    print(of_complex(coverage(wanted, torch.complex128)))

@@ -1,0 +1,468 @@
+"""Complex numbers: what PyTorch computes of them, by real calls of their real and imaginary parts.
+
+In memory the parts stand beside each other, so views, layouts and in-place writes are those of real tensors. PyTorch's
+gradient is ∂E/∂x + i ∂E/∂y: the chain rule over the parts. Source: PyTorch, Autograd mechanics, "Autograd for Complex
+Numbers"; the formulas: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), sections 3.7 and 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from ...reference.programs import Unsupported
+from .operations import CONSTANTS, MOVEMENTS
+
+Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
+Parts: TypeAlias = tuple[Any, Any]  # real and imaginary part, tensors or numbers
+LARGEST_POWER = 16  # up to which a whole power is multiplied out
+DISCRETE = 1024  # numbers along an axis whose Fourier transform is written out
+
+# Functions that are linear in all of their complex arguments together: each part by itself.
+LINEAR = (MOVEMENTS - {"_conj_physical"}) | {
+    "add", "sub", "rsub", "neg", "sum", "mean", "cumsum", "trace", "where", "masked_fill", "index_put",
+    "_index_put_impl", "_unsafe_index_put", "_unsafe_index", "index_add", "scatter", "scatter_add", "index_fill",
+    "constant_pad_nd", "unfold_backward", "embedding_dense_backward", "put",
+    *(f"{kind}_pad{n}d_backward" for kind in ("reflection", "replication") for n in (1, 2, 3)),
+}  # fmt: skip
+BILINEAR = {"mm", "bmm", "mv", "dot", "convolution", "linalg_cross"}
+MADE_OF_REAL = {"complex", "polar", "_fft_r2c"}
+
+
+def of_complex(func: Any, arguments: Any) -> bool:
+    """Whether complex numbers go into a call, or come out of it."""
+    if func._schema.name.removeprefix("aten::") in MADE_OF_REAL:
+        return True
+    return any(_complex(x) for x in torch.utils._pytree.tree_leaves(arguments))
+
+
+def _complex(x: Any) -> bool:
+    if isinstance(x, torch.dtype):
+        return x.is_complex
+    return x.is_complex() if isinstance(x, torch.Tensor) else isinstance(x, complex)
+
+
+def known(func: Any) -> bool:
+    """Whether a rule stands here for a function of complex numbers."""
+    name = func._schema.name.removeprefix("aten::")
+    return name in RULES or name in LINEAR or name in BILINEAR or _constant(func)
+
+
+def _constant(func: Any) -> bool:
+    name = func._schema.name.removeprefix("aten::")
+    return name in CONSTANTS or f"{name}.{func._overloadname}" in CONSTANTS
+
+
+def computed(func: Any, arguments: dict[str, Any], unseen: Callable[[Callable[[], Any]], Any]) -> Any:
+    """The results of a call, which changes none of its operands, computed by real calls.
+
+    unseen: does something without its being written down
+    """
+    name = func._schema.name.removeprefix("aten::")
+    if name in RULES:
+        return RULES[name](**arguments)
+    if _constant(func):
+        return unseen(lambda: func(**arguments))
+    if name in BILINEAR:
+        return _bilinear(func, arguments)
+    return _part_by_part(func, arguments)
+
+
+def parts(x: Any) -> Parts:
+    """The real and the imaginary part; 0 for the latter where there is none."""
+    if isinstance(x, torch.Tensor):
+        if not x.is_complex():
+            return x, 0
+        pair = torch.view_as_real(x.conj() if x.is_conj() else x)
+        return pair.select(-1, 0), -pair.select(-1, 1) if x.is_conj() else pair.select(-1, 1)
+    return (x.real, x.imag) if isinstance(x, complex) else (x, 0)
+
+
+def whole(real: Any, imag: Any) -> Tensor:
+    """The complex tensor of these parts."""
+    tensors = [x for x in (real, imag) if isinstance(x, torch.Tensor)]
+    if not tensors:
+        return torch.tensor(complex(real, imag), dtype=torch.complex128)
+    of, shape = tensors[0], torch.broadcast_shapes(*(x.shape for x in tensors))
+    dtype = of.dtype if len(tensors) == 1 else torch.promote_types(real.dtype, imag.dtype)
+    if math.prod(shape) == 0:  # of which PyTorch makes no view
+        return of.new_empty(shape, dtype=dtype.to_complex())
+    both = [
+        x.to(dtype).expand(shape) if isinstance(x, torch.Tensor) else of.new_full(shape, x, dtype=dtype)
+        for x in (real, imag)
+    ]
+    return torch.view_as_complex(torch.stack(both, -1))
+
+
+# ---------------------------------------------------------------- each part by itself
+
+
+def _part_by_part(func: Any, arguments: dict[str, Any]) -> Any:
+    results = [func(**_only(func, arguments, part)) for part in (0, 1)]
+    if isinstance(results[0], tuple | list):
+        return tuple(whole(real, imaginary) for real, imaginary in zip(*results, strict=True))
+    return whole(*results)
+
+
+def _only(func: Any, arguments: dict[str, Any], part: int) -> dict[str, Any]:
+    """The arguments with nothing but this part of every number that is not a factor, an index or a mask."""
+    factors = ("alpha", "beta", "dim", "accumulate")
+    scalars = {a.name for a in func._schema.arguments if str(a.type) == "number"} - set(factors)
+    scalars |= {"self", "other"}  # numbers come there too
+
+    def taken(name: str, x: Any) -> Any:
+        if isinstance(x, tuple | list):
+            return [taken(name, y) for y in x]
+        if isinstance(x, torch.dtype):
+            return x.to_real() if x.is_complex else x
+        if isinstance(x, torch.Tensor):
+            if x.is_complex():
+                return parts(x)[part]
+            return torch.zeros_like(x) if part and (x.is_floating_point() or name in ("self", "other")) else x
+        if isinstance(x, complex) and name in factors:
+            raise Unsupported(f"{func._schema.name}: a complex {name} is not covered")
+        return parts(x)[part] if name in scalars and isinstance(x, int | float | complex) else x
+
+    return {name: taken(name, x) for name, x in arguments.items()}
+
+
+def _bilinear(func: Any, arguments: dict[str, Any]) -> Tensor:
+    """(a + i b)(c + i d), whatever the product."""
+    names = [name for name, x in arguments.items() if isinstance(x, torch.Tensor)]
+    if len(names) > 2:  # a convolution's bias
+        *names, bias = names
+        without = _bilinear(func, {**arguments, bias: None})
+        return without + arguments[bias].view([-1 if axis == 1 else 1 for axis in range(without.dim())])
+
+    def product(x: Any, y: Any) -> Any:
+        if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor):
+            return 0
+        dtype = torch.promote_types(x.dtype, y.dtype)
+        return func(**{**arguments, names[0]: x.to(dtype), names[1]: y.to(dtype)})
+
+    (a, b), (c, d) = (parts(arguments[name]) for name in names)
+    return whole(product(a, c) - product(b, d), product(a, d) + product(b, c))
+
+
+# ---------------------------------------------------------------- formulas
+
+
+def _times(x: Parts, y: Parts) -> Parts:
+    (a, b), (c, d) = x, y
+    return _minus(_product(a, c), _product(b, d)), _plus(_product(a, d), _product(b, c))
+
+
+def _product(x: Any, y: Any) -> Any:
+    return 0 if _nothing(x) or _nothing(y) else x * y
+
+
+def _plus(x: Any, y: Any) -> Any:
+    return y if _nothing(x) else x if _nothing(y) else x + y
+
+
+def _minus(x: Any, y: Any) -> Any:
+    return x if _nothing(y) else -y if _nothing(x) else x - y
+
+
+def _nothing(x: Any) -> bool:
+    return not isinstance(x, torch.Tensor) and x == 0
+
+
+def _conjugate(x: Parts) -> Parts:
+    return x[0], x[1] if _nothing(x[1]) else -x[1]
+
+
+def _over(x: Parts, y: Parts) -> Parts:
+    (a, b), (c, d) = x, y
+    if _nothing(d):
+        return a if _nothing(a) else a / c, b if _nothing(b) else b / c
+    size = _plus(_product(c, c), _product(d, d))
+    real, imaginary = _times(x, _conjugate(y))
+    return real / size, imaginary / size
+
+
+def _squared_size(x: Parts) -> Any:
+    return _plus(_product(x[0], x[0]), _product(x[1], x[1]))
+
+
+def _power(x: Parts, exponent: Any) -> Parts:
+    if isinstance(exponent, torch.Tensor | complex):
+        real, imaginary = (y if isinstance(y, torch.Tensor) else torch.tensor(float(y), dtype=torch.float64) for y in x)
+        return _exponential(_times(parts(exponent), _logarithm((real, imaginary))))
+    if exponent == int(exponent) and abs(exponent) <= LARGEST_POWER:
+        result: Parts = (1, 0)
+        for _ in range(abs(int(exponent))):
+            result = _times(result, x)
+        if exponent == 0:
+            return torch.ones_like(x[0]), 0
+        return result if exponent > 0 else _over((1, 0), result)
+    size, angle = torch.sqrt(_squared_size(x)) ** exponent, torch.atan2(x[1], x[0]) * exponent
+    return size * torch.cos(angle), size * torch.sin(angle)
+
+
+def _exponential(x: Parts) -> Parts:
+    size = torch.exp(x[0])
+    return size * torch.cos(x[1]), size * torch.sin(x[1])
+
+
+def _logarithm(x: Parts) -> Parts:
+    return torch.log(_squared_size(x)) / 2, torch.atan2(x[1], x[0])
+
+
+def _sine(x: Parts) -> Parts:
+    return torch.sin(x[0]) * torch.cosh(x[1]), torch.cos(x[0]) * torch.sinh(x[1])
+
+
+def _cosine(x: Parts) -> Parts:
+    return torch.cos(x[0]) * torch.cosh(x[1]), -torch.sin(x[0]) * torch.sinh(x[1])
+
+
+def _hyperbolic_sine(x: Parts) -> Parts:
+    return torch.sinh(x[0]) * torch.cos(x[1]), torch.cosh(x[0]) * torch.sin(x[1])
+
+
+def _hyperbolic_cosine(x: Parts) -> Parts:
+    return torch.cosh(x[0]) * torch.cos(x[1]), torch.sinh(x[0]) * torch.sin(x[1])
+
+
+def _logistic(x: Parts) -> Parts:
+    real, imaginary = _exponential((-x[0], -x[1]))
+    return _over((1, 0), (1 + real, imaginary))
+
+
+def _one_less_square(y: Parts) -> Parts:
+    real, imaginary = _times(y, y)
+    return 1 - real, -imaginary
+
+
+def _minus_one(x: Parts) -> Parts:
+    return x[0] - 1, x[1]
+
+
+def _complement(y: Parts) -> Parts:
+    return 1 - y[0], -y[1]
+
+
+FORMULAS: dict[str, Callable[[Parts], Parts]] = {  # functions of one complex number
+    "_conj_physical": _conjugate,
+    "conj_physical": _conjugate,
+    "reciprocal": lambda x: _over((1, 0), x),
+    "square": lambda x: _times(x, x),
+    "exp": _exponential,
+    "log": _logarithm,
+    "expm1": lambda x: _minus_one(_exponential(x)),
+    "log1p": lambda x: _logarithm((1 + x[0], x[1])),
+    "exp2": lambda x: _exponential((x[0] * math.log(2), x[1] * math.log(2))),
+    "log2": lambda x: _over(_logarithm(x), (math.log(2), 0)),
+    "log10": lambda x: _over(_logarithm(x), (math.log(10), 0)),
+    "sqrt": lambda x: _power(x, 0.5),
+    "rsqrt": lambda x: _power(x, -0.5),
+    "sin": _sine,
+    "cos": _cosine,
+    "tan": lambda x: _over(_sine(x), _cosine(x)),
+    "sinh": _hyperbolic_sine,
+    "cosh": _hyperbolic_cosine,
+    "tanh": lambda x: _over(_hyperbolic_sine(x), _hyperbolic_cosine(x)),
+    "sigmoid": _logistic,
+}
+
+
+def _written(formula: Callable[[Parts], Parts]) -> Callable[..., Tensor]:
+    return lambda self: whole(*formula(parts(self)))
+
+
+def _multiplied(self: Any, other: Any) -> Tensor:
+    return whole(*_times(parts(self), parts(other)))
+
+
+def _divided(self: Any, other: Any, rounding_mode: str | None = None) -> Tensor:
+    del rounding_mode  # complex numbers have none
+    return whole(*_over(parts(self), parts(other)))
+
+
+def _absolute(self: Tensor) -> Tensor:
+    """As PyTorch differentiates it, 0 at 0: the length of a vector of two."""
+    return torch.linalg.vector_norm(torch.stack(parts(self), -1), dim=-1) if self.is_complex() else torch.abs(self)
+
+
+def _direction(self: Tensor) -> Tensor:
+    """z / |z|, and 0 at 0."""
+    real, imaginary = parts(self)
+    size = torch.sqrt(_squared_size((real, imaginary)))
+    safe = torch.where(size == 0, torch.ones_like(size), size)
+    return whole(real / safe, imaginary / safe)
+
+
+def _angle(self: Tensor) -> Tensor:
+    real, imaginary = parts(self)
+    return torch.atan2(imaginary, real)
+
+
+def _polar(abs: Tensor, angle: Tensor) -> Tensor:
+    return whole(abs * torch.cos(angle), abs * torch.sin(angle))
+
+
+def _cast(self: Tensor, dtype: Any = None, **arguments: Any) -> Tensor:
+    real, imaginary = parts(self)
+    wanted = dtype or self.dtype
+    if not wanted.is_complex:  # the imaginary part is dropped
+        return torch.ops.aten._to_copy(real, dtype=wanted, **arguments)
+    both = [
+        torch.ops.aten._to_copy(x, dtype=wanted.to_real(), **arguments) if isinstance(x, torch.Tensor) else x
+        for x in (real, imaginary)
+    ]
+    return whole(*both)
+
+
+def _copied(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    del non_blocking
+    if not self.is_complex():
+        return parts(src)[0].to(self.dtype).expand(self.shape).clone()
+    return _cast(src, self.dtype).expand(self.shape).clone()
+
+
+def _length(self: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    real = dtype.to_real() if dtype is not None and dtype.is_complex else dtype
+    return torch.linalg.vector_norm(_absolute(self), ord, dim, keepdim, dtype=real)
+
+
+def _variance(self: Tensor, dim: Any = None, correction: Any = None, keepdim: bool = False) -> Tensor:
+    """Of complex numbers that of the real parts and that of the imaginary ones together."""
+    real, imaginary = (torch.var(x, dim, correction=correction, keepdim=keepdim) for x in parts(self))
+    return real + imaginary
+
+
+def _products(self: Tensor, dim: int, dtype: Any = None) -> list[Tensor]:
+    """Of the first along an axis, of the first two, and so on."""
+    self = self if dtype is None else _cast(self, dtype)
+    first, *others = self.unbind(dim) if self.dim() else (self,)
+    found = [first]
+    for x in others:
+        found.append(_multiplied(found[-1], x))
+    return found
+
+
+def _product_along(self: Tensor, dim: int | None = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    if dim is None:
+        return _products(self.reshape(-1), 0, dtype)[-1]
+    result = _products(self, dim, dtype)[-1]
+    return result.unsqueeze(dim) if keepdim and self.dim() else result
+
+
+def _added_product(self: Any, mat1: Any, mat2: Any, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    return self * beta + (mat1 @ mat2) * alpha
+
+
+def _added_batches(self: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    return self * beta + torch.bmm(batch1, batch2) * alpha
+
+
+RULES: dict[str, Callable[..., Any]] = {
+    "mul": _multiplied,
+    "div": _divided,
+    "abs": _absolute,
+    "sgn": _direction,
+    "angle": _angle,
+    "complex": whole,
+    "polar": _polar,
+    "pow": lambda self, exponent: whole(*_power(parts(self), exponent)),
+    "tanh_backward": lambda grad_output, output: whole(
+        *_times(parts(grad_output), _conjugate(_one_less_square(parts(output))))
+    ),
+    "sigmoid_backward": lambda grad_output, output: whole(
+        *_times(parts(grad_output), _conjugate(_times(parts(output), _complement(parts(output)))))
+    ),
+    "addcmul": lambda self, tensor1, tensor2, value=1: self + value * (tensor1 * tensor2),
+    "addcdiv": lambda self, tensor1, tensor2, value=1: self + value * (tensor1 / tensor2),
+    "addmm": _added_product,
+    "baddbmm": _added_batches,
+    "addmv": lambda self, mat, vec, beta=1, alpha=1: self * beta + torch.mv(mat, vec) * alpha,
+    "addr": lambda self, vec1, vec2, beta=1, alpha=1: self * beta + (vec1.unsqueeze(1) * vec2) * alpha,
+    "addbmm": lambda self, batch1, batch2, beta=1, alpha=1: self * beta + torch.bmm(batch1, batch2).sum(0) * alpha,
+    "lerp": lambda self, end, weight: self + weight * (end - self),
+    "var": _variance,
+    "std": lambda self, dim=None, correction=None, keepdim=False: torch.sqrt(_variance(self, dim, correction, keepdim)),
+    "prod": _product_along,
+    "cumprod": lambda self, dim, dtype=None: torch.stack(_products(self, dim, dtype), dim).reshape(self.shape),
+    "vdot": lambda self, other: torch.dot(self.conj(), other),
+    "_to_copy": _cast,
+    "copy": _copied,
+    "linalg_vector_norm": _length,
+    **{name: _written(formula) for name, formula in FORMULAS.items()},
+}
+
+
+# ---------------------------------------------------------------- Fourier transforms
+
+
+def _transformed(x: Parts, axis: int, forward: bool) -> Parts:
+    """Σ_j x_j e^{∓2πi jk/n} along an axis. Source: Cooley and Tukey, Mathematics of Computation 19 (1965), (1)."""
+    like = next(part for part in x if isinstance(part, torch.Tensor))
+    cosines, sines = _waves(like.shape[axis], like, -1 if forward else 1)
+
+    def along(part: Any, waves: Tensor) -> Any:
+        return 0 if _nothing(part) else (part.double().movedim(axis, -1) @ waves).movedim(-1, axis).to(part.dtype)
+
+    real, imaginary = x
+    return (
+        _minus(along(real, cosines), along(imaginary, sines)),
+        _plus(along(imaginary, cosines), along(real, sines)),
+    )
+
+
+def _waves(n: int, like: Tensor, sign: int = 1) -> tuple[Tensor, Tensor]:
+    """cos and sin of ±2π jk/n, each of them the same number wherever it stands, and zero where it is."""
+    if n > DISCRETE:
+        raise Unsupported(f"Fourier transforms of more than {DISCRETE} numbers are not covered: there are {n}")
+    turns = np.outer(np.arange(n), np.arange(n)) % n
+    angles = 2 * np.pi * np.arange(n) / n
+    cosines, sines = np.cos(angles), sign * np.sin(angles)
+    cosines[[k for k in range(n) if 4 * k in (n, 3 * n)]] = 0
+    sines[[k for k in range(n) if 2 * k in (0, n)]] = 0
+    return tuple(torch.from_numpy(x[turns]).to(like.device) for x in (cosines, sines))
+
+
+def _scaled(x: Parts, numbers: int, normalization: int) -> Parts:
+    if normalization == 0:
+        return x
+    of = next(part for part in x if isinstance(part, torch.Tensor))
+    by: Any = numbers
+    if normalization == 1:
+        by = torch.sqrt(torch.tensor(float(numbers), dtype=of.dtype, device=of.device))
+    return (0 if _nothing(x[0]) else x[0] / by), (0 if _nothing(x[1]) else x[1] / by)
+
+
+def _fourier(self: Tensor, dim: Sequence[int], normalization: int, forward: bool) -> Tensor:
+    x = parts(self)
+    for axis in dim:
+        x = _transformed(x, axis, forward)
+    return whole(*_scaled(x, math.prod(self.shape[axis] for axis in dim), normalization))
+
+
+def _of_real(self: Tensor, dim: Sequence[int], normalization: int, onesided: bool) -> Tensor:
+    result = _fourier(self, dim, normalization, True)
+    return result.narrow(dim[-1], 0, self.shape[dim[-1]] // 2 + 1).clone() if onesided else result
+
+
+def _to_real(self: Tensor, dim: Sequence[int], normalization: int, last_dim_size: int) -> Tensor:
+    """The half that is given stands for the other, its conjugate."""
+    *others, last = dim
+    x = parts(self)
+    for axis in others:
+        x = _transformed(x, axis, False)
+    n = last_dim_size
+    cosines, sines = (waves[: self.shape[last]] for waves in _waves(n, x[0]))
+    twice = torch.tensor([1.0 if 2 * k in (0, n) else 2.0 for k in range(self.shape[last])], dtype=torch.float64)
+    halves = [
+        (part.double().movedim(last, -1) @ (twice.to(part.device)[:, None] * waves)).movedim(-1, last).to(part.dtype)
+        for part, waves in zip(x, (cosines, sines), strict=True)
+    ]
+    sizes = n * math.prod(self.shape[axis] for axis in others)
+    return _scaled((halves[0] - halves[1], 0), sizes, normalization)[0]
+
+
+RULES |= {"_fft_c2c": _fourier, "_fft_r2c": _of_real, "_fft_c2r": _to_real}
