@@ -171,8 +171,9 @@ def subject_of(
 
 
 def _differentiated(x: Any) -> Any:
-    """A tensor of real numbers as one that requires a gradient."""
-    return x.detach().clone().requires_grad_() if hasattr(x, "detach") and x.is_floating_point() else x
+    """A tensor of numbers, real or complex, as one that requires a gradient."""
+    number = hasattr(x, "detach") and (x.is_floating_point() or x.is_complex())
+    return x.detach().clone().requires_grad_() if number else x
 
 
 def names_of(surrogate: Any) -> frozenset[str]:

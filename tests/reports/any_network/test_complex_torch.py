@@ -82,6 +82,13 @@ def test_right_ones_agree(name: str) -> None:
     assert report.ok, report
 
 
+def test_a_module_s_complex_input_is_differentiated() -> None:
+    torch.manual_seed(0)
+    report = bp.verify(torch.nn.Linear(3, 2, dtype=torch.cfloat), torch.randn(2, 3, dtype=torch.cfloat))
+    assert report.ok, report
+    assert report.names == ("input 0", "weight", "bias")
+
+
 def custom(forward: Any, backward: Any) -> Any:
     """An autograd.Function of one tensor; backward(g, z)."""
 
