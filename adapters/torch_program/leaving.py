@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .call import itself
+from .call import differentiable, itself
 
 LEAVING = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "item", "__float__", "__int__", "__complex__"}
 STOPPING = {"detach", "detach_", "data.__get__"}
@@ -61,7 +61,7 @@ class Leaving(TorchFunctionMode):
             name = f"{getattr(getattr(func, '__self__', None), '__name__', '')}.__get__"
         if (name in LEAVING or name in STOPPING) and args and isinstance(args[0], torch.Tensor):
             tensor = args[0]
-            if tensor.is_floating_point() and self.known(tensor):
+            if differentiable(tensor) and self.known(tensor):
                 if name in LEAVING:
                     self.left(name)
                 else:
@@ -72,7 +72,7 @@ class Leaving(TorchFunctionMode):
             with self:
                 return _body(func)(*args, **(kwargs or {}))
         result = itself(func, args, kwargs or {})
-        whole = isinstance(args[0], torch.Tensor) and not args[0].is_floating_point() if args else False
+        whole = isinstance(args[0], torch.Tensor) and not differentiable(args[0]) if args else False
         own = sys._getframe(1).f_code.co_filename.startswith(_TORCH)
         if not own and (name == "equal" or (name in DECIDING and whole)):
             self.decided(args[0], result)

@@ -201,15 +201,16 @@ class Recorder(TorchDispatchMode):
         if value is None:
             return
         there, signs = _in_memory(source)
+        of_source = np.broadcast_to(1.0 if signs is None else signs, tuple(there.shape)).reshape(-1)
         where = {place: k for k, place in enumerate(places(there).reshape(-1).tolist())}
         for view in leaves(result):
-            seen, other = _in_memory(view)
-            if signs is not None or other is not None:
-                raise Unsupported(f"{self.program.origin}: a conjugate without a gradient is not covered")
+            seen, noted = _in_memory(view)
             taken = places(seen)
             if all(place in where for place in taken.reshape(-1).tolist()):
                 positions = np.array([where[place] for place in taken.reshape(-1).tolist()], dtype=np.int64)
-                self.owns(view, rearranged(value, positions.reshape(taken.shape)))
+                part = rearranged(value, positions.reshape(taken.shape))
+                other = of_source[positions].reshape(taken.shape) * (1.0 if noted is None else np.asarray(noted))
+                self.owns(view, part if (other == 1).all() else part * self.program.constant(other))
 
     def _users_own(self) -> bool:
         """Neither inside of a custom function nor on the way back."""

@@ -146,6 +146,32 @@ def test_a_mistake_is_refused_and_its_right_twin_is_not(name: str) -> None:
     assert words in " ".join(str(report).split()), report
 
 
+def detached(z: Any) -> Any:
+    return (z.detach() * z).abs()
+
+
+def a_conjugate_without_a_gradient(z: Any) -> Any:
+    with torch.no_grad():
+        w = z[:2].conj()
+    return (w * z[:2]).real
+
+
+@pytest.mark.parametrize("function", [detached, a_conjugate_without_a_gradient])
+def test_what_is_stopped_has_to_be_declared(function: Any) -> None:
+    z = drawn(3, dtype=torch.cdouble)
+    report = bp.verify(function, z)
+    assert report.verdict == "undecided", report
+    assert "the code itself stops a gradient" in report.reason
+    report = bp.verify(function, z, stopped=True)
+    assert report.ok, report
+
+
+def test_what_leaves_the_graph_is_told() -> None:
+    report = bp.verify(lambda z: (torch.from_numpy(2 * z.detach().numpy()) * z).abs(), drawn(3, dtype=torch.cdouble))
+    assert not report.ok, report
+    assert "numbers leave the graph at numpy" in " ".join(str(report).split())
+
+
 def test_the_doors_of_pytorch_s_own_checks_take_them() -> None:
     z = drawn(3, dtype=torch.cdouble)
     assert gradcheck(lambda z: (z * z).abs(), (z,))
