@@ -169,7 +169,7 @@ def test_what_is_stopped_has_to_be_declared(function: Any) -> None:
 def test_what_leaves_the_graph_is_told() -> None:
     report = bp.verify(lambda z: (torch.from_numpy(2 * z.detach().numpy()) * z).abs(), drawn(3, dtype=torch.cdouble))
     assert not report.ok, report
-    assert "numbers leave the graph at numpy" in " ".join(str(report).split())
+    assert "numbers leave the graph at" in " ".join(str(report).split())
 
 
 def test_the_doors_of_pytorch_s_own_checks_take_them() -> None:
