@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ LEAVING = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "item", "__
 STOPPING = {"detach", "detach_", "data.__get__"}
 DECIDING = {"__bool__", "__int__", "__index__", "item", "tolist", "is_nonzero"}
 ASKING = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
-_TORCH = str(Path(torch.__file__).parent)
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 
 
 class Leaving(TorchFunctionMode):

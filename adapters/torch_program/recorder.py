@@ -5,6 +5,7 @@ An element is known by its place in memory: `buffers` holds, for each storage, w
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -44,7 +45,8 @@ NOT_COVERED = f"sparse tensors are not covered: {WHAT_TO_DO}"
 OF_COMPLEX = f"of complex numbers is not covered: {WHAT_TO_DO}"
 TORCHS_OWN = {"aten", "prims", "torch_nn"}  # namespaces of operations that PyTorch documents
 _HERE = Path(__file__).parents[2]
-_OWN = (str(Path(torch.__file__).parent), *(str(_HERE / room) for room in ("adapters", "reference", "reports")))
+_ROOMS = (Path(torch.__file__).parent, *(_HERE / room for room in ("adapters", "reference", "reports")))
+_OWN = tuple(f"{room}{os.sep}" for room in _ROOMS)  # torchvision is not PyTorch's own
 
 
 class Recorder(TorchDispatchMode):
@@ -66,6 +68,7 @@ class Recorder(TorchDispatchMode):
         self.left: list[Origin] = []  # where numbers left the graph
         # by tensor: its buffer as it was, and a value that it has by itself, unlike others in the same memory
         self.own: dict[int, tuple[Value, Value]] = {}
+        self.starts: set[int] = set()  # storages of what the gradient is taken by
         self.stops: list[Origin] = []  # where a gradient is stopped, outside of custom functions
         self.conventions: list[str] = []  # gradients that PyTorch declares to be others
         self.choices: list[bytes] = []  # digests of what was chosen by numbers: masks, and indices
@@ -87,6 +90,7 @@ class Recorder(TorchDispatchMode):
         self.kept.append(tensor)
         value = self.program.input(numbers_shape(tensor))
         self.write(tensor, value)
+        self.starts.add(tensor.untyped_storage()._cdata)
         return value
 
     def gradient(self, tensor: Tensor) -> Value | None:
@@ -325,12 +329,26 @@ class Recorder(TorchDispatchMode):
             return result
         values = self.computed(outputs, changed, tuple(values), arguments)
         halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
-        if halted and followed:
+        new = {}
+        if halted and not self.decides_by_numbers:
+            old = {a.name: operands[a.name] for a in schema if a.name in written and a.name in operands}
+            new = {id(arguments[n]): self._written_over(before[n], arguments[n], old[n]) for n in old}
+        if halted and followed and not any(new.values()):
             self.stops.append(self.program.origin)
         for tensor, value in zip((*outputs, *changed), values, strict=False):
             if real(tensor) and value is not None:
-                self.write(tensor, stopped(value) if halted else value)
+                self.write(tensor, new.get(id(tensor)) or (stopped(value) if halted else value))
         return result
+
+    def _written_over(self, before: Tensor, tensor: Tensor, value: Value) -> Value | None:
+        """Of what a gradient is taken by, such as a parameter that a forward normalises under no_grad: the gradient is
+        that by the numbers that stand there from then on. None for any other tensor.  value: as it was before"""
+        if not real(tensor) or tensor.untyped_storage()._cdata not in self.starts:
+            return None
+        self.notes.append(
+            f"{self.program.origin}: writes over what a gradient is taken by, which is by what is there then"
+        )
+        return value + self.program.constant(self.unseen(lambda: array(tensor) - array(before)))
 
     def _not_written(
         self, func: Any, result: Any, followed: bool, changed: list[Any], reason: Unsupported | None = None

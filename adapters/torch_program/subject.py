@@ -15,10 +15,12 @@ import torch
 import torch.utils._pytree as pytree
 from numpy.typing import NDArray
 from torch.nn.parameter import UninitializedTensorMixin
+from torch.overrides import TorchFunctionMode
 
 from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun, undecided_by_choice
 from ...reference.programs import Captured, Unsupported
+from .call import real
 from .capture import array, capture, differentiable, numbers_shape, tensor_of
 from .choices import Choices
 from .judged import JudgingRecorder
@@ -76,6 +78,7 @@ class TorchSubject:
         formats = [x.dtype for x in leaves]
         self.roundoff = max((torch.finfo(d).eps / 2 for d in formats), default=WIDE)
         self.seed = 0
+        self.widens = False  # what is in another format than float64, where a product takes one format alone
 
     @cached_property
     def start(self) -> list[Array]:
@@ -99,13 +102,17 @@ class TorchSubject:
                 return x
             return x.detach().to(torch.complex128 if x.is_complex() else torch.float64).requires_grad_(x.requires_grad)
 
-        module = isinstance(self.function, torch.nn.Module)
-        function = _copied(self.function).double() if module else self.function
+        function: Any = self.function
+        if isinstance(function, torch.nn.Module):
+            function = _copied(function).double()
+            for part in function.modules():  # tensors that are no buffers stay as they are
+                held = {n: x for n, x in vars(part).items() if isinstance(x, torch.Tensor) and differentiable(x)}
+                part.__dict__ |= {name: wide(x) for name, x in held.items()}
         keywords = {name: wide(x) for name, x in self.keywords.items()}
         subject = TorchSubject(
             function, pytree.tree_map(wide, self.inputs), keywords, self.loss, self.surrogates, self.reference
         )
-        subject.name = self.name
+        subject.name, subject.widens = self.name, True
         return subject
 
     def capture(self, values: Sequence[Array], seed: int) -> Captured:
@@ -228,7 +235,8 @@ class TorchSubject:
         return tuple(pytree.tree_unflatten(leaves, self.tree))
 
     def _called(self, *inputs: Any) -> Any:
-        result = self.function(*inputs, **self.keywords)
+        with _OneFormat() if self.widens else nullcontext():
+            result = self.function(*inputs, **self.keywords)
         return _opened(result if self.loss is None else self.loss(result))
 
     def _seeded(self) -> None:
@@ -257,9 +265,11 @@ class TorchSubject:
             x if k in self.places else x.detach().clone() if isinstance(x, torch.Tensor) else copy.copy(x)
             for k, x in enumerate(self.leaves)
         ]
-        buffers = {}
+        buffers: list[tuple[dict[str, Any], str, Tensor, Tensor]] = []
         if isinstance(self.function, torch.nn.Module):
-            buffers = {name: b.detach().clone() for name, b in self.function.named_buffers()}
+            held = [(part._buffers, name, b) for part in self.function.modules() for name, b in part._buffers.items()]
+            buffers = [(of, name, b, b.detach().clone()) for of, name, b in held if b is not None]
+        asking = {id(b) for _, _, b, _ in buffers if b.requires_grad}
         numbers = iter(values or ())
         with torch.random.fork_rng(devices=self._gpus()), torch.enable_grad():
             threads = torch.get_num_threads()
@@ -276,8 +286,31 @@ class TorchSubject:
             finally:
                 torch.set_num_threads(threads)
                 with torch.no_grad():
-                    for name, b in buffers.items():
-                        self.function.get_buffer(name).copy_(b)
+                    for of, name, b, before in buffers:
+                        # a forward may have put its result in its place, or made it one
+                        of[name] = b.copy_(before) if b.is_leaf else before
+                        if of[name].requires_grad != (id(b) in asking):
+                            of[name].requires_grad_(id(b) in asking)
+
+
+OF_ONE_FORMAT = {  # functions that take tensors of one format alone, by the names of Python's
+    "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "dot", "vdot", "addmm", "addmv", "addbmm", "baddbmm",
+    "einsum", "tensordot", "linear", "bilinear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "scaled_dot_product_attention", "layer_norm", "group_norm", "batch_norm", "instance_norm",
+    "prelu", "grid_sample", "embedding_bag", "cdist", "solve", "cholesky_solve", "scatter_add", "index_add", "lerp",
+}  # fmt: skip
+
+
+class _OneFormat(TorchFunctionMode):
+    """Where a function that was made for float32 runs in float64: its own constants are widened where they meet it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in OF_ONE_FORMAT:
+            formats = {x.dtype for x in pytree.tree_leaves((args, kwargs)) if real(x)}
+            if len(formats) > 1 and torch.float64 in formats:
+                args, kwargs = pytree.tree_map(lambda x: x.double() if real(x) else x, (args, kwargs))
+        return func(*args, **kwargs)
 
 
 def _opened(result: Any) -> Any:
@@ -308,6 +341,7 @@ def _copied(module: Any) -> Any:
             shared = {id(x): x for part in module.modules() for x in _not_copied(part)}
         try:
             kept = {key: copy.copy(x) if isinstance(x, list | dict | set) else x for key, x in shared.items()}
+            kept |= {id(b): b.detach().clone() for b in module.buffers() if not b.is_leaf}  # of an earlier forward
             return copy.deepcopy(module, kept)
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]

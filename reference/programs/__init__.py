@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         agreements,
         check,
         compared,
+        largest_difference,
         literals,
         ran_as_captured,
         right_as_stopped,

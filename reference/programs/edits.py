@@ -409,7 +409,7 @@ def constant_ratio(x: Array, y: Array) -> float | None:
 def in_words(factor: float, sizes: Sequence[int] = ()) -> tuple[float, str]:
     """The number that is meant, and how to say it: missing, negated, doubled, divided by n, multiplied by …"""
     for known, word in KNOWN_FACTORS.items():
-        if abs(factor - known) < 1e-7:
+        if abs(factor - known) < (1e-7 if known else 1e-12):  # a small factor is no zero
             return known, word
     for n in sizes:
         for value, word in ((1 / n, f"divided by {n}"), (float(n), f"multiplied by {n}")):

@@ -39,6 +39,8 @@ def of_a_scale(trial: Trial) -> Iterator[Edit]:
             if factor is None or not factor:
                 continue
             exact, words = in_words(1 / factor)
+            if not exact:
+                continue
             yield Edit(
                 f"{_line_named(trial, line)} is {words}",
                 partial(_replayed, line=line, change=partial(_times, factor=1 / exact)),

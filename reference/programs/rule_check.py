@@ -104,6 +104,22 @@ def right_as_stopped(captured: Captured) -> bool:
     return all(a.outcome in {Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK} for a in found)
 
 
+def largest_difference(captured: Captured) -> float:
+    """How far the gradients seen are from the chain rule's, all of them relative to the largest element of all."""
+    program = captured.program
+    ours, seen = (
+        [a or zeros(program, x.shape) for a, x in zip(values, captured.inputs, strict=True)]
+        for values in (right(captured), captured.gradients)
+    )
+    with Balls(BITS[0]).at_work():
+        there, found = (
+            [x for array in run(values, captured.given, Balls(BITS[0])) for x in array.flat] for values in (ours, seen)
+        )
+    size = max((abs(x).abs_upper() for x in there), default=arb(0))
+    gap = max((abs(a - b).abs_upper() for a, b in zip(there, found, strict=True)), default=arb(0))
+    return float(gap / size) if size > 0 else math.inf
+
+
 def agreements(
     captured: Captured,
     ours: Sequence[Value | None],

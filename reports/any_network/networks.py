@@ -148,7 +148,7 @@ def subject_of(
         from ...adapters.torch_program.subject import TorchSubject
 
         if by_inputs and not any(getattr(x, "requires_grad", False) for x in torch.utils._pytree.tree_leaves(given)):
-            given = torch.utils._pytree.tree_map(_differentiated, given)
+            given = torch.utils._pytree.tree_map_only(torch.Tensor, _differentiated, given)
         subject: Subject = TorchSubject(function, given, keywords, loss, names_of(surrogate), reference)
         wanted = "a floating-point tensor, or a module with parameters that require a gradient"
     elif jax is not None and (
@@ -172,8 +172,7 @@ def subject_of(
 
 def _differentiated(x: Any) -> Any:
     """A tensor of numbers, real or complex, as one that requires a gradient."""
-    number = hasattr(x, "detach") and (x.is_floating_point() or x.is_complex())
-    return x.detach().clone().requires_grad_() if number else x
+    return x.detach().clone().requires_grad_() if x.is_floating_point() or x.is_complex() else x
 
 
 def names_of(surrogate: Any) -> frozenset[str]:

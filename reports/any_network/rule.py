@@ -30,6 +30,7 @@ from ...reference.programs import (
     check,
     depending,
     explained,
+    largest_difference,
     right,
     right_as_stopped,
     rounded_gradients,
@@ -187,13 +188,19 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
     stopped: gradients that the code itself stops (detach, stop_gradient) are meant to be
     Raises Unsupported if it does what we have no rule for.
     """
+    report = _decided(subject, stopped)
+    return _unless_it_adds_up(subject, report) if report.verdict == "wrong" else report
+
+
+def _decided(subject: Subject, stopped: bool) -> RuleReport:
+    """In its own format, or, where that does not agree, in float64."""
     report = _checked(subject, stopped)
     if report.ok:
         return report
-    wide = subject.widened()
-    if wide is None:
-        return report
     try:
+        wide = subject.widened()
+        if wide is None:
+            return report
         again = _checked(wide, stopped)
     except Exception:  # it may be made for its own format alone
         return report
@@ -213,6 +220,31 @@ def _certain(report: RuleReport, wide: RuleReport) -> bool:
         return False
     here, there = (r.seen[0].captured.program.nodes[: r.seen[0].lines] for r in (report, wide))
     return not same_rule(here, there)
+
+
+def _unless_it_adds_up(subject: Subject, report: RuleReport) -> RuleReport:
+    """Not wrong, where the numbers say that of the chain rule: along a path the gradient that runs adds up to the
+    function that runs, and the chain rule of its operations does not. So it is with a solver that halves an interval:
+    each of its steps is a choice, and the derivative of what they come to is that of no step.
+    """
+    wrong = [s for s in report.seen if s.wrong() and not s.point.special]
+    if not wrong or wrong[0].point.name != GIVEN:
+        return report
+    captured = wrong[0].captured
+    path = along_a_path(subject, captured)
+    if not isinstance(path, PathCheck) or not path.agrees:
+        return report
+    by_rule = along_a_path(subject, captured, by_the_chain_rule=True)
+    if not isinstance(by_rule, PathCheck) or by_rule.agrees is not False:
+        return report
+    names = list(dict.fromkeys(b.name for b in captured.borders))
+    how = f" (surrogate={names[0]!r} says that its backward is meant as it is)" if names else ""
+    reason = (
+        f"the gradient that ran adds up to the function along a path, where an error of {path.power:.1g} of the change "
+        f"would have been seen, and the chain rule of its operations does not: what it comes to is not differentiated "
+        f"by its steps, as that of a solver that halves an interval{how}"
+    )
+    return replace(report, verdict="undecided", reason=reason, explanations=(), unexplained=(), witness=None)
 
 
 @dataclass
@@ -307,7 +339,9 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
         report = replace(report, but=f"but for what is declared a surrogate: {', '.join(surrogates)}")
     # what is stopped is missing along a path, and has been looked at
     declared = surrogates or any(s.captured.stops or s.captured.conventions for s in seen)
-    if path is not None and path.agrees is False and not declared:
+    if isinstance(path, str):
+        report = replace(report, notes=(*report.notes, f"no path could be gone along: it raised {path}"))
+    elif path is not None and path.agrees is False and not declared:
         return replace(report, reason=f"the gradient that ran does not add up to the function that ran: {BEYOND}")
     if seen[0].point.name != GIVEN:
         own = next((why for why, points in looked.skipped.items() if GIVEN in points), "nothing is known")
@@ -343,6 +377,10 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
                 notes=(*report.notes, f"the code itself stops a gradient: {where}"),
                 but="but for what is declared stopped",
             )
+        if (seen := _but_for_a_rounding(subject, report)) is not None:
+            note = f"the code itself stops a gradient: {where}"
+            but = "but for what a stopped gradient leaves out, less than a rounding"
+            return replace(report, verdict="agrees", seen=seen, notes=(*report.notes, note), but=but)
         reason = f"the code itself stops a gradient: {where}; it is right if that is meant (say stopped=True)"
         return replace(report, verdict="undecided", reason=reason)
     if any(wrong.agreements[k].reason for k in wrong.wrong()):
@@ -353,6 +391,25 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
     )
 
 
+def _but_for_a_rounding(subject: Subject, report: RuleReport) -> tuple[Seen, ...] | None:
+    """What was seen, as equal to so many digits, where what is stopped makes no difference at any point that the format
+    of the run could hold: a softmax's detached maximum, with 1e-16 added to what it is divided by. None where it does.
+    """
+    found = []
+    for s in report.seen:
+        gap = largest_difference(s.captured) if s.wrong() else 0.0
+        if gap > 2 * max(subject.roundoff, s.captured.roundoff):
+            return None
+        equal = [
+            replace(a, outcome=Outcome.EQUAL, digits=-math.log10(gap), wrong=0, witness=None)
+            if a.outcome is Outcome.DIFFERENT
+            else a
+            for a in s.agreements
+        ]
+        found.append(replace(s, agreements=tuple(equal)))
+    return tuple(found)
+
+
 NOTHING_DEPENDS = (
     "none of its outputs is made of real numbers that depend on an input; it has to return tensors or arrays, or "
     "tuples, lists or dicts of them; of anything else backproof.verify(…, loss=lambda y: y.logits) takes what is meant"
@@ -361,8 +418,14 @@ CHANGES = (
     "it gives other numbers each time it is called with the same inputs: draw random numbers from the framework's own "
     "generator, or from one that is seeded inside of it"
 )
-UNCAPTURED = "compiled code that is not run while it is watched, or something that changes from call to call"
-BEYOND = "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension, a kernel)"
+UNCAPTURED = (
+    "compiled code that is not run while it is watched, something that changes from call to call, or a kernel whose "
+    "numbers are wrong (numbers=True asks each by itself)"
+)
+BEYOND = (
+    "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension), or a kernel whose "
+    "numbers are wrong (numbers=True asks each by itself)"
+)
 
 
 def points_of(subject: Subject) -> list[Point]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...reference.case import InvalidInput
 from ...reference.judging import PathCheck, check_path
 from ...reference.numbers import PROFILES, Profile
-from ...reference.programs import FLOATS, Captured, ran_as_captured, run, sizes_of_rounding
-from .guarded import captured_at
+from ...reference.programs import FLOATS, Captured, ran_as_captured, right, run, sizes_of_rounding
+from .guarded import captured_at, in_a_line
 from .points import NEARER, generic
 
 if TYPE_CHECKING:
@@ -42,14 +44,37 @@ def as_captured(subject: Subject, captured: Captured) -> float:
     return where_it_cancels if where_it_cancels >= half else digits
 
 
-def along_a_path(subject: Subject, captured: Captured) -> PathCheck | None:
-    """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked."""
+def along_a_path(subject: Subject, captured: Captured, by_the_chain_rule: bool = False) -> PathCheck | str | None:
+    """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked.
+
+    In words what the function raises somewhere along the path.
+    by_the_chain_rule: whether the gradient of the chain rule does, instead
+    """
     start = [np.asarray(x, dtype=np.float64) for x in subject.start]
     roundoff = max(subject.roundoff, captured.roundoff)
     if not any(x.size for x in start) or roundoff not in FORMATS:
         return None
     end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
-    return check_path(subject.value_and_gradient, start, end, dtype=FORMATS[roundoff])
+    try:
+        asked = partial(_by_the_chain_rule, subject) if by_the_chain_rule else subject.value_and_gradient
+        return check_path(asked, start, end, dtype=FORMATS[roundoff])
+    except (InvalidInput, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # a function that has a domain may raise anything beyond it
+        return in_a_line(error)
+
+
+def _by_the_chain_rule(subject: Subject, values: Sequence[Array]) -> tuple[float, list[Array]]:
+    """Σ c · output, as it runs, and its gradient by the chain rule of what is captured there."""
+    total, _ = subject.value_and_gradient(values)
+    captured = subject.capture(values, 0)
+    generator = np.random.default_rng(WEIGHTS)
+    given = {**captured.given, **{c.index: generator.standard_normal(c.shape) for c in captured.cotangents}}
+    ours = right(captured)
+    numbers = iter(run([g for g in ours if g is not None], given, FLOATS))
+    return total, [
+        np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)
+    ]
 
 
 def alike_unwatched(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:
