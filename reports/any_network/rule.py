@@ -44,7 +44,7 @@ from .jumps import JUMP, jump_at
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 from .same_program import same_lines, same_rule
-from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits
+from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits, missed_along_a_path
 from .witness import Witness, witness
 
 Array = NDArray[Any]
@@ -222,27 +222,26 @@ def _certain(report: RuleReport, wide: RuleReport) -> bool:
     return not same_rule(here, there)
 
 
+ADDS_UP, DOES_NOT = 0.02, 0.3  # the parts of a function's change that a gradient misses
+
+
 def _unless_it_adds_up(subject: Subject, report: RuleReport) -> RuleReport:
     """Not wrong, where the numbers say that of the chain rule: along a path the gradient that runs adds up to the
-    function that runs, and the chain rule of its operations does not. So it is with a solver that halves an interval:
-    each of its steps is a choice, and the derivative of what they come to is that of no step.
+    function that runs, and the chain rule of its operations misses much of it. So it is with a solver that halves an
+    interval: each of its steps is a choice, and the derivative of what they come to is that of no step.
     """
     wrong = [s for s in report.seen if s.wrong() and not s.point.special]
     if not wrong or wrong[0].point.name != GIVEN:
         return report
-    captured = wrong[0].captured
-    path = along_a_path(subject, captured)
-    if not isinstance(path, PathCheck) or not path.agrees:
+    missed = missed_along_a_path(subject, ADDS_UP)
+    if missed is None or missed[1] < DOES_NOT:
         return report
-    by_rule = along_a_path(subject, captured, by_the_chain_rule=True)
-    if not isinstance(by_rule, PathCheck) or by_rule.agrees is not False:
-        return report
-    names = list(dict.fromkeys(b.name for b in captured.borders))
+    names = list(dict.fromkeys(b.name for b in wrong[0].captured.borders))
     how = f" (surrogate={names[0]!r} says that its backward is meant as it is)" if names else ""
     reason = (
-        f"the gradient that ran adds up to the function along a path, where an error of {path.power:.1g} of the change "
-        f"would have been seen, and the chain rule of its operations does not: what it comes to is not differentiated "
-        f"by its steps, as that of a solver that halves an interval{how}"
+        f"along a path the gradient that ran adds up to the function to {missed[0]:.1g} of its change, while the chain "
+        f"rule of its operations misses {missed[1]:.0%} of it: what it comes to is not differentiated by its steps, as "
+        f"with a solver that halves an interval{how}"
     )
     return replace(report, verdict="undecided", reason=reason, explanations=(), unexplained=(), witness=None)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +43,10 @@ def as_captured(subject: Subject, captured: Captured) -> float:
     return where_it_cancels if where_it_cancels >= half else digits
 
 
-def along_a_path(subject: Subject, captured: Captured, by_the_chain_rule: bool = False) -> PathCheck | str | None:
+def along_a_path(subject: Subject, captured: Captured) -> PathCheck | str | None:
     """Whether the gradient that runs adds up to the function that runs; None where it cannot be asked.
 
     In words what the function raises somewhere along the path.
-    by_the_chain_rule: whether the gradient of the chain rule does, instead
     """
     start = [np.asarray(x, dtype=np.float64) for x in subject.start]
     roundoff = max(subject.roundoff, captured.roundoff)
@@ -56,25 +54,53 @@ def along_a_path(subject: Subject, captured: Captured, by_the_chain_rule: bool =
         return None
     end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
     try:
-        asked = partial(_by_the_chain_rule, subject) if by_the_chain_rule else subject.value_and_gradient
-        return check_path(asked, start, end, dtype=FORMATS[roundoff])
+        return check_path(subject.value_and_gradient, start, end, dtype=FORMATS[roundoff])
     except (InvalidInput, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # a function that has a domain may raise anything beyond it
         return in_a_line(error)
 
 
-def _by_the_chain_rule(subject: Subject, values: Sequence[Array]) -> tuple[float, list[Array]]:
-    """Σ c · output, as it runs, and its gradient by the chain rule of what is captured there."""
-    total, _ = subject.value_and_gradient(values)
+NODES = 8  # of Gauss's quadrature
+
+
+def missed_along_a_path(subject: Subject, least: float) -> tuple[float, float] | None:
+    """The part of the function's change along a straight path that the gradient which runs misses, and the part that
+    the chain rule of what is captured misses. None where the function has no value or does not change, or where the
+    first is more than `least`: what is captured is then not asked, which takes longer.
+    """
+    start = [np.asarray(x, dtype=np.float64) for x in subject.start]
+    end = [np.asarray(x, dtype=np.float64) for x in generic(start, 5, NEARER[1]).values]
+    moved = [b - a for a, b in zip(start, end, strict=True)]
+    rule = [((1 + x) / 2, weight / 2) for x, weight in zip(*np.polynomial.legendre.leggauss(NODES), strict=True)]
+
+    def missed(gradient: Callable[[list[Array]], list[Array]]) -> float:
+        terms = [
+            weight * float((g * m).sum())
+            for share, weight in rule
+            for g, m in zip(gradient([a + share * m for a, m in zip(start, moved, strict=True)]), moved, strict=True)
+        ]
+        return abs(1 - sum(terms) / change)
+
+    try:
+        change = subject.value_and_gradient(end)[0] - subject.value_and_gradient(start)[0]
+        by_what_ran = missed(lambda values: subject.value_and_gradient(values)[1]) if change else math.nan
+        if not by_what_ran <= least:
+            return None
+        by_the_chain_rule = missed(lambda values: _by_the_chain_rule(subject, values))
+    except (Exception, SystemExit):  # a function may raise anything away from the point given
+        return None
+    return (by_what_ran, by_the_chain_rule) if math.isfinite(by_the_chain_rule) else None
+
+
+def _by_the_chain_rule(subject: Subject, values: Sequence[Array]) -> list[Array]:
+    """The gradient of Σ c · output by the chain rule of what is captured there, in floats."""
     captured = subject.capture(values, 0)
     generator = np.random.default_rng(WEIGHTS)
     given = {**captured.given, **{c.index: generator.standard_normal(c.shape) for c in captured.cotangents}}
     ours = right(captured)
     numbers = iter(run([g for g in ours if g is not None], given, FLOATS))
-    return total, [
-        np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)
-    ]
+    return [np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)]
 
 
 def alike_unwatched(subject: Subject, captured: Captured, total: float, gradients: Sequence[Array]) -> float:

@@ -72,6 +72,23 @@ def test_pytorch_s_median_of_an_expanded_axis_reads_its_neighbours() -> None:
 
 
 @OF_TORCH
+@pytest.mark.parametrize("training", [True, False])
+def test_pytorch_s_batch_norm_of_one_sample_misreads_a_gradient_of_other_strides(training: bool) -> None:
+    norm = torch.nn.BatchNorm2d(2).double().train(training)
+
+    def function(x: Any) -> Any:
+        return norm(x).flatten(2).transpose(1, 2)
+
+    report: Any = bp.torch.check_numbers(function, (drawn(1, 2, 3, 3),))
+    assert report.verdict.value == "wrong", report
+    assert "native_batch_norm_backward" in str(report)
+    rule: Any = bp.verify(function, drawn(1, 2, 3, 3))
+    assert rule.verdict == "undecided", rule
+    assert "numbers=True" in rule.reason, "which says what is wrong"
+    assert bp.torch.check_numbers(function, (drawn(2, 2, 3, 3),)).ok, "of two samples it is right"
+
+
+@OF_TORCH
 @pytest.mark.usefixtures("slow")
 def test_pytorch_s_compiled_multilabel_margin_loss_takes_labels_of_minus_1() -> None:
     target = torch.tensor([[1, 2, -1, -1], [3, -1, -1, -1]])
