@@ -69,7 +69,9 @@ def numbers_shape(x: Any) -> tuple[int, ...]:
 
 
 def parts_of(seen: Seen) -> tuple[Seen, ...]:
-    """The two real variables; of a constant, what it is made of."""
+    """The two real variables; of a constant, what it is made of. Raises Unsupported as `Seen.value` does."""
+    if seen.refused is not None:
+        raise seen.refused
     if seen.parts is None:
         aval = jax.core.ShapedArray(seen.aval.shape, real_dtype(seen.aval.dtype))
         seen.parts = tuple(

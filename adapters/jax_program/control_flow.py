@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...reference.programs import Unsupported, concatenated, numbered, rearranged, reshaped
+from ...reference.programs import Unsupported, chosen, concatenated, numbered, rearranged, reshaped
 from .complex_numbers import is_complex, parts_of, real_dtype
 from .seen import Seen, Work
 
@@ -75,11 +75,29 @@ def _while(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequ
     carry = list(operands[second:])
     for rounds in range(LONGEST):
         (going_on,) = interpreter.inside(p["cond_jaxpr"], [*operands[:first], *carry])
-        if not bool(going_on.array):
+        condition = np.asarray(going_on.array, dtype=bool)
+        if not condition.any():
             interpreter.note(f"a loop went round {rounds} times")
             return carry
-        carry = list(interpreter.inside(p["body_jaxpr"], [*operands[first:second], *carry]))
+        after = list(interpreter.inside(p["body_jaxpr"], [*operands[first:second], *carry]))
+        carry = after if condition.all() else [_kept(condition, x, y) for x, y in zip(after, carry, strict=True)]
     raise Unsupported(f"{interpreter.program.origin}: a while loop of more than {LONGEST} rounds")
+
+
+def _kept(condition: Any, after: Seen, before: Seen) -> Seen:
+    """Of a loop under vmap: what a round made, where its own condition held; elsewhere what was there before."""
+    mask = np.broadcast_to(
+        condition.reshape(condition.shape + (1,) * (len(after.aval.shape) - condition.ndim)), after.aval.shape
+    )
+    seen = Seen(
+        after.program, after.aval, Work(lambda x, y: [np.where(mask, np.asarray(x), np.asarray(y))], [after, before])
+    )
+    if after.real:
+        seen.become(chosen(mask, after.value, before.value), after.varies or before.varies)
+    elif after.number and (after.varies or before.varies):
+        pairs = zip(parts_of(after), parts_of(before), strict=True)
+        seen.parts, seen.varies = tuple(_kept(condition, x, y) for x, y in pairs), True
+    return seen
 
 
 def _scan(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:

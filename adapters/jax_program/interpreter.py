@@ -50,9 +50,12 @@ _OUTSIDE = {"pure_callback", "io_callback", "ffi_call", "pallas_call", "triton_k
 class Interpreter:
     """Writes into one program. recording: whether custom functions are to be looked at by themselves.
 
+    asks_later: whether an equation without a rule may turn out to have no influence, and is refused where it has
     traced: the context, 32 or 64 bits, in which the user's functions are traced
     surrogates: the names of custom functions whose backward is declared to be meant as it is
     """
+
+    asks_later = True
 
     def __init__(
         self,
@@ -140,13 +143,33 @@ class Interpreter:
             self._place, self._made_of, self.program.origin = place, made_of, origin
 
     def equation(self, eqn: Any, operands: Sequence[Seen]) -> Sequence[Seen]:
-        """The variables that one equation defines."""
+        """The variables that one equation defines. One without a rule counts only where its results are asked for."""
         name = _jaxs_own(eqn) or eqn.primitive.name
         if name in control_flow.TABLE:
             return control_flow.TABLE[name](self, eqn, operands)
         bind = bound(eqn)
         work = Work(by_numpy(eqn) or bind, operands)
         results = [Seen(self.program, v.aval, work, k) for k, v in enumerate(eqn.outvars)]
+        try:
+            return self._written_down(eqn, name, bind, operands, results)
+        except NoGraph:
+            raise
+        except Unsupported as reason:
+            if not self.asks_later or not any(x.number for x in results):
+                raise
+            for x in results:
+                if x.number:
+                    x.refused, x.varies = reason, True
+            return results
+
+    def _written_down(
+        self,
+        eqn: Any,
+        name: str,
+        bind: Callable[..., Sequence[Any]],
+        operands: Sequence[Seen],
+        results: Sequence[Seen],
+    ) -> Sequence[Seen]:
         varies = any(x.varies for x in operands)
         self._follow_bits(name, operands, results)
         if varies and any(is_complex(x.aval) for x in (*operands, *results)):

@@ -32,6 +32,8 @@ class JudgingInterpreter(Interpreter):
     taken: results that the program has as the run's own numbers (random numbers), which nothing was asked of
     """
 
+    asks_later = False
+
     def __init__(
         self,
         generator: np.random.Generator,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ...reference.programs import Program, Value
+from ...reference.programs import Program, Unsupported, Value
 from ...reference.programs import elementwise as e
 
 Array = NDArray[Any]
@@ -56,6 +56,7 @@ class Seen:
         self.varies = self.bits = False
         self.line: Value | None = None
         self.parts: tuple[Seen, ...] | None = None
+        self.refused: Unsupported | None = None  # why nothing can be written down, which counts where it is asked for
 
     @property
     def run(self) -> Any:
@@ -80,7 +81,12 @@ class Seen:
 
     @property
     def value(self) -> Value:
-        """Its line in the program: a constant of the run, where nothing was written down for it."""
+        """Its line in the program: a constant of the run, where nothing was written down for it.
+
+        Raises Unsupported where what it comes from has no rule.
+        """
+        if self.refused is not None:
+            raise self.refused
         if self.line is None:
             self.line = self.program.constant(self.array.astype(np.float64))
         return self.line

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.programs import (
+    WHAT_TO_DO,
     Unsupported,
     Value,
     chosen,
@@ -64,6 +65,15 @@ def _reduced(x: Value, axes: Sequence[int], combine: Combine, neutral: float) ->
 @TABLE("reduce_sum")
 def _reduce_sum(call: Call) -> Value:
     return total(call.values[0], call.params["axes"]) if call.params["axes"] else call.values[0]
+
+
+@TABLE("psum")
+def _psum(call: Call) -> list[Value]:
+    """Over axes that a vmap has made: a sum like any other. Over devices' axes it is refused."""
+    axes = call.params["axes"]
+    if any(not isinstance(axis, int) for axis in axes):
+        raise Unsupported(f"{call.program.origin}: psum over the axis {axes} of several devices: {WHAT_TO_DO}")
+    return [total(x, axes) if axes else x for x in call.values]
 
 
 @TABLE("reduce_max", "reduce_min", "reduce_prod")

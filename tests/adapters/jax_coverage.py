@@ -34,7 +34,7 @@ MODULES = {
 }
 NAMES = {
     **dict.fromkeys(
-        ("all_gather", "all_to_all", "pmax", "pmin", "ppermute", "psum", "ragged_all_to_all", "core_map"), "several devices"
+        ("all_gather", "all_to_all", "pmax", "pmin", "ppermute", "ragged_all_to_all", "core_map"), "several devices"
     ),
     "call_hi_primitive": "types of the user's own", "check": "checkify's own", "unreachable": "never reached",
     "custom_lin": "gone when a gradient is traced", "custom_jvp_call_jaxpr": "gone when a gradient is traced",

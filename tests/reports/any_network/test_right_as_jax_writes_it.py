@@ -1,0 +1,102 @@
+"""Right code of JAX's own ways: loops, sums and checks under vmap, operations that decide and have no gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+jax: Any = pytest.importorskip("jax")
+
+import backproof as bp
+import jax.numpy as jnp
+import numpy as np
+from backproof.jax import check_numbers
+from backproof.reference.programs import Unsupported
+
+
+def drawn(*shape: int) -> Any:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def doubled_until_large(x: Any) -> Any:
+    """Each its own number of rounds, and a whole number that counts them."""
+    start = (x * x + 0.1, 0)
+    y, rounds = jax.lax.while_loop(lambda s: s[0] < 5, lambda s: (s[0] * (1.5 + x * x), s[1] + 1), start)
+    return y + rounds
+
+
+def turned_until_large(x: Any) -> Any:
+    start = jax.lax.complex(x * x + 0.1, x)
+    return jnp.abs(jax.lax.while_loop(lambda z: jnp.abs(z) < 5, lambda z: z * jax.lax.complex(1.5, x), start))
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("loop", [doubled_until_large, turned_until_large])
+def test_a_loop_under_vmap_keeps_what_is_done(loop: Any) -> None:
+    """JAX has no backward of it; with a rule of its own, which is that of each element by itself, it is one."""
+    x = np.array([0.6, 1.1, 2.5], np.float32)
+    batched = jax.vmap(loop)
+
+    @jax.custom_vjp
+    def ruled(x: Any) -> Any:
+        return batched(x)
+
+    ruled.defvjp(lambda x: (batched(x), x), lambda x, g: (g * jax.jvp(batched, (x,), (jnp.ones_like(x),))[1],))
+    report = bp.verify(ruled, x)
+    assert report.ok, report
+    assert "a loop went round" in str(report)
+
+
+def test_a_loop_under_vmap_that_no_gradient_goes_through() -> None:
+    def counted(x: Any) -> Any:
+        rounds = jax.lax.while_loop(lambda c: c < x, lambda c: c + 1.0, 0.0)
+        return jax.lax.stop_gradient(rounds) * 0 + jnp.sin(x)
+
+    report = bp.verify(jax.vmap(counted), np.array([0.5, 2.5], np.float32))
+    assert report.ok, report
+
+
+@pytest.mark.parametrize("of", [jax.lax.psum, jax.lax.pmean])
+def test_a_sum_over_a_vmapped_axis_is_a_sum(of: Any) -> None:
+    """Batch normalisation in flax and equinox."""
+
+    def normalised(x: Any) -> Any:
+        centred = x - of(x, "batch")
+        return centred / jnp.sqrt(of(centred * centred, "batch") + 0.1)
+
+    report = bp.verify(jax.vmap(normalised, axis_name="batch"), drawn(4, 3))
+    assert report.ok, report
+    assert check_numbers(jax.vmap(normalised, axis_name="batch"), (drawn(4, 3),)).ok
+
+
+def test_an_operation_without_a_rule_that_only_decides_is_no_reason_to_refuse() -> None:
+    """As distributions check that a covariance is positive."""
+
+    def checked(x: Any) -> Any:
+        covariance = jnp.outer(x, x) + jnp.eye(3)
+        return jnp.where(jnp.all(jnp.linalg.eigh(covariance)[0] > 0), jnp.sin(x), jnp.nan)
+
+    report = bp.verify(checked, drawn(3))
+    assert report.ok, report
+    with pytest.raises(Unsupported, match="eigh is not covered"):
+        bp.verify(lambda x: jnp.sin(jnp.linalg.eigh(jnp.outer(x, x) + jnp.eye(3))[0]), drawn(3))
+
+
+def test_a_fixed_point_s_report_says_what_to_declare() -> None:
+    def iterated(a: Any) -> Any:
+        start = (jnp.float32(0.5), jnp.float32(1.0))
+        return jax.lax.while_loop(lambda s: jnp.abs(s[0] - s[1]) > 1e-3, lambda s: (jnp.cos(a * s[0]), s[0]), start)[0]
+
+    fixed = jax.custom_vjp(iterated)
+
+    def backward(kept: Any, g: Any) -> Any:
+        a, x = kept
+        slope = -jnp.sin(a * x)
+        return (g * slope * x / (1 - slope * a),)
+
+    fixed.defvjp(lambda a: (iterated(a), (a, iterated(a))), backward)
+    report = bp.verify(fixed, np.float32(0.7))
+    assert report.verdict == "wrong", "what the loop has come to is not there yet"
+    assert "say surrogate='iterated'" in " ".join(str(report).split()), report
+    assert bp.verify(fixed, np.float32(0.7), surrogate="iterated").ok
