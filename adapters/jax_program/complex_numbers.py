@@ -16,14 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ...reference.programs import WHAT_TO_DO, Unsupported, Value, concatenated, numbered, rearranged, reshaped
+from ...reference.programs import (
+    WHAT_TO_DO,
+    Unsupported,
+    Value,
+    concatenated,
+    numbered,
+    of_half,
+    rearranged,
+    reshaped,
+    waves,
+)
 from .seen import Seen, Work
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
 Parts = tuple[Any, Any]
-DISCRETE = 1024  # numbers along an axis whose Fourier transform is written out
 
 # Primitives that are linear in all of their complex operands together: each part by itself.
 LINEAR = {
@@ -272,27 +281,14 @@ def _cast(bind: Any, params: Any, x: Any) -> Any:
 # ---------------------------------------------------------------- Fourier transforms
 
 
-def _waves(n: int) -> tuple[Any, Any]:
-    """cos and sin of 2π jk/n, each of them the same number wherever it stands, and zero where it is."""
-    if n > DISCRETE:
-        raise Unsupported(f"Fourier transforms of more than {DISCRETE} numbers are not covered: there are {n}")
-    turns = np.outer(np.arange(n), np.arange(n)) % n
-    angles = 2 * np.pi * np.arange(n) / n
-    cosines, sines = np.cos(angles), np.sin(angles)
-    cosines[[k for k in range(n) if 4 * k in (n, 3 * n)]] = 0
-    sines[[k for k in range(n) if 2 * k in (0, n)]] = 0
-    return cosines[turns], sines[turns]
-
-
-def _along(x: Any, waves: Any, axis: int) -> Any:
-    product = jnp.matmul(jnp.moveaxis(x, axis, -1), waves.astype(x.dtype), precision="highest")
+def _along(x: Any, numbers: Any, axis: int) -> Any:
+    product = jnp.matmul(jnp.moveaxis(x, axis, -1), numbers.astype(x.dtype), precision="highest")
     return jnp.moveaxis(product, -1, axis)
 
 
 def _transformed(x: Parts, axis: int, sign: int) -> Parts:
-    """Σ_j x_j e^{±2πi jk/n}. Source: Cooley and Tukey, Mathematics of Computation 19 (1965), (1)."""
-    cosines, sines = _waves(x[0].shape[axis])
-    sines = sign * sines
+    """Σ_j x_j e^{±2πijk/n} along an axis."""
+    cosines, sines = waves(x[0].shape[axis], sign)
     return (
         _along(x[0], cosines, axis) - _along(x[1], sines, axis),
         _along(x[1], cosines, axis) + _along(x[0], sines, axis),
@@ -313,8 +309,9 @@ def _fourier(bind: Any, params: Any, x: Any) -> Any:
     for axis in axes[:-1]:
         pair = _transformed(pair, axis, 1)
     n = lengths[-1]
-    cosines, sines = (waves[: pair[0].shape[-1]] for waves in _waves(n))
-    twice = np.array([1.0 if 2 * k in (0, n) else 2.0 for k in range(pair[0].shape[-1])])[:, None]
+    kept = pair[0].shape[-1]
+    cosines, sines = (numbers[:kept] for numbers in waves(n))
+    twice = of_half(n, kept)[:, None]
     return (_along(pair[0], twice * cosines, -1) - _along(pair[1], twice * sines, -1)) / scale
 
 

@@ -11,16 +11,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 
-from ...reference.programs import Unsupported
+from ...reference.programs import Unsupported, of_half, waves
 from .operations import CONSTANTS, MOVEMENTS
 
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 Parts: TypeAlias = tuple[Any, Any]  # real and imaginary part, tensors or numbers
 LARGEST_POWER = 16  # up to which a whole power is multiplied out
-DISCRETE = 1024  # numbers along an axis whose Fourier transform is written out
 
 # Functions that are linear in all of their complex arguments together: each part by itself.
 LINEAR = (MOVEMENTS - {"_conj_physical"}) | {
@@ -400,12 +398,12 @@ RULES: dict[str, Callable[..., Any]] = {
 
 
 def _transformed(x: Parts, axis: int, forward: bool) -> Parts:
-    """Σ_j x_j e^{∓2πi jk/n} along an axis. Source: Cooley and Tukey, Mathematics of Computation 19 (1965), (1)."""
+    """Σ_j x_j e^{∓2πijk/n} along an axis."""
     like = next(part for part in x if isinstance(part, torch.Tensor))
     cosines, sines = _waves(like.shape[axis], like, -1 if forward else 1)
 
-    def along(part: Any, waves: Tensor) -> Any:
-        return 0 if _nothing(part) else (part.double().movedim(axis, -1) @ waves).movedim(-1, axis).to(part.dtype)
+    def along(part: Any, numbers: Tensor) -> Any:
+        return 0 if _nothing(part) else (part.double().movedim(axis, -1) @ numbers).movedim(-1, axis).to(part.dtype)
 
     real, imaginary = x
     return (
@@ -415,15 +413,8 @@ def _transformed(x: Parts, axis: int, forward: bool) -> Parts:
 
 
 def _waves(n: int, like: Tensor, sign: int = 1) -> tuple[Tensor, Tensor]:
-    """cos and sin of ±2π jk/n, each of them the same number wherever it stands, and zero where it is."""
-    if n > DISCRETE:
-        raise Unsupported(f"Fourier transforms of more than {DISCRETE} numbers are not covered: there are {n}")
-    turns = np.outer(np.arange(n), np.arange(n)) % n
-    angles = 2 * np.pi * np.arange(n) / n
-    cosines, sines = np.cos(angles), sign * np.sin(angles)
-    cosines[[k for k in range(n) if 4 * k in (n, 3 * n)]] = 0
-    sines[[k for k in range(n) if 2 * k in (0, n)]] = 0
-    return tuple(torch.from_numpy(x[turns]).to(like.device) for x in (cosines, sines))
+    cosines, sines = waves(n, sign)
+    return torch.from_numpy(cosines).to(like.device), torch.from_numpy(sines).to(like.device)
 
 
 def _scaled(x: Parts, numbers: int, normalization: int) -> Parts:
@@ -455,11 +446,11 @@ def _to_real(self: Tensor, dim: Sequence[int], normalization: int, last_dim_size
     for axis in others:
         x = _transformed(x, axis, False)
     n = last_dim_size
-    cosines, sines = (waves[: self.shape[last]] for waves in _waves(n, x[0]))
-    twice = torch.tensor([1.0 if 2 * k in (0, n) else 2.0 for k in range(self.shape[last])], dtype=torch.float64)
+    kept = self.shape[last]
+    twice = torch.from_numpy(of_half(n, kept)[:, None]).to(x[0].device)
     halves = [
-        (part.double().movedim(last, -1) @ (twice.to(part.device)[:, None] * waves)).movedim(-1, last).to(part.dtype)
-        for part, waves in zip(x, (cosines, sines), strict=True)
+        (part.double().movedim(last, -1) @ (twice * numbers[:kept])).movedim(-1, last).to(part.dtype)
+        for part, numbers in zip(x, _waves(n, x[0]), strict=True)
     ]
     sizes = n * math.prod(self.shape[axis] for axis in others)
     return _scaled((halves[0] - halves[1], 0), sizes, normalization)[0]

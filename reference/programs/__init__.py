@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .chain_rule import Edge, depending, pullback, pushforward
     from .elementwise_bounds import NoBounds
     from .flow import Explanation, Unexplained, explained, unexplained
+    from .fourier import of_half, waves
     from .layers import LAYERS, WHOLE
     from .movement import (
         STOP,

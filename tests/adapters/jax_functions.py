@@ -93,6 +93,7 @@ simple(
             x.sum(), x.sum(0), x.mean(1), x.max(), x.max(1), x.min(0), x.prod(1), x.var(0), x.std(), jnp.ptp(x, 1),
             jnp.linalg.norm(x), jnp.cumsum(x, 1), jnp.cumprod(x, 1), lax.cummax(x, 1), lax.cummin(x, 0, reverse=True),
             lax.cumlogsumexp(x, 1), lax.cumsum(x, 0, reverse=True),
+            jax.vmap(lambda row: row - lax.psum(row * row, "rows"), axis_name="rows")(x),
         ),
         "reduce by": lambda x: (
             lax.reduce(x, np.float64(0.0), lambda y, z: z + y, (1,)), lax.reduce(x, np.float64(1.0), lambda y, z: z * y, (0,)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -98,5 +99,6 @@ def test_a_fixed_point_s_report_says_what_to_declare() -> None:
     fixed.defvjp(lambda a: (iterated(a), (a, iterated(a))), backward)
     report = bp.verify(fixed, np.float32(0.7))
     assert report.verdict == "wrong", "what the loop has come to is not there yet"
-    assert "say surrogate='iterated'" in " ".join(str(report).split()), report
-    assert bp.verify(fixed, np.float32(0.7), surrogate="iterated").ok
+    declared = re.search("say surrogate='([^']+)'", " ".join(str(report).split()))
+    assert declared, report
+    assert bp.verify(fixed, np.float32(0.7), surrogate=declared[1]).ok
