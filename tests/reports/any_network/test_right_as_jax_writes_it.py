@@ -39,10 +39,7 @@ def test_a_loop_under_vmap_keeps_what_is_done(loop: Any) -> None:
     x = np.array([0.6, 1.1, 2.5], np.float32)
     batched = jax.vmap(loop)
 
-    @jax.custom_vjp
-    def ruled(x: Any) -> Any:
-        return batched(x)
-
+    ruled = jax.custom_vjp(batched)
     ruled.defvjp(lambda x: (batched(x), x), lambda x, g: (g * jax.jvp(batched, (x,), (jnp.ones_like(x),))[1],))
     report = bp.verify(ruled, x)
     assert report.ok, report

@@ -13,7 +13,6 @@ import backproof as bp
 from backproof.reference.programs import Unsupported
 
 F = torch.nn.functional
-nn = torch.nn
 
 
 def drawn(*shape: int, dtype: Any = torch.float32) -> Any:
@@ -24,13 +23,13 @@ def drawn(*shape: int, dtype: Any = torch.float32) -> Any:
 # ------------------------------------------------------------------------------------------- rounded onto a kink
 
 
-class BandFilter(nn.Module):
+class BandFilter(torch.nn.Module):
     """In float32 7000 + 1000.0001220703125 is 8000, where the clamp's slope is 1; exactly it is beyond, where it is 0."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.low = nn.Parameter(torch.tensor([7000.0, 10.0]))
-        self.band = nn.Parameter(torch.tensor([1000.0001220703125, 3.0]))
+        self.low = torch.nn.Parameter(torch.tensor([7000.0, 10.0]))
+        self.band = torch.nn.Parameter(torch.tensor([1000.0001220703125, 3.0]))
         self.times = torch.tensor([[1e-3, 2e-3]])  # neither a parameter nor a buffer
 
     def forward(self, x: Any) -> Any:
@@ -50,13 +49,13 @@ def test_constants_of_another_format_are_widened_where_rounding_decides() -> Non
 # ------------------------------------------------------------------------------------------- state that a forward changes
 
 
-class Normalised(nn.Module):
+class Normalised(torch.nn.Module):
     """Puts its weights' lengths back in each forward (Karras and others, CVPR 2024, section 2.3)."""
 
     def __init__(self, slope: float = 1.0) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.weight, self.slope = nn.Parameter(torch.randn(4, 3)), slope
+        self.weight, self.slope = torch.nn.Parameter(torch.randn(4, 3)), slope
 
     def forward(self, x: Any) -> Any:
         with torch.no_grad():
@@ -85,12 +84,12 @@ def test_a_parameter_that_is_written_over_has_the_gradient_of_what_is_there_then
     assert bp.verify(Normalised(1.5).to(dtype), drawn(2, 3, dtype=dtype)).verdict == "wrong"
 
 
-class Asking(nn.Module):
+class Asking(torch.nn.Module):
     """A buffer that asks for a gradient once it ran, and one that is its last result."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear = nn.Linear(3, 3)
+        self.linear = torch.nn.Linear(3, 3)
         self.register_buffer("zero", torch.tensor(0.0))
         self.register_buffer("last", torch.zeros(2, 3))
 
@@ -183,10 +182,10 @@ class Graph:
 
 
 def test_an_input_may_hold_tensors_as_a_graph_s_does() -> None:
-    class Network(nn.Module):
+    class Network(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.linear = nn.Linear(3, 2)
+            self.linear = torch.nn.Linear(3, 2)
 
         def forward(self, graph: Graph) -> Any:
             return self.linear(graph.x)
