@@ -21,8 +21,10 @@ from jax.interpreters import partial_eval
 from ...reference.case import InvalidInput
 from ...reference.programs import STOP, Captured, NoGraph
 from ..jax_grad import enable_x64
-from .complex_numbers import as_pairs, value_of
+from .complex_numbers import as_pairs, numbers_shape, of_pairs, value_of
 from .interpreter import OWN, Interpreter
+
+__all__ = ["as_pairs", "capture", "differentiable", "numbers_shape", "of_pairs"]
 
 
 def capture(

@@ -129,8 +129,7 @@ def gradient_of(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Call
     import jax
     import numpy as np
 
-    from ...adapters.jax_program.capture import differentiable
-    from ...adapters.jax_program.complex_numbers import numbers_shape, of_pairs
+    from ...adapters.jax_program.capture import differentiable, numbers_shape, of_pairs
 
     given, tree_of_args = jax.tree.flatten(tuple(args))
     arrays = [k for k, x in enumerate(given) if isinstance(x, bool | int | float) or hasattr(x, "dtype")]
@@ -168,8 +167,7 @@ def forward_of(function: Callable[..., Any], args: Sequence[Any], subject: Any) 
     import jax
     import numpy as np
 
-    from ...adapters.jax_program.capture import capture, differentiable
-    from ...adapters.jax_program.complex_numbers import as_pairs, of_pairs
+    from ...adapters.jax_program.capture import as_pairs, capture, differentiable, of_pairs
 
     leaves, tree = jax.tree.flatten(tuple(args))
     places = [k for k, x in enumerate(leaves) if differentiable(x)]
