@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from .observation import Place
 from .statistical import Aggregate
 
 
-class Verdict(Enum):
+class Verdict(StrEnum):
     """AGREES: inside the bounds. SUSPECT: outside the statistical one. WRONG: outside the worst-case one.
 
     UNDECIDED: the bound is too wide here to refuse anything.

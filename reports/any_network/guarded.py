@@ -6,7 +6,9 @@ was watched is its own only if it is raised unwatched as well.
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import walk_tb
@@ -102,16 +104,21 @@ def in_a_line(error: BaseException) -> str:
 
 
 def _libraries() -> list[str]:
-    return [str(Path(str(sys.modules[m].__file__)).parent) for m in _LIBRARIES if m in sys.modules]
+    return [f"{Path(str(sys.modules[m].__file__)).parent}{os.sep}" for m in _LIBRARIES if m in sys.modules]
+
+
+def _pythons(file: str) -> bool:
+    """Whether it is in Python's own library."""
+    return file.startswith(f"{sysconfig.get_paths()['stdlib']}{os.sep}") and "site-packages" not in file
 
 
 def _users_place(traceback: TracebackType | None) -> str:
-    """File and line of the innermost frame that is neither ours nor a framework's."""
+    """File and line of the innermost frame that is neither ours nor a framework's, nor Python's own."""
     libraries = _libraries()
     place = ""
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith((*_OURS, *libraries, "<")):
+        if not file.startswith((*_OURS, *libraries, "<")) and not _pythons(file):
             place = f"{Path(file).name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
