@@ -37,11 +37,12 @@ TABLE = (
 )  # name → entry(call)
 OWN = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
 _FRAMES_OF_SOURCE = "source_info" in signature(source_info_util.user_frames).parameters  # before JAX 0.7
+FORWARD_MODE = "custom_lin"  # of a function that has none
 _UNKNOWN = {
     "eigh": "eigenvectors have no formula in our operations",
     "svd": "singular vectors have no formula in our operations",
     "eig": "eigenvectors have no formula in our operations",
-    "custom_lin": 'forward mode of a custom_vjp, which JAX does not have (say modes="rev")',
+    FORWARD_MODE: 'forward mode of a custom_vjp, which JAX does not have (say modes="rev")',
 }
 # what they do is not JAX's: Python called back, foreign code, kernels written by hand
 _OUTSIDE = {"pure_callback", "io_callback", "ffi_call", "pallas_call", "triton_kernel_call", "tpu_custom_call"}
@@ -155,7 +156,7 @@ class Interpreter:
         except NoGraph:
             raise
         except Unsupported as reason:
-            if not self.asks_later or not any(x.number for x in results):
+            if not self.asks_later or name == FORWARD_MODE or not any(x.number for x in results):
                 raise
             for x in results:
                 if x.number:
@@ -171,6 +172,9 @@ class Interpreter:
         results: Sequence[Seen],
     ) -> Sequence[Seen]:
         varies = any(x.varies for x in operands)
+        reason = next((x.refused for x in operands if x.refused is not None), None)
+        if reason is not None and any(x.number for x in results):
+            raise reason
         self._follow_bits(name, operands, results)
         if varies and any(is_complex(x.aval) for x in (*operands, *results)):
             return complex_numbers.followed(self, eqn, bind, operands, results)
