@@ -385,11 +385,10 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
     if any(wrong.agreements[k].reason for k in wrong.wrong()):
         return report  # of what a kink admits no element by itself is wrong, and no flow
     explanations, located = _explained(subject, wrong)
-    borders = list(dict.fromkeys(b.name for b in wrong.captured.borders))
-    if borders and located:
+    for name in dict.fromkeys(found.border.name for found in located):
         hint = (
-            f"if {borders[0]}'s backward is meant as it is (the derivative of what a loop comes to, straight through), "
-            f"say surrogate={borders[0]!r}"
+            f"if {name}'s backward is meant as it is (the derivative of what a loop comes to, straight through), say "
+            f"surrogate={name!r}"
         )
         report = replace(report, notes=(*report.notes, hint))
     return replace(
