@@ -47,4 +47,4 @@ def test_the_readme_s_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(program, "README.md", "exec"), {})  # noqa: S102 -- our own README
     gradients, verdict = capsys.readouterr().out.splitlines()
     assert gradients.startswith("([[")
-    assert verdict == "Verdict.AGREES"
+    assert verdict == "agrees"

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from .rule_check import (
         Agreement,
         Outcome,
-        Witness,
         agreements,
         check,
         compared,
