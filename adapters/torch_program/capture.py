@@ -21,7 +21,8 @@ from ...reference.programs import Border, Captured, Origin, Unsupported, Value, 
 from .call import array, differentiable, numbers_shape, tensor_of
 from .judged import JudgingRecorder
 from .leaving import Leaving
-from .recorder import Recorder, leaves, places, users_line
+from .memory import leaves, places
+from .recorder import Recorder, users_line
 
 __all__ = ["JudgingRecorder", "Recorder", "array", "capture", "differentiable", "numbers_shape", "places", "tensor_of"]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch

@@ -19,7 +19,8 @@ from ...reference.numbers import BFLOAT16, PRECISIONS, PROFILES, TF32, Precision
 from ...reference.programs import LARGE, Origin, Unsupported, Value
 from ...reference.programs.special import identity
 from .call import array, real
-from .recorder import Recorder, leaves
+from .memory import leaves
+from .recorder import Recorder
 
 FORMATS = {
     torch.float64: "float64",

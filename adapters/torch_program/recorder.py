@@ -1,18 +1,14 @@
-"""The dispatch mode that writes down PyTorch's calls; `capture.py` uses it, and tells what it is for.
-
-An element is known by its place in memory: `buffers` holds, for each storage, what stands in it.
-"""
+"""The dispatch mode that writes down PyTorch's calls; `capture.py` uses it, and tells what it is for."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,18 +17,14 @@ from ...reference.programs import (
     WHAT_TO_DO,
     NoGraph,
     Origin,
-    Program,
     Unsupported,
     Value,
-    joined,
     of_a_wrapper,
-    rearranged,
-    reshaped,
-    special,
     stopped,
 )
 from . import complex_numbers, fused
-from .call import Call, array, differentiable, functional, itself, numbers_shape, real
+from .call import Call, array, differentiable, functional, itself, real
+from .memory import NOT_COVERED, Memory, in_memory, leaves
 from .operations import CONSTANTS, MOVEMENTS, OPERATIONS
 
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
@@ -41,7 +33,6 @@ SAME_MEMORY = {
     "detach", "alias", "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "as_strided_",
     "resolve_conj", "resolve_neg", "lift_fresh", "contiguous",
 }  # fmt: skip
-NOT_COVERED = f"sparse tensors are not covered: {WHAT_TO_DO}"
 OF_COMPLEX = f"of complex numbers is not covered: {WHAT_TO_DO}"
 TORCHS_OWN = {"aten", "prims", "torch_nn"}  # namespaces of operations that PyTorch documents
 _HERE = Path(__file__).parents[2]
@@ -49,8 +40,8 @@ _ROOMS = (Path(torch.__file__).parent, *(_HERE / room for room in ("adapters", "
 _OWN = tuple(f"{room}{os.sep}" for room in _ROOMS)  # torchvision is not PyTorch's own
 
 
-class Recorder(TorchDispatchMode):
-    """Writes down the calls. values in memory: `buffers`, the content of each storage that depends on an input.
+class Recorder(Memory, TorchDispatchMode):
+    """Writes down the calls.
 
     decides_by_numbers: the run's own numbers are what is asked about, not the rule at this point, so that complex
         numbers, of which the rule sees the parts, are not followed
@@ -59,16 +50,11 @@ class Recorder(TorchDispatchMode):
     decides_by_numbers = False
 
     def __init__(self) -> None:
-        super().__init__()
-        self.program = Program()
-        self.buffers: dict[int, Value] = {}
-        self.kept: list[Any] = []  # a storage that is freed would be taken for the next one in its place
+        TorchDispatchMode.__init__(self)
+        Memory.__init__(self)
         self.notes: list[str] = []
         self.decisions: set[int] = set()  # storages of truth values and whole numbers that depend on an input
         self.left: list[Origin] = []  # where numbers left the graph
-        # by tensor: its buffer as it was, and a value that it has by itself, unlike others in the same memory
-        self.own: dict[int, tuple[Value, Value]] = {}
-        self.starts: set[int] = set()  # storages of what the gradient is taken by
         self.stops: list[Origin] = []  # where a gradient is stopped, outside of custom functions
         self.conventions: list[str] = []  # gradients that PyTorch declares to be others
         self.choices: list[bytes] = []  # digests of what was chosen by numbers: masks, and indices
@@ -77,101 +63,6 @@ class Recorder(TorchDispatchMode):
         self.made_of = ""  # the call of complex numbers whose parts are computed
         self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears
         self.differentiated = True  # what runs: the backward, once it does, is not
-        self.roundoff = 0.0  # of the coarsest format that a followed number came in
-        self.off = False
-
-    # ---------------------------------------------------------------- memory
-
-    def known(self, tensor: Tensor) -> bool:
-        return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self.buffers
-
-    def given(self, tensor: Tensor) -> Value:
-        """The tensor's elements become an input of the program."""
-        self.kept.append(tensor)
-        value = self.program.input(numbers_shape(tensor))
-        self.write(tensor, value)
-        self.starts.add(tensor.untyped_storage()._cdata)
-        return value
-
-    def gradient(self, tensor: Tensor) -> Value | None:
-        """What the backward has ended in."""
-        return self.read(tensor)
-
-    def numbers_given(self, value: Value, tensor: Tensor) -> Any:
-        """The numbers of an input."""
-        del value
-        return self.unseen(lambda: array(tensor))
-
-    def read(self, tensor: Tensor) -> Value:
-        """What stands in the tensor's places: a value of its shape, a constant where no input has been written.
-
-        Of a complex tensor the real and imaginary parts, beside each other along one more axis.
-        """
-        self.kept.append(tensor)
-        if tensor.layout is not torch.strided:
-            raise Unsupported(f"{self.program.origin}: {NOT_COVERED}")
-        buffer = self.buffers.get(tensor.untyped_storage()._cdata)
-        if buffer is None:
-            return self.program.constant(self.unseen(lambda: array(tensor)))
-        value = self._own_value(tensor)
-        if value is not None:
-            return value
-        there, signs = self.unseen(lambda: _in_memory(tensor))
-        value = (
-            reshaped(buffer, tuple(there.shape)) if _whole(there, buffer.size) else rearranged(buffer, places(there))
-        )
-        return value if signs is None else value * self.program.constant(signs)
-
-    def write(self, tensor: Tensor, value: Value) -> None:
-        """From now on the tensor's places hold `value`."""
-        there, signs = self.unseen(lambda: _in_memory(tensor))
-        self._write(there, value if signs is None else value * self.program.constant(signs))
-
-    def _write(self, tensor: Tensor, value: Value) -> None:
-        self.kept.append(tensor)
-        self.roundoff = max(self.roundoff, torch.finfo(tensor.dtype).eps / 2)
-        storage = tensor.untyped_storage()
-        size = storage.nbytes() // tensor.element_size()
-        if value.shape != tuple(tensor.shape):
-            raise AssertionError(
-                f"{self.program.origin}: {value.shape} written where {tuple(tensor.shape)} was computed"
-            )
-        if _whole(tensor, size):
-            self.buffers[storage._cdata] = reshaped(value, (size,))
-            return
-        covered = places(tensor)
-        before = self.buffers.get(storage._cdata)
-        if before is None and np.unique(covered).size < size:
-            before = self.program.constant(self.unseen(lambda: array(_flat(tensor, size))))
-        sources = np.arange(size) if before is not None else np.full(size, -1)
-        sources[covered.reshape(-1)] = np.arange(value.size) + (0 if before is None else size)
-        self.buffers[storage._cdata] = rearranged(value if before is None else joined([before, value]), sources)
-
-    def border(self, tensor: Tensor) -> Value:
-        """The tensor's value, and what is read from its places from now on depends on that very line."""
-        value = self.read(tensor)
-        if self.known(tensor) and 0 not in [s for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1]:
-            self.write(tensor, value)
-        return value
-
-    def apart(self, output: Tensor, inputs: Sequence[Tensor]) -> Value:
-        """What a custom function returned becomes a line of its own, though it may be in the memory of an input."""
-        value = special.identity(self.read(output))
-        storage = output.untyped_storage()._cdata
-        shared = any(x is not output and x.untyped_storage()._cdata == storage for x in inputs)
-        if self.known(output) and (shared or not output.is_contiguous()):
-            self.owns(output, value)
-        else:
-            self.write(output, value)
-        return value
-
-    def unseen(self, work: Callable[[], Any]) -> Any:
-        """Done without being written down."""
-        before, self.off = self.off, True
-        try:
-            return work()
-        finally:
-            self.off = before
 
     def leaving(self, name: str) -> None:
         """A followed tensor's numbers are taken out of the graph."""
@@ -185,16 +76,6 @@ class Recorder(TorchDispatchMode):
             self.stops.append(self.program.origin)
             self.owns(result, stopped(self.read(source)))
 
-    def owns(self, tensor: Tensor, value: Value) -> None:
-        """This tensor, and views of it, hold `value` for as long as nothing is written into their memory."""
-        self.own[id(tensor)] = self.buffers[tensor.untyped_storage()._cdata], value
-        self.kept.append(tensor)
-
-    def _own_value(self, tensor: Tensor) -> Value | None:
-        before, value = self.own.get(id(tensor), (None, None))
-        current = self.buffers.get(tensor.untyped_storage()._cdata)
-        return value if value is not None and before is current and value.shape == numbers_shape(tensor) else None
-
     def _viewed(self, source: Tensor, result: Any) -> None:
         """A view of a tensor with a value of its own has the part of it; one taken under no_grad is stopped."""
         value = self._own_value(source)
@@ -204,17 +85,7 @@ class Recorder(TorchDispatchMode):
             value = stopped(self.read(source))
         if value is None:
             return
-        there, signs = _in_memory(source)
-        of_source = np.broadcast_to(1.0 if signs is None else signs, tuple(there.shape)).reshape(-1)
-        where = {place: k for k, place in enumerate(places(there).reshape(-1).tolist())}
-        for view in leaves(result):
-            seen, noted = _in_memory(view)
-            taken = places(seen)
-            if all(place in where for place in taken.reshape(-1).tolist()):
-                positions = np.array([where[place] for place in taken.reshape(-1).tolist()], dtype=np.int64)
-                part = rearranged(value, positions.reshape(taken.shape))
-                other = of_source[positions].reshape(taken.shape) * (1.0 if noted is None else np.asarray(noted))
-                self.owns(view, part if (other == 1).all() else part * self.program.constant(other))
+        self.owns_in(result, source, value)
 
     def _users_own(self) -> bool:
         """Neither inside of a custom function nor on the way back."""
@@ -371,14 +242,6 @@ class Recorder(TorchDispatchMode):
         del tensors
         raise reason
 
-    def forget(self, tensors: Sequence[Any]) -> set[int]:
-        """Nothing is known any more of what stands in their memory, whose numbers are returned."""
-        there = [x for x in tensors if isinstance(x, torch.Tensor) and x.layout is torch.strided]  # else it has none
-        memory = {x.untyped_storage()._cdata for x in there}
-        for number in memory:
-            self.buffers.pop(number, None)
-        return memory
-
     def passed_by(self, func: Any, result: Any, unknown: bool) -> Any:
         """A call of constants that is not written down, its rule unknown or its operands no real numbers."""
         del func, unknown
@@ -431,7 +294,7 @@ class Recorder(TorchDispatchMode):
                 given = {n: x for n, x in arguments.items() if n in named}
                 result = complex_numbers.computed(function, given, self.unseen)
                 for tensor in written:
-                    there, signs = _in_memory(tensor)
+                    there, signs = in_memory(tensor)
                     found = result if signs is None or not result.is_complex() else result.conj().resolve_conj()
                     there.copy_(torch.view_as_real(found) if found.is_complex() else found)
         finally:
@@ -501,38 +364,6 @@ class Recorder(TorchDispatchMode):
 
 def _entered(entry: Any, call: Call, operands: dict[str, Any]) -> Any:
     return entry(call, **operands)
-
-
-def _in_memory(tensor: Tensor) -> tuple[Tensor, Any]:
-    """The real numbers that stand in memory for it, and the signs that PyTorch only notes; None where it notes none."""
-    if not tensor.is_complex():
-        return tensor, -1.0 if tensor.is_neg() else None
-    conjugate = tensor.is_conj()
-    parts = torch.view_as_real(tensor.detach().conj() if conjugate else tensor.detach())
-    return parts, (1.0, -1.0) if conjugate else None
-
-
-def places(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """The position in its storage of each element."""
-    result = np.full(tuple(tensor.shape), tensor.storage_offset(), dtype=np.int64)
-    for axis, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
-        shape = [1] * tensor.dim()
-        shape[axis] = n
-        result += (np.arange(n) * stride).reshape(shape)
-    return result
-
-
-def _whole(tensor: Tensor, size: int) -> bool:
-    return tensor.is_contiguous() and tensor.numel() == size and tensor.storage_offset() == 0
-
-
-def _flat(tensor: Tensor, size: int) -> Tensor:
-    return tensor.detach().as_strided((size,), (1,), 0)
-
-
-def leaves(tree: Any) -> list[Any]:
-    """What stands in nested lists, tuples and dictionaries."""
-    return torch.utils._pytree.tree_leaves(tree)
 
 
 def _is_view(func: Any) -> bool:

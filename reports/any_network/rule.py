@@ -30,8 +30,6 @@ from ...reference.programs import (
     check,
     depending,
     explained,
-    largest_difference,
-    right,
     right_as_stopped,
     rounded_gradients,
     run,
@@ -44,7 +42,7 @@ from .jumps import JUMP, jump_at
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 from .same_program import same_lines, same_rule
-from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits, missed_along_a_path
+from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits, right_in_floats
 from .witness import Witness, witness
 
 Array = NDArray[Any]
@@ -188,8 +186,10 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
     stopped: gradients that the code itself stops (detach, stop_gradient) are meant to be
     Raises Unsupported if it does what we have no rule for.
     """
+    from .not_wrong import unless_it_adds_up
+
     report = _decided(subject, stopped)
-    return _unless_it_adds_up(subject, report) if report.verdict == "wrong" else report
+    return unless_it_adds_up(subject, report) if report.verdict == "wrong" else report
 
 
 def _decided(subject: Subject, stopped: bool) -> RuleReport:
@@ -220,30 +220,6 @@ def _certain(report: RuleReport, wide: RuleReport) -> bool:
         return False
     here, there = (r.seen[0].captured.program.nodes[: r.seen[0].lines] for r in (report, wide))
     return not same_rule(here, there)
-
-
-ADDS_UP, DOES_NOT = 0.02, 0.3  # the parts of a function's change that a gradient misses
-
-
-def _unless_it_adds_up(subject: Subject, report: RuleReport) -> RuleReport:
-    """Not wrong, where the numbers say that of the chain rule: along a path the gradient that runs adds up to the
-    function that runs, and the chain rule of its operations misses much of it. So it is with a solver that halves an
-    interval: each of its steps is a choice, and the derivative of what they come to is that of no step.
-    """
-    wrong = [s for s in report.seen if s.wrong() and not s.point.special]
-    if not wrong or wrong[0].point.name != GIVEN:
-        return report
-    missed = missed_along_a_path(subject, ADDS_UP)
-    if missed is None or missed[1] < DOES_NOT:
-        return report
-    names = list(dict.fromkeys(b.name for b in wrong[0].captured.borders))
-    how = f" (surrogate={names[0]!r} says that its backward is meant as it is)" if names else ""
-    reason = (
-        f"along a path the gradient that ran adds up to the function to {missed[0]:.1g} of its change, while the chain "
-        f"rule of its operations misses {missed[1]:.0%} of it: what it comes to is not differentiated by its steps, as "
-        f"with a solver that halves an interval{how}"
-    )
-    return replace(report, verdict="undecided", reason=reason, explanations=(), unexplained=(), witness=None)
 
 
 @dataclass
@@ -376,7 +352,9 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
                 notes=(*report.notes, f"the code itself stops a gradient: {where}"),
                 but="but for what is declared stopped",
             )
-        if (seen := _but_for_a_rounding(subject, report)) is not None:
+        from .not_wrong import but_for_a_rounding
+
+        if (seen := but_for_a_rounding(subject, report)) is not None:
             note = f"the code itself stops a gradient: {where}"
             but = "but for what a stopped gradient leaves out, less than a rounding"
             return replace(report, verdict="agrees", seen=seen, notes=(*report.notes, note), but=but)
@@ -394,25 +372,6 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
     return replace(
         report, explanations=tuple(explanations), unexplained=tuple(located), witness=witness(subject, wrong)
     )
-
-
-def _but_for_a_rounding(subject: Subject, report: RuleReport) -> tuple[Seen, ...] | None:
-    """What was seen, as equal to so many digits, where what is stopped makes no difference at any point that the format
-    of the run could hold: a softmax's detached maximum, with 1e-16 added to what it is divided by. None where it does.
-    """
-    found = []
-    for s in report.seen:
-        gap = largest_difference(s.captured) if s.wrong() else 0.0
-        if gap > 2 * max(subject.roundoff, s.captured.roundoff):
-            return None
-        equal = [
-            replace(a, outcome=Outcome.EQUAL, digits=-math.log10(gap), wrong=0, witness=None)
-            if a.outcome is Outcome.DIFFERENT
-            else a
-            for a in s.agreements
-        ]
-        found.append(replace(s, agreements=tuple(equal)))
-    return tuple(found)
 
 
 NOTHING_DEPENDS = (
@@ -494,10 +453,10 @@ def _convention(subject: Subject, found: Seen) -> str:
     if any(found.agreements[k].reason for k in found.wrong()):
         return ""  # no choice at a kink gives it
     there = [_seen(subject, beside(found.point, k, side), found.seed) for k in range(2) for side in (1, -1)]
-    around = [_right(s.captured) for s in there if isinstance(s, Seen) and not s.wrong()]
+    around = [right_in_floats(s.captured) for s in there if isinstance(s, Seen) and not s.wrong()]
     if len(around) < len(there):
         return ""
-    at_it = _right(found.captured)
+    at_it = right_in_floats(found.captured)
     for k in found.wrong():
         size = max(float(np.abs(g[k]).max(initial=0.0)) for g in (at_it, *around))
         if not any(float(np.abs(g[k] - at_it[k]).max(initial=0.0)) > JUMP * size for g in around):
@@ -508,13 +467,6 @@ def _convention(subject: Subject, found: Seen) -> str:
         f"{found.point.name}: a kink, where this implementation takes {witness.seen:.6g} and its own forward would "
         f"give {witness.right:.6g}; beside it they are the same"
     )
-
-
-def _right(captured: Captured) -> list[Array]:
-    """The chain rule's gradients in floats."""
-    ours = right(captured)
-    numbers = iter(run([g for g in ours if g is not None], captured.given, FLOATS))
-    return [np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)]
 
 
 GIVEN = "the point given"

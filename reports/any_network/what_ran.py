@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,11 +94,15 @@ def missed_along_a_path(subject: Subject, least: float) -> tuple[float, float] |
 
 
 def _by_the_chain_rule(subject: Subject, values: Sequence[Array]) -> list[Array]:
-    """The gradient of Σ c · output by the chain rule of what is captured there, in floats."""
+    """The gradient of Σ c · output by the chain rule of what is captured there."""
     captured = subject.capture(values, 0)
     generator = np.random.default_rng(WEIGHTS)
-    given = {**captured.given, **{c.index: generator.standard_normal(c.shape) for c in captured.cotangents}}
-    ours = right(captured)
+    return right_in_floats(captured, {c.index: generator.standard_normal(c.shape) for c in captured.cotangents})
+
+
+def right_in_floats(captured: Captured, cotangents: Mapping[int, Array] | None = None) -> list[Array]:
+    """The chain rule's gradients in floats.  cotangents: others than the captured ones, by line"""
+    ours, given = right(captured), {**captured.given, **(cotangents or {})}
     numbers = iter(run([g for g in ours if g is not None], given, FLOATS))
     return [np.zeros(x.shape) if g is None else next(numbers) for g, x in zip(ours, captured.inputs, strict=True)]
 
