@@ -7,6 +7,7 @@ two parts of a complex number stand beside each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -139,7 +140,7 @@ class Memory:
         of_source = np.broadcast_to(1.0 if signs is None else signs, tuple(there.shape)).reshape(-1)
         where = {place: k for k, place in enumerate(places(there).reshape(-1).tolist())}
         for view in leaves(views):
-            seen, noted = self.unseen(lambda view=view: in_memory(view))
+            seen, noted = self.unseen(partial(in_memory, view))
             taken = places(seen)
             if all(place in where for place in taken.reshape(-1).tolist()):
                 positions = np.array([where[place] for place in taken.reshape(-1).tolist()], dtype=np.int64)
