@@ -1,8 +1,8 @@
 """Complex numbers: what JAX's primitives compute of them, by real primitives of their real and imaginary parts.
 
 A complex variable is two real ones. JAX's gradient is ∂E/∂x − i ∂E/∂y, so the gradient of the parts is its conjugate,
-and a cotangent's. Source: JAX, "The Autodiff Cookbook", Complex numbers and differentiation; the formulas: Abramowitz
-and Stegun, Handbook of Mathematical Functions (1964), sections 3.7 and 4.3.
+and a cotangent's. Source: JAX, "The Autodiff Cookbook", Complex numbers and differentiation; the formulas:
+`reference/programs/complex_formulas.py`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from ...reference.programs import (
     reshaped,
     waves,
 )
+from ...reference.programs import complex_formulas as formulas
+from ...reference.programs.complex_formulas import Parts
 from .seen import Seen, Work
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
-Parts = tuple[Any, Any]
 
 # Primitives that are linear in all of their complex operands together: each part by itself.
 LINEAR = {
@@ -177,95 +178,13 @@ def _pair(x: Any) -> Parts:
     return x if isinstance(x, tuple) else (x, jnp.zeros_like(x))
 
 
-def _times(x: Parts, y: Parts) -> Parts:
-    (a, b), (c, d) = x, y
-    return a * c - b * d, a * d + b * c
-
-
-def _conjugate(x: Parts) -> Parts:
-    return x[0], -x[1]
-
-
-def _over(x: Parts, y: Parts) -> Parts:
-    real, imaginary = _times(x, _conjugate(y))
-    size = y[0] * y[0] + y[1] * y[1]
-    return real / size, imaginary / size
-
-
-def _size(x: Parts) -> Any:
-    return jnp.sqrt(x[0] * x[0] + x[1] * x[1])
-
-
-def _exponential(x: Parts) -> Parts:
-    size = jnp.exp(x[0])
-    return size * jnp.cos(x[1]), size * jnp.sin(x[1])
-
-
-def _logarithm(x: Parts) -> Parts:
-    return jnp.log(x[0] * x[0] + x[1] * x[1]) / 2, jnp.arctan2(x[1], x[0])
-
-
-def _power(x: Parts, exponent: float) -> Parts:
-    size, angle = _size(x) ** exponent, jnp.arctan2(x[1], x[0]) * exponent
-    return size * jnp.cos(angle), size * jnp.sin(angle)
-
-
-def _whole_power(x: Parts, y: int) -> Parts:
-    one: Parts = (jnp.ones_like(x[0]), jnp.zeros_like(x[0]))
-    result = one
-    for _ in range(abs(y)):
-        result = _times(result, x)
-    return result if y >= 0 else _over(one, result)
-
-
-def _sine(x: Parts) -> Parts:
-    return jnp.sin(x[0]) * jnp.cosh(x[1]), jnp.cos(x[0]) * jnp.sinh(x[1])
-
-
-def _cosine(x: Parts) -> Parts:
-    return jnp.cos(x[0]) * jnp.cosh(x[1]), -jnp.sin(x[0]) * jnp.sinh(x[1])
-
-
-def _hyperbolic_sine(x: Parts) -> Parts:
-    return jnp.sinh(x[0]) * jnp.cos(x[1]), jnp.cosh(x[0]) * jnp.sin(x[1])
-
-
-def _hyperbolic_cosine(x: Parts) -> Parts:
-    return jnp.cosh(x[0]) * jnp.cos(x[1]), jnp.sinh(x[0]) * jnp.sin(x[1])
-
-
-def _logistic(x: Parts) -> Parts:
-    real, imaginary = _exponential((-x[0], -x[1]))
-    return _over((jnp.ones_like(real), jnp.zeros_like(real)), (1 + real, imaginary))
-
-
-def _direction(x: Parts) -> Parts:
-    """z / |z|, and 0 at 0."""
-    size = _size(x)
-    safe = jnp.where(size == 0, 1, size)
-    return x[0] / safe, x[1] / safe
-
-
-FORMULAS: dict[str, Callable[[Parts], Any]] = {  # primitives of one complex number
-    "conj": _conjugate,
+FORMULAS: dict[str, Callable[[Parts], Any]] = {  # primitives of one complex number, besides those of the same name
+    "conj": formulas.conjugate,
     "real": lambda x: x[0],
     "imag": lambda x: x[1],
-    "abs": _size,
-    "sign": _direction,
-    "square": lambda x: _times(x, x),
-    "exp": _exponential,
-    "expm1": lambda x: (_exponential(x)[0] - 1, _exponential(x)[1]),
-    "log": _logarithm,
-    "log1p": lambda x: _logarithm((1 + x[0], x[1])),
-    "sqrt": lambda x: _power(x, 0.5),
-    "rsqrt": lambda x: _power(x, -0.5),
-    "sin": _sine,
-    "cos": _cosine,
-    "tan": lambda x: _over(_sine(x), _cosine(x)),
-    "sinh": _hyperbolic_sine,
-    "cosh": _hyperbolic_cosine,
-    "tanh": lambda x: _over(_hyperbolic_sine(x), _hyperbolic_cosine(x)),
-    "logistic": _logistic,
+    "abs": lambda x: jnp.sqrt(formulas.squared_size(x)),
+    "sign": lambda x: formulas.direction(x, jnp),
+    "logistic": formulas.functions(jnp)["sigmoid"],
 }
 
 
@@ -316,12 +235,14 @@ def _fourier(bind: Any, params: Any, x: Any) -> Any:
 
 
 RULES: dict[str, Callable[..., Any]] = {
-    "mul": lambda bind, params, x, y: _times(_pair(x), _pair(y)),
-    "div": lambda bind, params, x, y: _over(_pair(x), _pair(y)),
+    "mul": lambda bind, params, x, y: formulas.times(_pair(x), _pair(y)),
+    "div": lambda bind, params, x, y: formulas.over(_pair(x), _pair(y)),
     "complex": lambda bind, params, x, y: (x, y),
-    "integer_pow": lambda bind, params, x: _whole_power(_pair(x), params["y"]),
-    "pow": lambda bind, params, x, y: _exponential(_times(_pair(y), _logarithm(_pair(x)))),
+    "integer_pow": lambda bind, params, x: formulas.whole_power(_pair(x), params["y"]),
+    "pow": lambda bind, params, x, y: formulas.exponential(
+        formulas.times(_pair(y), formulas.logarithm(_pair(x), jnp)), jnp
+    ),
     "convert_element_type": _cast,
     "fft": _fourier,
-    **{name: _formula(formula) for name, formula in FORMULAS.items()},
+    **{name: _formula(formula) for name, formula in (formulas.functions(jnp) | FORMULAS).items()},
 }

@@ -2,7 +2,7 @@
 
 In memory the parts stand beside each other, so views, layouts and in-place writes are those of real tensors. PyTorch's
 gradient is ∂E/∂x + i ∂E/∂y: the chain rule over the parts. Source: PyTorch, Autograd mechanics, "Autograd for Complex
-Numbers"; the formulas: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), sections 3.7 and 4.3.
+Numbers"; the formulas: `reference/programs/complex_formulas.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import torch
 
 from ...reference.programs import Unsupported, of_half, waves
+from ...reference.programs import complex_formulas as formulas
+from ...reference.programs.complex_formulas import Parts
 from .operations import CONSTANTS, MOVEMENTS
 
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
-Parts: TypeAlias = tuple[Any, Any]  # real and imaginary part, tensors or numbers
 LARGEST_POWER = 16  # up to which a whole power is multiplied out
 
 # Functions that are linear in all of their complex arguments together: each part by itself.
@@ -149,124 +150,26 @@ def _bilinear(func: Any, arguments: dict[str, Any]) -> Tensor:
 # ---------------------------------------------------------------- formulas
 
 
-def _times(x: Parts, y: Parts) -> Parts:
-    (a, b), (c, d) = x, y
-    return _minus(_product(a, c), _product(b, d)), _plus(_product(a, d), _product(b, c))
-
-
-def _product(x: Any, y: Any) -> Any:
-    return 0 if _nothing(x) or _nothing(y) else x * y
-
-
-def _plus(x: Any, y: Any) -> Any:
-    return y if _nothing(x) else x if _nothing(y) else x + y
-
-
-def _minus(x: Any, y: Any) -> Any:
-    return x if _nothing(y) else -y if _nothing(x) else x - y
-
-
-def _nothing(x: Any) -> bool:
-    return not isinstance(x, torch.Tensor) and x == 0
-
-
-def _conjugate(x: Parts) -> Parts:
-    return x[0], x[1] if _nothing(x[1]) else -x[1]
-
-
-def _over(x: Parts, y: Parts) -> Parts:
-    (a, b), (c, d) = x, y
-    if _nothing(d):
-        return a if _nothing(a) else a / c, b if _nothing(b) else b / c
-    size = _plus(_product(c, c), _product(d, d))
-    real, imaginary = _times(x, _conjugate(y))
-    return real / size, imaginary / size
-
-
-def _squared_size(x: Parts) -> Any:
-    return _plus(_product(x[0], x[0]), _product(x[1], x[1]))
-
-
 def _power(x: Parts, exponent: Any) -> Parts:
     if isinstance(exponent, torch.Tensor | complex):
         real, imaginary = (y if isinstance(y, torch.Tensor) else torch.tensor(float(y), dtype=torch.float64) for y in x)
-        return _exponential(_times(parts(exponent), _logarithm((real, imaginary))))
+        return formulas.exponential(
+            formulas.times(parts(exponent), formulas.logarithm((real, imaginary), torch)), torch
+        )
+    if exponent == 0:
+        return torch.ones_like(x[0]), 0
     if exponent == int(exponent) and abs(exponent) <= LARGEST_POWER:
-        result: Parts = (1, 0)
-        for _ in range(abs(int(exponent))):
-            result = _times(result, x)
-        if exponent == 0:
-            return torch.ones_like(x[0]), 0
-        return result if exponent > 0 else _over((1, 0), result)
-    size, angle = torch.sqrt(_squared_size(x)) ** exponent, torch.atan2(x[1], x[0]) * exponent
-    return size * torch.cos(angle), size * torch.sin(angle)
-
-
-def _exponential(x: Parts) -> Parts:
-    size = torch.exp(x[0])
-    return size * torch.cos(x[1]), size * torch.sin(x[1])
-
-
-def _logarithm(x: Parts) -> Parts:
-    return torch.log(_squared_size(x)) / 2, torch.atan2(x[1], x[0])
-
-
-def _sine(x: Parts) -> Parts:
-    return torch.sin(x[0]) * torch.cosh(x[1]), torch.cos(x[0]) * torch.sinh(x[1])
-
-
-def _cosine(x: Parts) -> Parts:
-    return torch.cos(x[0]) * torch.cosh(x[1]), -torch.sin(x[0]) * torch.sinh(x[1])
-
-
-def _hyperbolic_sine(x: Parts) -> Parts:
-    return torch.sinh(x[0]) * torch.cos(x[1]), torch.cosh(x[0]) * torch.sin(x[1])
-
-
-def _hyperbolic_cosine(x: Parts) -> Parts:
-    return torch.cosh(x[0]) * torch.cos(x[1]), torch.sinh(x[0]) * torch.sin(x[1])
-
-
-def _logistic(x: Parts) -> Parts:
-    real, imaginary = _exponential((-x[0], -x[1]))
-    return _over((1, 0), (1 + real, imaginary))
+        return formulas.whole_power(x, int(exponent))
+    return formulas.power(x, exponent, torch)
 
 
 def _one_less_square(y: Parts) -> Parts:
-    real, imaginary = _times(y, y)
+    real, imaginary = formulas.times(y, y)
     return 1 - real, -imaginary
-
-
-def _minus_one(x: Parts) -> Parts:
-    return x[0] - 1, x[1]
 
 
 def _complement(y: Parts) -> Parts:
     return 1 - y[0], -y[1]
-
-
-FORMULAS: dict[str, Callable[[Parts], Parts]] = {  # functions of one complex number
-    "_conj_physical": _conjugate,
-    "conj_physical": _conjugate,
-    "reciprocal": lambda x: _over((1, 0), x),
-    "square": lambda x: _times(x, x),
-    "exp": _exponential,
-    "log": _logarithm,
-    "expm1": lambda x: _minus_one(_exponential(x)),
-    "log1p": lambda x: _logarithm((1 + x[0], x[1])),
-    "exp2": lambda x: _exponential((x[0] * math.log(2), x[1] * math.log(2))),
-    "log2": lambda x: _over(_logarithm(x), (math.log(2), 0)),
-    "log10": lambda x: _over(_logarithm(x), (math.log(10), 0)),
-    "sqrt": lambda x: _power(x, 0.5),
-    "rsqrt": lambda x: _power(x, -0.5),
-    "sin": _sine,
-    "cos": _cosine,
-    "tan": lambda x: _over(_sine(x), _cosine(x)),
-    "sinh": _hyperbolic_sine,
-    "cosh": _hyperbolic_cosine,
-    "tanh": lambda x: _over(_hyperbolic_sine(x), _hyperbolic_cosine(x)),
-    "sigmoid": _logistic,
-}
 
 
 def _written(formula: Callable[[Parts], Parts]) -> Callable[..., Tensor]:
@@ -274,12 +177,12 @@ def _written(formula: Callable[[Parts], Parts]) -> Callable[..., Tensor]:
 
 
 def _multiplied(self: Any, other: Any) -> Tensor:
-    return whole(*_times(parts(self), parts(other)))
+    return whole(*formulas.times(parts(self), parts(other)))
 
 
 def _divided(self: Any, other: Any, rounding_mode: str | None = None) -> Tensor:
     del rounding_mode  # complex numbers have none
-    return whole(*_over(parts(self), parts(other)))
+    return whole(*formulas.over(parts(self), parts(other)))
 
 
 def _absolute(self: Tensor) -> Tensor:
@@ -289,10 +192,7 @@ def _absolute(self: Tensor) -> Tensor:
 
 def _direction(self: Tensor) -> Tensor:
     """z / |z|, and 0 at 0."""
-    real, imaginary = parts(self)
-    size = torch.sqrt(_squared_size((real, imaginary)))
-    safe = torch.where(size == 0, torch.ones_like(size), size)
-    return whole(real / safe, imaginary / safe)
+    return whole(*formulas.direction(parts(self), torch))
 
 
 def _angle(self: Tensor) -> Tensor:
@@ -369,10 +269,12 @@ RULES: dict[str, Callable[..., Any]] = {
     "polar": _polar,
     "pow": lambda self, exponent: whole(*_power(parts(self), exponent)),
     "tanh_backward": lambda grad_output, output: whole(
-        *_times(parts(grad_output), _conjugate(_one_less_square(parts(output))))
+        *formulas.times(parts(grad_output), formulas.conjugate(_one_less_square(parts(output))))
     ),
     "sigmoid_backward": lambda grad_output, output: whole(
-        *_times(parts(grad_output), _conjugate(_times(parts(output), _complement(parts(output)))))
+        *formulas.times(
+            parts(grad_output), formulas.conjugate(formulas.times(parts(output), _complement(parts(output))))
+        )
     ),
     "addcmul": lambda self, tensor1, tensor2, value=1: self + value * (tensor1 * tensor2),
     "addcdiv": lambda self, tensor1, tensor2, value=1: self + value * (tensor1 / tensor2),
@@ -390,7 +292,8 @@ RULES: dict[str, Callable[..., Any]] = {
     "_to_copy": _cast,
     "copy": _copied,
     "linalg_vector_norm": _length,
-    **{name: _written(formula) for name, formula in FORMULAS.items()},
+    **{name: _written(formula) for name, formula in formulas.functions(torch).items()},
+    **dict.fromkeys(("_conj_physical", "conj_physical"), _written(formulas.conjugate)),
 }
 
 
@@ -403,12 +306,16 @@ def _transformed(x: Parts, axis: int, forward: bool) -> Parts:
     cosines, sines = _waves(like.shape[axis], like, -1 if forward else 1)
 
     def along(part: Any, numbers: Tensor) -> Any:
-        return 0 if _nothing(part) else (part.double().movedim(axis, -1) @ numbers).movedim(-1, axis).to(part.dtype)
+        return (
+            0
+            if formulas.nothing(part)
+            else (part.double().movedim(axis, -1) @ numbers).movedim(-1, axis).to(part.dtype)
+        )
 
     real, imaginary = x
     return (
-        _minus(along(real, cosines), along(imaginary, sines)),
-        _plus(along(imaginary, cosines), along(real, sines)),
+        formulas.minus(along(real, cosines), along(imaginary, sines)),
+        formulas.plus(along(imaginary, cosines), along(real, sines)),
     )
 
 
@@ -424,7 +331,7 @@ def _scaled(x: Parts, numbers: int, normalization: int) -> Parts:
     by: Any = numbers
     if normalization == 1:
         by = torch.sqrt(torch.tensor(float(numbers), dtype=of.dtype, device=of.device))
-    return (0 if _nothing(x[0]) else x[0] / by), (0 if _nothing(x[1]) else x[1] / by)
+    return (0 if formulas.nothing(x[0]) else x[0] / by), (0 if formulas.nothing(x[1]) else x[1] / by)
 
 
 def _fourier(self: Tensor, dim: Sequence[int], normalization: int, forward: bool) -> Tensor:
