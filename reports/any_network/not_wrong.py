@@ -10,6 +10,7 @@ from .rule import GIVEN, RuleReport, Seen, Subject
 from .what_ran import missed_along_a_path
 
 ADDS_UP, DOES_NOT = 0.02, 0.3  # the parts of a function's change that a gradient misses
+TINY = 1e-300  # a gap of nothing has more digits than anybody counts
 
 
 def unless_it_adds_up(subject: Subject, report: RuleReport) -> RuleReport:
@@ -43,7 +44,7 @@ def but_for_a_rounding(subject: Subject, report: RuleReport) -> tuple[Seen, ...]
         if gap > 2 * max(subject.roundoff, s.captured.roundoff):
             return None
         equal = [
-            replace(a, outcome=Outcome.EQUAL, digits=-math.log10(gap), wrong=0, witness=None)
+            replace(a, outcome=Outcome.EQUAL, digits=-math.log10(max(gap, TINY)), wrong=0, witness=None)
             if a.outcome is Outcome.DIFFERENT
             else a
             for a in s.agreements
