@@ -29,7 +29,7 @@ class Memory:
         self.kept: list[Any] = []  # a storage that is freed would be taken for the next one in its place
         # by tensor: its buffer as it was, and a value that it has by itself, unlike others in the same memory
         self.own: dict[int, tuple[Value, Value]] = {}
-        self.starts: set[int] = set()  # storages of what the gradient is taken by
+        self.starts: dict[int, Value] = {}  # by storage, what the gradient is taken by
         self.roundoff = 0.0  # of the coarsest format that a followed number came in
         self.off = False
 
@@ -41,7 +41,7 @@ class Memory:
         self.kept.append(tensor)
         value = self.program.input(numbers_shape(tensor))
         self.write(tensor, value)
-        self.starts.add(tensor.untyped_storage()._cdata)
+        self.starts[tensor.untyped_storage()._cdata] = value
         return value
 
     def gradient(self, tensor: Tensor) -> Value | None:

@@ -19,6 +19,7 @@ from ...reference.programs import (
     Origin,
     Unsupported,
     Value,
+    lines_needed,
     of_a_wrapper,
     stopped,
 )
@@ -200,26 +201,37 @@ class Recorder(Memory, TorchDispatchMode):
             return result
         values = self.computed(outputs, changed, tuple(values), arguments)
         halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
-        new = {}
-        if halted and not self.decides_by_numbers:
-            old = {a.name: operands[a.name] for a in schema if a.name in written and a.name in operands}
-            new = {id(arguments[n]): self._written_over(before[n], arguments[n], old[n]) for n in old}
-        if halted and followed and not any(new.values()):
-            self.stops.append(self.program.origin)
+        old = {id(arguments[n]): (before[n], operands[n]) for n in written if n in operands}
         for tensor, value in zip((*outputs, *changed), values, strict=False):
-            if real(tensor) and value is not None:
-                self.write(tensor, new.get(id(tensor)) or (stopped(value) if halted else value))
+            if not real(tensor) or value is None:
+                continue
+            if not halted:
+                self.write(tensor, value)
+            elif id(tensor) in old and not self.decides_by_numbers and self._is_start(tensor):
+                self.write(tensor, self._written_over(*old[id(tensor)], tensor, value))
+            else:
+                self.write(tensor, stopped(value))
+                if followed and self.program.origin not in self.stops:
+                    self.stops.append(self.program.origin)
         return result
 
-    def _written_over(self, before: Tensor, tensor: Tensor, value: Value) -> Value | None:
+    def _is_start(self, tensor: Tensor) -> bool:
+        return tensor.untyped_storage()._cdata in self.starts
+
+    def _written_over(self, before: Tensor, old: Value, tensor: Tensor, value: Value) -> Value:
         """Of what a gradient is taken by, such as a parameter that a forward normalises under no_grad: the gradient is
-        that by the numbers that stand there from then on. None for any other tensor.  value: as it was before"""
-        if not real(tensor) or tensor.untyped_storage()._cdata not in self.starts:
-            return None
+        that by the numbers that stand there from then on. What another input has in them is stopped.
+
+        before, old: the tensor and its value until then;  value: what is written
+        """
+        others = {start.index for storage, start in self.starts.items() if storage != tensor.untyped_storage()._cdata}
+        if others.intersection(lines_needed([value])):
+            self.stops.append(self.program.origin)
+            return old + stopped(value - old)
         self.notes.append(
             f"{self.program.origin}: writes over what a gradient is taken by, which is by what is there then"
         )
-        return value + self.program.constant(self.unseen(lambda: array(tensor) - array(before)))
+        return old + self.program.constant(self.unseen(lambda: array(tensor) - array(before)))
 
     def _not_written(
         self, func: Any, result: Any, followed: bool, changed: list[Any], reason: Unsupported | None = None

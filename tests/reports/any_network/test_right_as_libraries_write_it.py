@@ -84,6 +84,28 @@ def test_a_parameter_that_is_written_over_has_the_gradient_of_what_is_there_then
     assert bp.verify(Normalised(1.5).to(dtype), drawn(2, 3, dtype=dtype)).verdict == "wrong"
 
 
+class Following(torch.nn.Module):
+    """Its weights follow the inputs, as a moving average does: what the inputs have in them is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(3))
+
+    def forward(self, x: Any) -> Any:
+        with torch.no_grad():
+            self.weight.copy_(0.9 * self.weight + 0.1 * x.mean(0))
+        return self.weight * x
+
+
+def test_what_another_input_writes_into_a_parameter_has_to_be_declared() -> None:
+    report = bp.verify(Following(), drawn(2, 3))
+    assert report.verdict == "undecided", report
+    assert "the code itself stops a gradient" in report.reason
+    report = bp.verify(Following(), drawn(2, 3), stopped=True)
+    assert report.ok, report
+
+
 class Asking(torch.nn.Module):
     """A buffer that asks for a gradient once it ran, and one that is its last result."""
 
