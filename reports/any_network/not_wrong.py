@@ -9,7 +9,9 @@ from ...reference.programs import Outcome, largest_difference
 from .rule import GIVEN, RuleReport, Seen, Subject
 from .what_ran import missed_along_a_path
 
-ADDS_UP, DOES_NOT = 0.02, 0.3  # the parts of a function's change that a gradient misses
+# The parts of a function's change that a gradient misses. No tolerances of a verdict: an accusation is withdrawn, and
+# becomes undecided, only where one gradient is near the change and the other is nowhere near it.
+ADDS_UP, DOES_NOT = 0.02, 0.3
 TINY = 1e-300  # a gap of nothing has more digits than anybody counts
 
 
