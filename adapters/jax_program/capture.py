@@ -108,6 +108,7 @@ def capture(
         stops=tuple(dict.fromkeys(node.origin for node in interpreter.program.nodes if node.operation is STOP)),
         surrogates=surrogates,
         roundoff=interpreter.roundoff,
+        undefined=interpreter.undefined,
     )
 
 

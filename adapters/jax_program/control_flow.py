@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from ...reference.programs import Unsupported, chosen, concatenated, numbered, rearranged, reshaped
 from .complex_numbers import is_complex, parts_of, real_dtype
@@ -159,7 +161,26 @@ def _linear_solve(interpreter: Interpreter, eqn: Any, operands: Sequence[Seen]) 
     lengths, jaxprs = eqn.params["const_lengths"], eqn.params["jaxprs"]
     counts = [lengths.matvec, lengths.vecmat, lengths.solve, lengths.transpose_solve]
     start, end = sum(counts[:2]), sum(counts)
+    if jaxprs.matvec is jaxprs.vecmat and not _symmetric(jaxprs.matvec, operands[: lengths.matvec], operands[end:]):
+        interpreter.undefined = f"{interpreter.program.origin} is told that its matrix is symmetric, which it is not"
     return interpreter.inside(jaxprs.solve, [*operands[start : start + lengths.solve], *operands[end:]])
+
+
+def _symmetric(matvec: Any, constants: Sequence[Seen], vectors: Sequence[Seen]) -> bool:
+    """Whether u·Av is v·Au, to half of the digits, of random u and v."""
+    generator = np.random.default_rng(0)
+    u, v = ([generator.standard_normal(x.array.shape) for x in vectors] for _ in range(2))
+    fixed = [x.array for x in constants]
+
+    def times(given: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]]) -> tuple[float, float]:
+        cast = [np.asarray(x, y.array.dtype) for x, y in zip(given, vectors, strict=True)]
+        found = jax.core.eval_jaxpr(matvec.jaxpr, matvec.consts, *fixed, *cast)
+        terms = [np.asarray(a, np.float64) * b for a, b in zip(found, others, strict=True)]
+        return sum(float(t.sum()) for t in terms), sum(float(np.abs(t).sum()) for t in terms)
+
+    (one, size), (other, _) = times(v, u), times(u, v)
+    roundoff = max(float(jnp.finfo(x.array.dtype).eps) for x in vectors)
+    return bool(abs(one - other) <= size * math.sqrt(roundoff))
 
 
 def _nothing(*_: Any) -> Sequence[Seen]:

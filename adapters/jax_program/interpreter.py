@@ -69,6 +69,7 @@ class Interpreter:
         self.given: dict[int, np.ndarray[Any, Any]] = {}
         self.notes: dict[str, None] = {}
         self.borders: list[Border] = []
+        self.undefined = ""  # see `Captured`
         self.recording = False
         self.looks_at_borders = True
         self.calls = 0
@@ -242,6 +243,7 @@ class Interpreter:
                 tuple(value_of(x, conjugate=True) for x in gradients),
                 True,
                 tuple(value_of(x) for x in forward),
+                not _users(getattr(jaxpr, "jaxpr", jaxpr)),
             )
         )
         return results

@@ -23,6 +23,7 @@ from ...reference.programs import (
     zeros,
 )
 from ...reference.programs import elementwise as e
+from ...reference.programs.captured import SYMMETRIC
 from .seen import Call, Table
 
 TABLE = Table()
@@ -43,7 +44,7 @@ def _flipped(x: Value) -> Value:
 @TABLE("cholesky")
 def _cholesky(call: Call) -> Value:
     """Column by column: what is left of a column of A, by the root of its first element. Reads the lower triangle."""
-    call.note("cholesky reads one triangle; JAX's derivative is for changes that leave the matrix symmetric")
+    call.note(f"cholesky reads one triangle; JAX's derivative is {SYMMETRIC}")
     left = _batch(call.values[0])
     n, columns = left.shape[-1], []
     for k in range(n):

@@ -110,6 +110,22 @@ class JaxSubject:
         inputs = jax.tree.map(cut, self.given)
         return JaxSubject(self.called, inputs, self.keywords, self.loss, self.surrogates)
 
+    def symmetric(self) -> JaxSubject | None:
+        """The same of (X + Xᵀ)/2 for each input X that is symmetric; None where none is."""
+        found = [k for k in self.places if _is_symmetric(np.asarray(self.leaves[k]))]
+        if not found or self.reference is not None:
+            return None
+
+        def halved(*given: Any) -> Any:
+            leaves = jax.tree.leaves(given)
+            for k in found:
+                leaves[k] = (leaves[k] + jax.numpy.swapaxes(leaves[k], -1, -2)) / 2
+            return self.function(*jax.tree_util.tree_unflatten(self.tree, leaves))
+
+        subject = JaxSubject(halved, self.given, surrogates=self.surrogates)
+        subject.name = self.name
+        return subject
+
     def witness(
         self, values: Sequence[Array], gradient: int, index: Sequence[int], output: int, at: Sequence[int]
     ) -> tuple[list[str], str] | None:
@@ -208,6 +224,11 @@ def _accept(name: str, leaf: Any) -> None:
         raise InvalidInput(f"{name}: expected numbers, got a ShapeDtypeStruct, which has none.")
     if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) and leaf.is_deleted():
         raise InvalidInput(f"{name}: its numbers are gone: the array was deleted, or donated to a compiled function.")
+
+
+def _is_symmetric(array: Array) -> bool:
+    square = array.ndim > 1 and array.shape[-1] == array.shape[-2] > 1
+    return square and np.array_equal(array, np.swapaxes(array, -1, -2))
 
 
 def _named(path: Sequence[Any]) -> str:

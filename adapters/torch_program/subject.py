@@ -165,6 +165,9 @@ class TorchSubject:
         inputs = pytree.tree_map(cut, self.inputs)
         return TorchSubject(self.function, inputs, self.keywords, self.loss, self.surrogates)
 
+    def symmetric(self) -> None:
+        """PyTorch's programs follow its derivative for symmetric matrices themselves."""
+
     def witness(
         self, values: Sequence[Array], gradient: int, index: Sequence[int], output: int, at: Sequence[int]
     ) -> tuple[list[str], str] | None:

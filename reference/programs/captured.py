@@ -23,6 +23,7 @@ class NoGraph(Unsupported):
 WHAT_TO_DO = (
     "no verdict. Check the parts before and after it by themselves, or the numbers that run with backproof.check_path"
 )
+SYMMETRIC = "for changes that leave the matrix symmetric"  # what a framework declares of a derivative, in a note
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Border:
     arrived: the cotangents of its outputs, None where none came
     gradients: what its backward returned for each input, None where it returned none;  seen: whether it ran
     again: the outputs as its rule's own forward pass computes them, where that is another function (JAX)
+    own: whether it is the framework's own
     """
 
     name: str
@@ -42,6 +44,7 @@ class Border:
     gradients: tuple[Value | None, ...] = ()
     seen: bool = False
     again: tuple[Value, ...] = ()
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Captured:
     conventions: gradients that the framework declares to be others (embedding's padding), and the program follows
     surrogates: the names of custom functions whose backward is declared to be meant as it is
     roundoff: of the coarsest format that any of its numbers came in, where that is coarser than its inputs'
+    undefined: what the code says of its numbers, and is not so here: nothing is promised at such a point
     """
 
     program: Program
@@ -73,3 +77,4 @@ class Captured:
     conventions: tuple[str, ...] = ()
     surrogates: frozenset[str] = frozenset()
     roundoff: float = 0.0
+    undefined: str = ""

@@ -49,6 +49,23 @@ STOP = Operation(
     pullback=lambda g, out, x: (g,),  # what the chain rule says; `rule_check.py` also asks without it
 )
 
+MIRROR = Operation(
+    "mirror",
+    value=lambda numbers, x: numbers.taken(x, _lower(x.shape)),
+    shape=lambda shape: shape,
+    pullback=lambda g, out, x: ((g + _flipped(g)) / 2,),
+)
+
+
+def _lower(shape: Shape) -> Positions:
+    """For each element of square matrices, the one of it and its mirror image that is below the diagonal."""
+    places = numbered(shape)
+    return np.maximum(places, np.swapaxes(places, -1, -2))  # one further down comes later
+
+
+def _flipped(x: Value) -> Value:
+    return rearranged(x, np.swapaxes(numbered(x.shape), -1, -2))
+
 
 def _gathered(g: Value, positions: Positions, repeated: Sequence[int], shape: Shape) -> Value:
     """What comes back from all places that an element was moved to.
@@ -97,6 +114,13 @@ def joined(parts: Sequence[Value]) -> Value:
 def stopped(x: Value) -> Value:
     """The same value, where the code that was captured lets no gradient through (detach, stop_gradient)."""
     return x.program.add(STOP, x)
+
+
+def mirrored(x: Value) -> Value:
+    """The symmetric matrices of these lower triangles; its gradient is that for changes that leave a matrix symmetric,
+    of which each of two mirror images has half. So frameworks differentiate what reads one triangle of a symmetric one.
+    """
+    return x.program.add(MIRROR, x)
 
 
 def numbered(shape: Shape, first: int = 0) -> Positions:

@@ -22,7 +22,7 @@ from .program import Node, Value
 from .running import lines_needed
 from .sums import PRODUCTS, total
 
-MOVING = {"rearrange", "scatter", "reshape", "join", "stop", "constant", "input"}
+MOVING = {"rearrange", "scatter", "reshape", "join", "stop", "mirror", "constant", "input"}
 USES = 6  # of one value, that are looked at together
 Made = Callable[[Value], Value]
 

@@ -13,7 +13,7 @@ from .ndarrays import Balls, Numbers
 from .program import Node, Value
 
 Array = NDArray[Any]
-MOVING = {"input", "constant", "rearrange", "scatter", "reshape", "join", "stop", "identity"}
+MOVING = {"input", "constant", "rearrange", "scatter", "reshape", "join", "stop", "mirror", "identity"}
 
 SUMS = {"sum", "matrix products"}
 ADDITIONS = {"add", "subtract", "negate"}

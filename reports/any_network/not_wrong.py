@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import replace
 
+from ...reference.judging import PathCheck
 from ...reference.programs import Outcome, largest_difference
-from .rule import GIVEN, RuleReport, Seen, Subject
-from .what_ran import missed_along_a_path
+from ...reference.programs.captured import SYMMETRIC
+from .rule import GIVEN, RuleReport, Seen, Subject, decided
+from .what_ran import along_a_path, missed_along_a_path
 
 # The parts of a function's change that a gradient misses. No tolerances of a verdict: an accusation is withdrawn, and
 # becomes undecided, only where one gradient is near the change and the other is nowhere near it.
@@ -34,6 +37,38 @@ def unless_it_adds_up(subject: Subject, report: RuleReport) -> RuleReport:
         f"with a solver that halves an interval{how}"
     )
     return replace(report, verdict="undecided", reason=reason, explanations=(), unexplained=(), witness=None)
+
+
+def as_the_framework_declares(subject: Subject, report: RuleReport, stopped: bool) -> RuleReport:
+    """Not wrong, where all that is wrong is in the framework's own functions: of its approximations (a series that is
+    cut, a loop that stops) it declares the derivative of what they approximate. Everything else has to be right with
+    that derivative in its place, and what runs has to add up along a path.
+    """
+    borders = [b for s in report.seen for b in s.captured.borders if s.wrong()]
+    users = {b.name for b in borders if not b.own}
+    own = {b.name for b in borders if b.own and b.seen} - users - subject.surrogates
+    if not own:
+        return report
+    declared = copy(subject)
+    declared.surrogates = subject.surrogates | own
+    again = decided(declared, stopped)
+    path = along_a_path(subject, again.seen[0].captured) if again.ok and again.seen else None
+    if not isinstance(path, PathCheck) or not path.agrees:
+        return report
+    names = ", ".join(sorted(own))
+    but = f"but for the framework's own {names}, whose derivative is taken as it declares it"
+    note = f"with {names} the gradient that ran adds up to the function that ran; {path.power:.1g} of it would be seen"
+    return replace(again, but=but, notes=(*again.notes, note))
+
+
+def for_symmetric_changes(subject: Subject, report: RuleReport, stopped: bool) -> RuleReport:
+    """Not wrong, where an input is a symmetric matrix, an operation's derivative is declared to be for changes that
+    leave it so, and for such changes everything is right."""
+    if not any(SYMMETRIC in note for s in report.seen for note in s.captured.notes):
+        return report
+    symmetric = subject.symmetric()
+    again = decided(symmetric, stopped) if symmetric is not None else report
+    return replace(again, but=f"{SYMMETRIC}, as it is") if again.ok else report
 
 
 def but_for_a_rounding(subject: Subject, report: RuleReport) -> tuple[Seen, ...] | None:

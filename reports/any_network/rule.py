@@ -100,6 +100,10 @@ class Subject(Protocol):
         """The same with dimensions of these lengths cut to others; None where that cannot be."""
         ...
 
+    def symmetric(self) -> Subject | None:
+        """The same of (X + Xᵀ)/2 for each input X that is symmetric; None where no input is, or nothing asks for it."""
+        ...
+
     def witness(
         self, values: Sequence[Array], gradient: int, index: Sequence[int], output: int, at: Sequence[int]
     ) -> tuple[list[str], str] | None:
@@ -186,13 +190,16 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
     stopped: gradients that the code itself stops (detach, stop_gradient) are meant to be
     Raises Unsupported if it does what we have no rule for.
     """
-    from .not_wrong import unless_it_adds_up
+    from .not_wrong import as_the_framework_declares, for_symmetric_changes, unless_it_adds_up
 
-    report = _decided(subject, stopped)
+    report = decided(subject, stopped)
+    for withdrawn in (as_the_framework_declares, for_symmetric_changes):
+        if report.verdict == "wrong":
+            report = withdrawn(subject, report, stopped)
     return unless_it_adds_up(subject, report) if report.verdict == "wrong" else report
 
 
-def _decided(subject: Subject, stopped: bool) -> RuleReport:
+def decided(subject: Subject, stopped: bool) -> RuleReport:
     """In its own format, or, where that does not agree, in float64."""
     report = _checked(subject, stopped)
     if report.ok:
@@ -410,6 +417,8 @@ def _seen(subject: Subject, point: Point, seed: int) -> Seen | str:
                 break
     if isinstance(captured, str):
         return captured
+    if captured.undefined and point.name != GIVEN:  # of the user's own point it is said that it holds
+        return captured.undefined
     lines = len(captured.program.nodes)
     if not _finite(captured):
         agreements = tuple(check(captured, subject.roundoff)) if _finite(captured, ends_only=True) else ()

@@ -27,6 +27,7 @@ from ....reference.programs import (
     total,
 )
 from ....reference.programs import elementwise as e
+from ....reference.programs.movement import mirrored
 from .shapes import sliced
 from .table import entry
 
@@ -252,9 +253,12 @@ def _triangular_solve(
     )
 
 
+SYMMETRIC = 1e-3  # no digit of a verdict: beyond it, a path off the symmetric matrices is not what is declared
+
+
 def _cholesky_factor(call: Any, x: Value) -> Value:
-    """L with LLᵀ = x, column by column. A symmetric matrix is meant: both triangles have a share in the gradient."""
-    rest = (x + turned(x)) / 2
+    """L with LLᵀ = x, column by column. Reads one triangle, the lower; both have a share in the gradient."""
+    rest = mirrored(x)
     size, columns = x.shape[-1], []
     for k in range(size):
         column = _part(rest, slice(None), slice(k, k + 1)) / e.sqrt(_part(rest, slice(k, k + 1), slice(k, k + 1)))
@@ -266,7 +270,13 @@ def _cholesky_factor(call: Any, x: Value) -> Value:
 
 @entry("linalg_cholesky_ex", "cholesky")
 def _cholesky(call: Any, self: Value, upper: bool = False, check_errors: bool = False) -> Any:
-    factor = _cholesky_factor(call, self)
+    factor = _cholesky_factor(call, turned(self) if upper else self)
+    numbers = call.numbers(call.arguments["self"])
+    if not np.allclose(numbers, np.swapaxes(numbers, -1, -2), rtol=SYMMETRIC):
+        call.recorder.conventions.append(
+            f"{call.program.origin} reads one triangle; its gradient is for changes that leave a matrix symmetric, as "
+            "PyTorch declares"
+        )
     return (turned(factor) if upper else factor), *([None] * (len(call.outputs) - 1))
 
 

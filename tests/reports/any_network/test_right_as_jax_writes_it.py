@@ -99,3 +99,72 @@ def test_a_fixed_point_s_report_says_what_to_declare() -> None:
     declared = re.search("say surrogate='([^']+)'", " ".join(str(report).split()))
     assert declared, report
     assert bp.verify(fixed, np.float32(0.7), surrogate=declared[1]).ok
+
+
+def log_of_the_normal_distribution(x: Any) -> Any:
+    return jax.scipy.special.log_ndtr(x)
+
+
+def test_jaxs_derivative_of_what_it_approximates() -> None:
+    """From 5 on it cuts a series off in float32, and gives the derivative of the whole."""
+    report = bp.verify(log_of_the_normal_distribution, np.array([1.4236823, 1.0926104, 7.3922133], np.float32))
+    assert report.ok, report
+    assert "but for the framework's own log_ndtr" in " ".join(str(report).split())
+
+
+@jax.custom_jvp
+def square(x: Any) -> Any:
+    return x * x
+
+
+square.defjvps(lambda t, y, x: x * t)  # 2 is missing
+
+
+@jax.custom_jvp
+def log_ndtr(x: Any) -> Any:
+    """A user's own, of the same name."""
+    return jnp.log(jax.scipy.special.ndtr(x))
+
+
+log_ndtr.defjvps(lambda t, y, x: 1.001 * jnp.exp(-x * x / 2 - y) / np.float32(np.sqrt(2 * np.pi)) * t)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: square(jax.scipy.special.log_ndtr(x)), log_ndtr, lambda x: log_ndtr(square(x))]
+)
+@pytest.mark.sampled(1)
+def test_what_is_wrong_beside_jaxs_own_is_wrong(function: Any) -> None:
+    assert bp.verify(function, np.array([0.3, 2.2], np.float32)).verdict == "wrong"
+
+
+SPD = np.array([[4.0, 1, 0.5], [1, 3, -0.4], [0.5, -0.4, 2]])
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("lower", [True, False])
+def test_one_triangle_of_a_symmetric_input(lower: bool) -> None:
+    def solved(s: Any, b: Any) -> Any:
+        return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(s, lower=lower), b)
+
+    report = bp.verify(solved, [SPD, np.arange(3.0)])
+    assert report.ok, report
+    assert "for changes that leave the matrix symmetric, as it is" in " ".join(str(report).split())
+
+    def off(s: Any, b: Any) -> Any:
+        return square(solved(s, b))
+
+    assert bp.verify(off, [SPD, np.arange(3.0)]).verdict == "wrong"
+
+
+def test_a_solver_that_is_told_that_its_matrix_is_symmetric() -> None:
+    def solved(a: Any, b: Any) -> Any:
+        def by_elimination(_: Any, b: Any) -> Any:
+            return jnp.linalg.solve(a, b)
+
+        return jax.lax.custom_linear_solve(lambda x: a @ x, b, by_elimination, symmetric=True)
+
+    report = bp.verify(solved, [SPD, np.arange(3.0)])
+    assert report.ok, report
+    assert "is told that its matrix is symmetric, which it is not" in " ".join(str(report).split())
+    told_falsely = bp.verify(solved, [SPD + np.triu(np.ones((3, 3)), 1), np.arange(3.0)])
+    assert told_falsely.verdict == "wrong", told_falsely

@@ -249,3 +249,12 @@ def test_a_factor_of_almost_nothing_is_told() -> None:
     report = bp.verify(Faint.apply, drawn(3, dtype=torch.float64))
     assert report.verdict == "wrong", report
     assert "1e-09" in str(report), report
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("upper", [False, True])
+def test_one_triangle_of_a_symmetric_input(upper: bool) -> None:
+    s = torch.tensor([[4.0, 1, 0.5], [1, 3, -0.4], [0.5, -0.4, 2]], dtype=torch.float64)
+    report = bp.verify(lambda s: torch.linalg.cholesky(s, upper=upper), s)
+    assert report.ok, report
+    assert "its gradient is for changes that leave a matrix symmetric" in " ".join(str(report).split())
