@@ -45,7 +45,8 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
             result = super(function, cls).apply(*args, **kwargs)
         finally:
             recorder.within.pop()
-        outputs = [x for x in (result if isinstance(result, tuple | list) else (result,)) if differentiable(x)]
+        results = result if isinstance(result, tuple | list) else (result,)
+        outputs = [x for x in results if differentiable(x)]
         node = next((x.grad_fn for x in outputs if x.grad_fn is not None), None)
         if node is None or torch._C._current_autograd_node() is not None:
             return result
@@ -58,6 +59,8 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
         borders.append(Border(cls.__name__, origin, tuple(values), ends))
         places = [k for k, x in enumerate([x for x in args if isinstance(x, torch.Tensor)]) if differentiable(x)]
 
+        came = [k for k, x in enumerate(results) if differentiable(x)]
+
         def seen(gradients: Any, arrived: Any) -> None:
             def read(x: Any) -> Value | None:
                 return recorder.read(x) if x is not None and differentiable(x) else None
@@ -68,7 +71,7 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
                 border.origin,
                 border.inputs,
                 border.outputs,
-                tuple(fresh or map(read, arrived)),
+                tuple(read(arrived[k]) for k in came) if not fresh else tuple(fresh[k] for k in came),
                 tuple(read(gradients[k]) if k < len(gradients) else None for k in places),
                 True,
             )

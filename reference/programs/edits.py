@@ -19,7 +19,7 @@ from .jacobians import of_a_reversed_input, of_the_diagonal, of_the_transpose, o
 from .movement import REARRANGE, RESHAPE, SCATTER, numbered, permuted, rearranged, scattered
 from .ndarrays import Array
 from .origins import Origin
-from .program import Value
+from .program import Node, Value
 from .sums import TOTAL
 
 KNOWN_FACTORS = {0.0: "missing", -1.0: "negated", 2.0: "doubled", 0.5: "halved"}
@@ -96,7 +96,7 @@ def _changed(text: str, k: int, change: Callable[[Value], Value]) -> Edit:
 
     def gradients(s: Segment) -> list[Value | None]:
         right = s.right()
-        return [None if g is None or j != k else change(g) for j, g in enumerate(right)]
+        return [change(g) if g is not None and j == k else g for j, g in enumerate(right)]
 
     return Edit(text, gradients)
 
@@ -184,15 +184,17 @@ def _edge_sets(trial: Trial) -> Iterator[tuple[frozenset[Edge], str, Origin]]:
             yield edges, f"the gradient through {user}{source}", user
 
 
+def _source(nodes: Sequence[Node], line: int) -> int:
+    """Where the elements come from that only movements are between."""
+    while nodes[line].operation.name in {"rearrange", "reshape", "stop", "mirror", "identity"}:
+        line = nodes[line].operands[0]
+    return line
+
+
 def named(trial: Trial, line: int) -> str:
     """What a reader knows a value by: the input, or the operation that computed it, seen through movements."""
     nodes = trial.segment.captured.program.nodes
-
-    def source(line: int) -> int:
-        while nodes[line].operation.name in {"rearrange", "reshape", "stop", "identity"}:
-            line = nodes[line].operands[0]
-        return line
-
+    source = partial(_source, nodes)
     inputs = {v.index: k for k, v in enumerate(trial.segment.inputs)}
     inputs |= {source(v.index): k for k, v in enumerate(trial.segment.inputs)}
     place = inputs.get(line, inputs.get(source(line)))
@@ -204,6 +206,17 @@ def named(trial: Trial, line: int) -> str:
     if any(c is not None and source(c.index) == source(line) for c in trial.segment.arrived):
         return "the incoming gradient"
     return str(node.origin) if node.origin.name else node.operation.name
+
+
+def named_apart(trial: Trial, one: int | None, other: int | None) -> tuple[str, str]:
+    """Both by their names, and by their operations as well where one call computed both; None is 1."""
+    lines = (one, other)
+    first, second = ("1" if line is None else named(trial, line) for line in lines)
+    if one is None or other is None or first != second:
+        return first, second
+    nodes = trial.segment.captured.program.nodes
+    how, by = (nodes[_source(nodes, line)].operation.name.replace("_", " ") for line in (one, other))
+    return (f"{how} of {first}", f"{by} of {second}") if how != by else (first, f"another {by} of it")
 
 
 def _factor_of(trial: Trial, edges: frozenset[Edge]) -> float | None:
@@ -239,6 +252,37 @@ def of_a_gradient_passed_through(trial: Trial) -> Iterator[Edit]:
                     f"the gradient of input {k} is no gradient: the incoming gradient itself is returned",
                     partial(_for_each_input, line=cotangent.index),
                 )
+
+
+CHOICES = {"maximum": 1e300, "minimum": -1e300, "absolute": 1.0}  # with that operand, all of it goes through
+
+
+def of_a_choice(trial: Trial) -> Iterator[Edit]:
+    """What is cut off on the way (clamp, relu, a hinge) gets a gradient like all others: the mask is missing."""
+    nodes, between = trial.segment.captured.program.nodes, trial.between()
+    calls: dict[int, list[int]] = {}
+    for line in sorted(between):
+        if nodes[line].operation.name in CHOICES and between.intersection(nodes[line].operands):
+            calls.setdefault(nodes[line].origin.call, []).append(line)
+    for lines in calls.values():
+        origin = nodes[lines[-1]].origin
+        yield Edit(
+            f"the derivative of {origin} is left out: what it cuts off or turns over gets its gradient as it came",
+            partial(_without_choices, lines=frozenset(lines), between=frozenset(between)),
+            origin,
+        )
+
+
+def _without_choices(segment: Segment, lines: frozenset[int], between: frozenset[int]) -> list[Value | None]:
+    nodes = segment.captured.program.nodes
+
+    def seen_as(at: int, value: Value) -> Value:
+        if at not in lines or value.index not in between or value.index not in nodes[at].operands:
+            return value
+        return value.program.constant(CHOICES[nodes[at].operation.name], value.shape)
+
+    there = [(o, c) for o, c in zip(segment.outputs, segment.arrived, strict=True) if c is not None]
+    return pullback([o for o, _ in there], [c for _, c in there], segment.inputs, seen_as=seen_as)
 
 
 def of_repeats(trial: Trial) -> Iterator[Edit]:
@@ -314,9 +358,9 @@ def of_a_factor(trial: Trial) -> Iterator[Edit]:
             stands = [line] if name == "result" else list(dict.fromkeys(node.operands))
             for used in stands:
                 for other in (*[k for k in others if nodes[k].shape == nodes[used].shape and k != used], None):
-                    what = "1" if other is None else named(trial, other)
+                    what, belongs = named_apart(trial, other, used)
                     yield Edit(
-                        f"on the way back through {node.origin}, {what} stands where {named(trial, used)} belongs",
+                        f"on the way back through {node.origin}, {what} stands where {belongs} belongs",
                         partial(_with_other, line=line, used=used, other=other),
                         node.origin,
                     )
@@ -431,6 +475,7 @@ FAMILIES = (
     of_one_gradient,
     of_the_cotangent,
     of_an_edge,
+    of_a_choice,
     of_repeats,
     of_the_diagonal,
     of_a_reversed_input,

@@ -18,7 +18,7 @@ from .chain_rule import depending, pullback
 from .ndarrays import FLOATS, Array
 from .origins import Origin
 from .program import Value
-from .rule_check import Outcome, agreements
+from .rule_check import Agreement, Outcome, agreements
 from .running import lines_needed, run
 
 ROUNDED = 1e-12  # relative: what floats are off by themselves
@@ -108,38 +108,57 @@ def segments(captured: Captured) -> list[Segment]:
     return [*parts, whole]
 
 
-def first_wrong(captured: Captured) -> list[tuple[Segment, tuple[int, ...]]]:
-    """The custom functions whose own backward is wrong, with the numbers of the inputs; where none is, the whole."""
+def first_wrong(captured: Captured, roundoff: float = 0.0) -> list[tuple[Segment, tuple[int, ...]]]:
+    """The custom functions whose own backward is wrong, with the numbers of the inputs; where none is, the whole.
+
+    roundoff: of the format that it ran in, as of `check`
+    """
     found: list[tuple[Segment, tuple[int, ...]]] = []
     for segment in segments(captured):
         if segment.border is None and found:
             break
-        results = agreements(captured, segment.right(), segment.seen, segment.inputs)
-        wrong = tuple(k for k, a in enumerate(results) if a.outcome is Outcome.DIFFERENT)
+        results = agreements(captured, segment.right(), segment.seen, segment.inputs, roundoff)
+        asked = _asked(segment)
+        wrong = tuple(k for k, a in enumerate(results) if a.outcome is Outcome.DIFFERENT and k in asked)
         if wrong:
             found.append((segment, wrong))
     return found
 
 
-def explained(captured: Captured, elsewhere: Captured) -> list[Explanation]:
+def _asked(segment: Segment) -> set[int]:
+    """The inputs whose gradients somebody needs: not of a mask, say, that is made of constants, and gets none."""
+    between = depending(segment.inputs, segment.captured.inputs)
+    return {
+        k
+        for k, (x, seen) in enumerate(zip(segment.inputs, segment.seen, strict=True))
+        if seen is not None or x.index in between
+    }
+
+
+def explained(captured: Captured, elsewhere: Captured, *more: Captured, roundoff: float = 0.0) -> list[Explanation]:
     """One explanation for each custom function that is wrong, or several where its inputs are wrong in different ways.
 
-    elsewhere: the same calls at another point, to prove it on. An input that nothing explains is in none of them.
+    elsewhere: the same calls at another point, to prove it on, and at more; by chance two masks may be alike at two
+    points. An input that nothing explains is in none of them.
     """
     from .edits import edits
 
     found: list[Explanation] = []
-    counterparts = {id(s.border): t for s, t in zip(segments(captured), segments(elsewhere), strict=False)}
-    for segment, wrong in first_wrong(captured):
-        other = counterparts.get(id(segment.border))
-        if other is None or len(other.inputs) != len(segment.inputs):
+    places = [
+        {id(s.border): t for s, t in zip(segments(captured), segments(there), strict=False)}
+        for there in (elsewhere, *more)
+    ]
+    for segment, wrong in first_wrong(captured, roundoff):
+        others = [counterparts.get(id(segment.border)) for counterparts in places]
+        proofs = [t for t in others if t is not None and len(t.inputs) == len(segment.inputs)]
+        if len(proofs) < len(others):
             continue
         trial = Trial(segment, wrong)
         left = set(wrong)
         for edit in edits(trial):
             meets = trial.met(edit)
             new = tuple(sorted(left.intersection(meets)))
-            if new and _proved(edit, other, new):
+            if new and all(_proved(edit, there, new, roundoff) for there in proofs):
                 found.append(Explanation(edit.text, segment.border, new, edit.origin))
                 left -= set(new)
             if not left:
@@ -147,16 +166,18 @@ def explained(captured: Captured, elsewhere: Captured) -> list[Explanation]:
     return found
 
 
-def unexplained(captured: Captured, elsewhere: Captured, found: Sequence[Explanation]) -> list[Unexplained]:
+def unexplained(
+    captured: Captured, elsewhere: Captured, found: Sequence[Explanation], roundoff: float = 0.0
+) -> list[Unexplained]:
     """The custom functions whose own backward is wrong at both points, in a way that nothing that was found gives."""
     counterparts = {id(s.border): t for s, t in zip(segments(captured), segments(elsewhere), strict=False)}
     located = []
-    for segment, wrong in first_wrong(captured):
+    for segment, wrong in first_wrong(captured, roundoff):
         told = {k for explanation in found if explanation.border is segment.border for k in explanation.inputs}
         other = counterparts.get(id(segment.border))
         if segment.border is None or other is None or told.issuperset(wrong):
             continue
-        there = agreements(elsewhere, other.right(), other.seen, other.inputs)
+        there = agreements(elsewhere, other.right(), other.seen, other.inputs, roundoff)
         left = tuple(k for k in wrong if k not in told and there[k].outcome is Outcome.DIFFERENT)
         if left:
             located.append(Unexplained(segment.border, left))
@@ -232,20 +253,21 @@ def alike(x: Array, y: Array) -> bool:
     return bool(np.all(np.isfinite(x) & np.isfinite(y)) and np.abs(x - y).max(initial=0.0) <= ALIKE * size)
 
 
-def _proved(edit: Edit, elsewhere: Segment, inputs: Sequence[int]) -> bool:
+def _proved(edit: Edit, elsewhere: Segment, inputs: Sequence[int], roundoff: float) -> bool:
     """Whether the edit gives the gradients seen at another point as well, in balls."""
     elsewhere, right = elsewhere.prepared()
     gradients = edit.gradients(elsewhere)
     wanted = right if edit.repairs else elsewhere.seen
-    pairs = [(gradients[k], wanted[k], elsewhere.inputs[k]) for k in inputs]
-    results = agreements(elsewhere.captured, [p[0] for p in pairs], [p[1] for p in pairs], [p[2] for p in pairs])
+    places = [elsewhere.inputs[k] for k in inputs]
+
+    def compared(ours: Sequence[Value | None], theirs: Sequence[Value | None]) -> list[Agreement]:
+        return agreements(elsewhere.captured, [ours[k] for k in inputs], [theirs[k] for k in inputs], places, roundoff)
+
+    results = compared(gradients, wanted)
     good = {Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK}
     if all(a.outcome in good for a in results):
         return True
-    unedited = agreements(
-        elsewhere.captured, [right[k] for k in inputs], [elsewhere.seen[k] for k in inputs], [p[2] for p in pairs]
-    )
     return edit.fitted and all(
         a.outcome in good or a.digits >= max(AS_FITTED, r.digits + BETTER)
-        for a, r in zip(results, unedited, strict=True)
+        for a, r in zip(results, compared(right, elsewhere.seen), strict=True)
     )

@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 
 from .chain_rule import depending
-from .flow import Edit, Segment, Trial
+from .flow import Edit, Segment, Trial, alike
 from .movement import REARRANGE, broadcast, permuted, reshaped
 from .origins import Origin
 from .program import Node, Value
@@ -33,10 +33,17 @@ def of_a_scale(trial: Trial) -> Iterator[Edit]:
 
     for line in _backward(trial):
         without = trial.tried(partial(_replayed, line=line, change=partial(_times, factor=0.0)))
+        if any(alike(trial.right[k], without[k]) for k in trial.wrong):
+            yield Edit(
+                f"{_line_named(trial, line)} adds what does not belong there",
+                partial(_replayed, line=line, change=partial(_times, factor=0.0)),
+                _origin(trial, line),
+                repairs=True,
+            )
         for k in trial.wrong:
             share = trial.seen[k] - without[k]
             factor = constant_ratio(trial.right[k] - without[k], share)
-            if factor is None or not factor:
+            if factor is None or alike(trial.right[k], without[k]):
                 continue
             exact, words = in_words(1 / factor)
             if not exact:
@@ -53,7 +60,7 @@ def of_a_scale(trial: Trial) -> Iterator[Edit]:
 
 def of_an_operand(trial: Trial) -> Iterator[Edit]:
     """A line of the backward uses one value where another of its shape belongs."""
-    from .edits import named
+    from .edits import named, named_apart
 
     nodes = trial.segment.captured.program.nodes
     candidates = _candidates(trial)
@@ -66,9 +73,13 @@ def of_an_operand(trial: Trial) -> Iterator[Edit]:
             for other in candidates:
                 if other is not None and (trial.segment.value(other).shape != shape or other in {used, line}):
                     continue
-                belongs = "1" if other is None else _called(trial, other)
+                stands, belongs = (
+                    named_apart(trial, used, other)
+                    if (other or 0) >= 0
+                    else (named(trial, used), _called(trial, other))
+                )
                 yield Edit(
-                    f"in {_line_named(trial, line)}, {named(trial, used)} stands where {belongs} belongs",
+                    f"in {_line_named(trial, line)}, {stands} stands where {belongs} belongs",
                     partial(_with_operand, line=line, used=used, other=other),
                     _origin(trial, line),
                     repairs=True,
@@ -106,15 +117,18 @@ def of_a_flow(trial: Trial) -> Iterator[Edit]:
     from .edits import named
 
     nodes = trial.segment.captured.program.nodes
+    computed = set(_backward(trial))  # what is wrong of these came before
     for line in _backward(trial):
         if nodes[line].operation.name in MOVING:
             continue
         for used in dict.fromkeys(nodes[line].operands):
             for other in _flowing(trial):
                 if trial.segment.value(other).shape == nodes[used].shape:
+                    belongs = _called(trial, other, flowing=True)
                     yield Edit(
-                        f"in {_line_named(trial, line)}, {named(trial, used)} stands where "
-                        f"{_called(trial, other, flowing=True)} belongs",
+                        f"{_line_named(trial, used)}, which {_line_named(trial, line)} takes for {belongs}, is not that"
+                        if used in computed
+                        else f"in {_line_named(trial, line)}, {named(trial, used)} stands where {belongs} belongs",
                         partial(_with_operand, line=line, used=used, other=other),
                         _origin(trial, line),
                         repairs=True,
@@ -396,9 +410,9 @@ def _called(trial: Trial, line: int, flowing: bool = False) -> str:
 
     if line >= 0:
         return named(trial, line)
-    if flowing:
-        return f"the gradient on its way through {trial.segment.value(line).node.origin}"
-    return f"a factor of the derivative of {trial.segment.value(line).node.origin}"
+    node = trial.segment.value(line).node
+    source = str(node.origin) if node.origin.name else node.operation.name
+    return f"the gradient on its way through {source}" if flowing else f"a factor of the derivative of {source}"
 
 
 def _origin(trial: Trial, line: int) -> Origin:

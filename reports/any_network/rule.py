@@ -29,19 +29,18 @@ from ...reference.programs import (
     Unsupported,
     check,
     depending,
-    explained,
     right_as_stopped,
     rounded_gradients,
     run,
-    unexplained,
 )
 from ..console import lines_of_progress
 from ..documents import Shown
+from .explaining import explained_at
 from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
 from .jumps import JUMP, jump_at
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
-from .same_program import same_lines, same_rule
+from .same_program import same_rule
 from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits, right_in_floats
 from .witness import Witness, witness
 
@@ -213,6 +212,8 @@ def decided(subject: Subject, stopped: bool) -> RuleReport:
         return report
     if report.verdict == "undecided" and again.verdict == "wrong":
         return again
+    if report.verdict == again.verdict == "wrong" and again.explanations and not report.explanations:
+        return replace(report, explanations=again.explanations, unexplained=again.unexplained)  # literals are rounded
     if not again.ok or (report.verdict == "wrong" and _certain(report, again)):
         return report
     seen = f"in its own format it was {report.verdict}" + (f": {report.reason}" if report.reason else "")
@@ -369,7 +370,8 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
         return replace(report, verdict="undecided", reason=reason)
     if any(wrong.agreements[k].reason for k in wrong.wrong()):
         return report  # of what a kink admits no element by itself is wrong, and no flow
-    explanations, located = _explained(subject, wrong)
+    finite = [s for s in report.seen if _finite(s.captured)]
+    explanations, located = explained_at(subject, wrong, finite) if _finite(wrong.captured) else ([], [])
     for name in dict.fromkeys(found.border.name for found in located):
         hint = (
             f"if {name}'s backward is meant as it is (the derivative of what a loop comes to, straight through), say "
@@ -479,19 +481,6 @@ def _convention(subject: Subject, found: Seen) -> str:
 
 
 GIVEN = "the point given"
-
-
-def _explained(subject: Subject, wrong: Seen) -> tuple[list[Explanation], list[Unexplained]]:
-    if not _finite(wrong.captured):
-        return [], []
-    near = generic(subject.start, 9, NEARER[1])
-    if wrong.point.special:  # the same kind of point, on other numbers
-        near = next(p for p in special(near.values, subject.moved) if p.name == wrong.point.name)
-    elsewhere = captured_at(subject, near.values, 9)
-    if isinstance(elsewhere, str) or not same_lines(wrong.captured, elsewhere):
-        return [], []
-    found = explained(wrong.captured, elsewhere)
-    return found, unexplained(wrong.captured, elsewhere, found)
 
 
 def _notes(subject: Subject, seen: Sequence[Seen], skipped: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
