@@ -69,6 +69,8 @@ class JudgingInterpreter(Interpreter):
             return results
         run_by_jax(eqn, operands, results)
         written = [x for x in results if x.real and x.line is not None]
+        if any(x.real and str(x.aval.dtype) not in PRECISIONS for x in (*operands, *written)):  # such as float8
+            return self._taken(eqn, operands)
         asked = [x for x in written if not _constant(x.value)]
         self.taken += [str(x.value.node.origin) for x in written if _constant(x.value)]
         if asked:

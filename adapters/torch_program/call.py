@@ -131,19 +131,25 @@ class Call:
         self.recorder.choices.append(blake2b(found.tobytes(), digest_size=8).digest())
         return found
 
-    def within(self, limit: float) -> Callable[[Array], Any]:
-        """|x| ≤ limit, a condition on the numbers of the call's first result's format.
+    def compared(self, condition: Callable[..., Any], *limits: float) -> Callable[[Array], Any]:
+        """A condition on numbers and these limits of the code, which kernels round to the numbers' format.
 
-        Raises Unsupported where a number lies between the limit and what its format has for it: either is right.
+        Raises Unsupported where a run is judged and a number lies between a limit and what its format has for it:
+        either is right.
         """
-        held = float(torch.tensor(limit, dtype=self.outputs[0].dtype))
+        held = [float(torch.tensor(limit, dtype=self.outputs[0].dtype)) for limit in limits]
 
-        def condition(x: Array) -> Any:
-            if ((np.abs(x) <= limit) != (np.abs(x) <= held)).any():
+        def met(x: Array) -> Any:
+            found = condition(x, *limits)
+            if self.recorder.decides_by_numbers and (found != condition(x, *held)).any():
                 raise Unsupported(f"{self.program.origin}: a number as large as the limit, which its format rounds")
-            return np.abs(x) <= limit
+            return found
 
-        return condition
+        return met
+
+    def within(self, limit: float) -> Callable[[Array], Any]:
+        """|x| ≤ limit."""
+        return self.compared(lambda x, most: np.abs(x) <= most, limit)
 
     # ---------------------------------------------------------------- values
 

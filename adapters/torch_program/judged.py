@@ -44,6 +44,10 @@ MADE = {
 }  # fmt: skip
 
 
+# Of these, memory that other code may fill (a hand-written kernel its output): what is there counts once it is read.
+ALLOCATED = {name for name in MADE if "empty" in name or "zeros" in name}
+
+
 class JudgingRecorder(Recorder):
     """Writes the calls down and judges them. judged: a verdict on each result, in order.
 
@@ -81,6 +85,9 @@ class JudgingRecorder(Recorder):
         self, outputs: list[Any], changed: list[Any], values: tuple[Any, ...], arguments: Mapping[str, Any]
     ) -> tuple[Any, ...]:
         tensors = [*outputs, *changed]
+        others = {x.dtype for x in leaves((dict(arguments), tensors)) if real(x)} - FORMATS.keys()
+        if others:
+            raise Unsupported(f"{self.program.origin}: numbers of {', '.join(map(str, others))}")
         pairs = [(k, tensors[k], v) for k, v in enumerate(values[: len(tensors)]) if v is not None and real(tensors[k])]
         numbers = self.unseen(lambda: [_held(tensor) for _, tensor, _ in pairs])
         self.formats |= {tensor.dtype for _, tensor, _ in pairs}
@@ -105,7 +112,7 @@ class JudgingRecorder(Recorder):
             self.judged.append(replace(call, line=lines[k].index, backward=backward))
         found = list(values)
         for (k, _, _), line in zip(pairs, lines, strict=True):
-            found[k] = line
+            found[k] = None if self.program.origin.name in ALLOCATED else line
         return tuple(found)
 
     def _inside(self, arguments: Mapping[str, Any], tensors: list[Any]) -> Profile:
@@ -179,7 +186,7 @@ def _held(tensor: Any) -> NDArray[Any]:
 
 
 def precision(tensor: Any) -> Precision:
-    """The format of a tensor of real numbers. KeyError: it is none that we know."""
+    """The format of a tensor of real numbers of one of the FORMATS."""
     return PRECISIONS[FORMATS[tensor.dtype]]
 
 

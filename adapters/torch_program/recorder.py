@@ -179,7 +179,8 @@ class Recorder(Memory, TorchDispatchMode):
             refused = reason
         before = {n: self._copied(x) if n in written else x for n, x in arguments.items()}
         result = self._kept(itself(func, args, kwargs))
-        if refused is not None or (followed and not _plain(result, True)):
+        of_parts = self.decides_by_numbers and not _plain((args, kwargs), real_alone=True)
+        if refused is not None or of_parts or (followed and not _plain(result, True)):
             changed = [*leaves(result), *(arguments[n] for n in written)]
             return self._not_written(func, result, followed, changed, refused)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
@@ -199,7 +200,11 @@ class Recorder(Memory, TorchDispatchMode):
             said = f"{self.program.origin}: what {func._schema.name} changes on the side is not covered"
             self.uncovered(Unsupported(said), [*outputs, *changed])
             return result
-        values = self.computed(outputs, changed, tuple(values), arguments)
+        try:
+            values = self.computed(outputs, changed, tuple(values), arguments)
+        except Unsupported as reason:
+            self.uncovered(reason, [*outputs, *changed])
+            return result
         halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
         old = {id(arguments[n]): (before[n], operands[n]) for n in written if n in operands}
         for tensor, value in zip((*outputs, *changed), values, strict=False):
@@ -270,23 +275,24 @@ class Recorder(Memory, TorchDispatchMode):
             try:
                 return fused.step(self, func, args, kwargs, _by_name(func, args, kwargs))
             except Unsupported as reason:
-                self.uncovered(reason, [])
-                return self._kept(itself(func, args, kwargs))
+                return self._as_it_came(reason, func, args, kwargs)
         decomposition = decomposition_table.get(func)
         if decomposition is None and func._can_decompose():
             decomposition = func.decompose
         if decomposition is None:
-            unknown = self._unknown(func)
-            self.uncovered(unknown, [])
-            result = self._kept(itself(func, args, kwargs))
-            written = [x for x in leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)]
-            self.uncovered(unknown, written)
-            return result
+            return self._as_it_came(self._unknown(func), func, args, kwargs)
         note = f"{name}: by PyTorch's decomposition"
         if note not in self.notes:
             self.notes.append(note)
         with self:
             return decomposition(*args, **kwargs)
+
+    def _as_it_came(self, reason: Unsupported, func: Any, args: Any, kwargs: Any) -> Any:
+        """A call that nothing is known of, which may have written into whatever it was given."""
+        self.uncovered(reason, [])
+        result = self._kept(itself(func, args, kwargs))
+        self.uncovered(reason, [x for x in leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)])
+        return result
 
     def _by_parts(self, func: Any, args: Any, kwargs: Any) -> Any:
         """A call of complex numbers, by real calls of their parts."""

@@ -167,7 +167,9 @@ class _Part:
             lines = starting_lines(self.result, self.given)
             given = {line: np.asarray(self.given[line], np.float64) for line in lines}
             (expected,) = run([self.result], given, numbers)
-            if not all(np.isfinite(array).all() for array in given.values()):
+            nodes = self.result.program.nodes
+            padded = any(nodes[k].operation.name == "matrix products" for k in lines_needed([self.result]))
+            if padded and not all(np.isfinite(array).all() for array in given.values()):
                 expected["errors"][~np.isfinite(self.observed)] = math.inf  # a padding's zeros may be multiplied by it
         else:
             expected = Part(self.result.program, self.given, numbers).at(self.result.index, self.positions)
@@ -244,13 +246,12 @@ def judged_whole(
         if overflown.any() if call.verdict is Verdict.AGREES else overflows:
             call = replace(call, verdict=Verdict.UNDECIDED, reason=OVERFLOWN)
         if call.verdict is Verdict.AGREES and call.zeroable and call.zeroable == np.count_nonzero(value):
-            call = replace(
-                call, verdict=Verdict.UNDECIDED, reason="roundings may be as large as the numbers themselves"
-            )
+            call = replace(call, verdict=Verdict.UNDECIDED, reason=AS_LARGE)
         found.append(call)
     return found
 
 
+AS_LARGE = "roundings may be as large as the numbers themselves"
 CHOSEN = "roundings decide what is chosen by numbers here, such as the largest of a window"
 MOVED = 8  # such runs
 
@@ -310,6 +311,7 @@ def _explained(
 
 def _judged(origin: Origin, number: int, observed: Array, expected: Array, precision: Precision) -> JudgedCall:
     value, errors = expected["value"], expected["errors"]
+    finite = np.isfinite(value)
     known = np.isfinite(errors[..., WORST]) & np.isfinite(errors[..., TRUTH])
     with np.errstate(all="ignore"):
         off = np.where(np.isfinite(observed), np.abs(observed - value), np.inf)
@@ -321,7 +323,8 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
         ratios = np.where(known, _parts(off, worst), 0.0)
         likely_ratios = np.where(known, _parts(off, likely), 0.0)
         seen = aggregates(
-            np.where(known, observed - value, 0.0), value, errors[..., SYSTEMATIC] + errors[..., TRUTH],
+            np.where(known & finite, observed - value, 0.0), np.where(finite, value, 0.0),
+            errors[..., SYSTEMATIC] + errors[..., TRUTH],
             errors[..., RANDOM], known, precision.unit_roundoff,
         )  # fmt: skip
     if not observed.size or not known.any():
@@ -334,6 +337,11 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
     place = np.unravel_index(int(np.argmax(ratios)), ratios.shape) if ratios.any() else (0,) * observed.ndim
     ratio, most_likely = float(ratios.max()), float(likely_ratios.max())
     beyond = most_likely > 1 or any(a.ratio > 1 for a in seen)
+    there = known & (value != 0)
+    unseen = there & (np.abs(value) <= likely)
+    telling = any(a.resolution is not None and a.resolution < 1 for a in seen)  # all of them together
+    if ratio <= 1 and not beyond and not telling and there.any() and (unseen == there).all():
+        return _undecided(origin, number, observed, precision, AS_LARGE)
     return JudgedCall(
         origin,
         number,
@@ -349,9 +357,9 @@ def _judged(origin: Origin, number: int, observed: Array, expected: Array, preci
         seen,
         observed.size,
         int(np.count_nonzero(~known)),
-        int(np.count_nonzero(known & (value != 0) & (np.abs(value) <= likely))),
+        int(np.count_nonzero(unseen)),
         error=float(off[known].max()),
-        largest=float(np.abs(value[known]).max()),
+        largest=float(np.abs(value[known & finite]).max(initial=0.0)),
     )
 
 

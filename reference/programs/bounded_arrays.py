@@ -23,13 +23,22 @@ def bounded(value: Array, errors: Array) -> Array:
 
 
 def settled(value: Array, errors: Array) -> Array:
-    """As `bounded`; where a value or an error is not finite, nothing is known: the errors are infinite."""
+    """As `bounded`; where a value or an error is not finite, nothing is known: the errors are infinite.
+
+    But for an infinity without errors, which is what it is: a mask's −∞.
+    """
     result = bounded(value, errors)
     together = result["value"] + sum(errors[..., channel] for channel in range(len(CHANNELS)))  # along no short axis
     unknown = ~np.isfinite(together)
     if unknown.any():
+        unknown &= ~infinite(result)
         result["errors"][unknown] = math.inf
     return result
+
+
+def infinite(x: Array) -> Array:
+    """Where it is an infinity for everyone."""
+    return np.asarray(np.isinf(x["value"]) & ~x["errors"].any(axis=-1))
 
 
 def shared(x: Array) -> Array:

@@ -31,7 +31,7 @@ from ..numbers import (
     alike,
     lost_alike,
 )  # fmt: skip
-from .bounded_arrays import BOUNDED, Array, bounded, each, held, narrowed, settled, shared
+from .bounded_arrays import BOUNDED, Array, bounded, each, held, infinite, narrowed, settled, shared
 from .elementwise_bounds import Elementwise
 from .program import Positions
 
@@ -71,7 +71,8 @@ class Bounds(Elementwise):
             rounded |= ~exact
         else:
             rounded &= exact  # what was computed is of this format already
-        overflowing = size + errors[..., WORST] > precision.largest
+        finite = ~infinite(x)
+        overflowing = finite & (size + errors[..., WORST] > precision.largest)
         if not rounded.any() and not overflowing.any():
             return x
         unit = np.where(rounded, precision.unit_roundoff * (size + errors[..., WORST]), 0.0)
@@ -79,7 +80,7 @@ class Bounds(Elementwise):
         errors[..., WORST] += unit + below
         errors[..., SYSTEMATIC] += below
         errors[..., RANDOM] += unit
-        errors[overflowing | (size + errors[..., WORST] > precision.largest), 1:] = math.inf
+        errors[overflowing | finite & (size + errors[..., WORST] > precision.largest), 1:] = math.inf
         return bounded(x["value"], errors)
 
     # ---------------------------------------------------------------- sums
@@ -106,7 +107,7 @@ class Bounds(Elementwise):
             largest = np.abs(value) + errors[..., WORST]
             errors = errors + self._additions(size, largest, terms, model.reductions(terms), model.reductions_apart)
             errors += self._storing(value, errors)
-        return settled(value, errors)
+        return self.within_range(settled(value, errors))
 
     def _additions(self, size: Array, result: Array, terms: int, sums: Array, apart: Apart) -> Array:
         """Roundings of sums of so many terms, whose sizes add up to `size`, and they themselves to `result` at most.
@@ -164,7 +165,7 @@ class Bounds(Elementwise):
             own += self._storing(value, own)
             own += np.where(own[..., WORST:SYSTEMATIC] > 0, each(self.model.lost_in_sum(terms)), 0.0)
             own[..., SYSTEMATIC] += lost_alike(sizes_x, sizes_y, model.profile.accumulate.unit_roundoff, _summed)
-        return settled(value, errors + own)
+        return self.within_range(settled(value, errors + own))
 
     # ---------------------------------------------------------------- movements
 

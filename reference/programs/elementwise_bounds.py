@@ -25,7 +25,7 @@ from ..numbers import (
     Model,
     Profile,
 )  # fmt: skip
-from .bounded_arrays import BOUNDED, Array, bounded, each, held, settled
+from .bounded_arrays import BOUNDED, Array, bounded, each, held, infinite, settled
 from .program import Shape
 
 Function = Callable[..., Any]
@@ -93,19 +93,34 @@ class Elementwise:
     def apply(self, name: str, floats: Function, balls: Function, *arrays: Array) -> Array:
         del balls
         with np.errstate(all="ignore"):
-            rule = _RULES.get(name)
-            if rule is not None:
-                return rule(self, floats, *arrays)
-            if name in MONOTONE:
-                return self._function(MONOTONE[name], floats, _moved_monotone, *arrays)
-            if name in CIRCULAR:
-                return self._function(CIRCULAR[name], floats, lambda f, x, e: np.minimum(np.abs(e), 2.0), *arrays)
-            if name in BELLS:
-                return self._function(BELLS[name], floats, _moved_along_a_bell, *arrays)
-            if name == "tan":
-                return self._function("tan", floats, _moved_tan, *arrays)
-            if name in EVEN:
-                return self._function(EVEN[name], floats, _moved_even, *arrays)
+            return self.within_range(self._bounded(name, floats, *arrays))
+
+    def within_range(self, x: Array) -> Array:
+        """Nothing is known of what may overflow on the way, in the widest format that an implementation may hold it in:
+        of a norm by its squares."""
+        largest = max(self.profile.storage.largest, self.profile.accumulate.largest)
+        size = np.abs(x["value"])
+        if size.size and not size.max() <= largest / 2:
+            over = ~infinite(x) & ~(size + x["errors"][..., WORST] <= largest)
+            if over.any():
+                x = x.copy()
+                x["errors"][over] = math.inf
+        return x
+
+    def _bounded(self, name: str, floats: Function, *arrays: Array) -> Array:
+        rule = _RULES.get(name)
+        if rule is not None:
+            return rule(self, floats, *arrays)
+        if name in MONOTONE:
+            return self._function(MONOTONE[name], floats, _moved_monotone, *arrays)
+        if name in CIRCULAR:
+            return self._function(CIRCULAR[name], floats, lambda f, x, e: np.minimum(np.abs(e), 2.0), *arrays)
+        if name in BELLS:
+            return self._function(BELLS[name], floats, _moved_along_a_bell, *arrays)
+        if name == "tan":
+            return self._function("tan", floats, _moved_tan, *arrays)
+        if name in EVEN:
+            return self._function(EVEN[name], floats, _moved_even, *arrays)
         raise NoBounds(f"{name} has no error bound yet")
 
     def own(self, value: Array, relative: Array) -> Array:
@@ -168,7 +183,16 @@ def _added(numbers: Elementwise, x: Array, y: Array, sign: int) -> Array:
     if _repeated(x["value"]) or _repeated(y["value"]):  # a constant's last bits are cut the same way in many elements
         own[..., SYSTEMATIC] = own[..., WORST]  # and those of several additions too
         own[..., RANDOM] = 0.0
-    return settled(value, x["errors"] + y["errors"] + own)
+    errors = x["errors"] + y["errors"] + own
+    return settled(value, _but_for_infinities(errors, np.isinf(value), x, y))
+
+
+def _but_for_infinities(errors: Array, still: Array, x: Array, y: Array) -> Array:
+    """The errors; none where one operand is an infinity for everyone, the other a number, the result `still` one."""
+    if still.any():
+        for one, other in ((x, y), (y, x)):
+            errors[still & infinite(one) & np.isfinite(other["value"] + other["errors"][..., WORST])] = 0.0
+    return errors
 
 
 def _regrouped(numbers: Elementwise, x: Array, *terms: Array) -> Array:
@@ -211,7 +235,9 @@ def _multiplied(numbers: Elementwise, x: Array, y: Array) -> Array:
     value = x["value"] * y["value"]
     errors = np.abs(x["value"])[..., None] * y["errors"]
     errors += (np.abs(y["value"]) + y["errors"][..., WORST])[..., None] * x["errors"]
-    return settled(value, errors + numbers.own(value, numbers.model.rounding))
+    errors += numbers.own(value, numbers.model.rounding)
+    signed = np.minimum(np.abs(x["value"]) - x["errors"][..., WORST], np.abs(y["value"]) - y["errors"][..., WORST]) > 0
+    return settled(value, _but_for_infinities(errors, np.isinf(value) & signed, x, y))
 
 
 def _divided(numbers: Elementwise, x: Array, y: Array) -> Array:

@@ -35,7 +35,21 @@ def layer(function: Layer) -> Layer:
 
 
 def _like(x: Value, of: Value) -> Value:
-    return broadcast(x, of.shape)
+    """Broadcast; its gradient is a sum, and added up as one."""
+    return broadcast(reshaped(x, (*[1] * (len(of.shape) - len(x.shape)), *x.shape)), of.shape)
+
+
+def _one_of(option: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{option}: expected one of {', '.join(known)}, got {value!r}")
+
+
+def _indices(numbers: Array, count: int, name: str) -> NDArray[np.int64]:
+    if numbers.dtype.kind not in "iu":
+        raise ValueError(f"{name}: expected whole numbers, got {numbers.dtype}")
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() < count):
+        raise ValueError(f"{name}: expected numbers from 0 to {count - 1}, got {numbers.min()} to {numbers.max()}")
+    return numbers.astype(np.int64)
 
 
 def _softmax(x: Value, numbers: Array, keep: Array | None = None) -> Value:
@@ -90,7 +104,10 @@ def convolution(
 
 
 def _several(option: Any, axes: int) -> tuple[int, ...]:
-    return tuple(option) if isinstance(option, Sequence) else (option,) * axes
+    found = tuple(option) if isinstance(option, Sequence) else (option,) * axes
+    if len(found) != axes or not all(isinstance(n, int | np.integer) for n in found):
+        raise ValueError(f"expected a whole number, or one for each of {axes} axes, got {option!r}")
+    return found
 
 
 @layer
@@ -100,14 +117,21 @@ def softmax(given: Inputs, numbers: Numbers) -> Value:
 
 
 @layer
-def cross_entropy(given: Inputs, numbers: Numbers, reduction: str = "mean") -> Value:
-    """logits: samples × classes;  target: samples, whole numbers. log Σ exp − the target's logit."""
-    logits, target = given["logits"], numbers["target"].astype(np.int64)
+def cross_entropy(given: Inputs, numbers: Numbers, reduction: str = "mean", ignore_index: int = -100) -> Value:
+    """logits: samples × classes;  target: samples, whole numbers. log Σ exp − the target's logit; 0 where that is
+    ignored, and the mean is over the others."""
+    _one_of("reduction", reduction, ("none", "sum", "mean"))
+    logits, there = given["logits"], numbers["target"] != ignore_index
+    target = _indices(np.where(there, numbers["target"], 0), logits.shape[1], "target")
     largest = logits.program.constant(numbers["logits"].max(axis=1))
     powers = e.exp(logits - _like(reshaped(largest, (logits.shape[0], 1)), logits))
     chosen = rearranged(logits, np.arange(logits.shape[0]) * logits.shape[1] + target)
     each = e.log(total(powers, [1])) + largest - chosen
-    return {"none": lambda: each, "sum": lambda: total(each), "mean": lambda: mean(each)}[reduction]()
+    if not there.all():
+        each = rearranged(each, np.where(there, np.arange(each.size), -1))
+    if reduction == "none":
+        return each
+    return total(each) / int(there.sum()) if reduction == "mean" else total(each)
 
 
 @layer
@@ -137,6 +161,7 @@ def _affine(x: Value, given: Inputs) -> Value:
 def gelu(given: Inputs, numbers: Numbers, approximate: str = "none") -> Value:
     """x Φ(x); approximate="tanh": 0.5 x (1 + tanh(√(2/π)(x + 0.044715 x³))). Hendrycks & Gimpel (2016)."""
     del numbers
+    _one_of("approximate", approximate, ("none", "tanh"))
     x = given["x"]
     if approximate == "tanh":
         scale = e.sqrt(2 / e.pi(x.program))
@@ -179,23 +204,29 @@ def rope(given: Inputs, numbers: Numbers, interleaved: bool = False) -> Value:
 def embedding(given: Inputs, numbers: Numbers) -> Value:
     """The rows of `weight` at `indices`; a row that is read twice gets both gradients."""
     weight = given["weight"]
-    return rearranged(weight, numbered(weight.shape)[numbers["indices"].astype(np.int64)])
+    return rearranged(weight, numbered(weight.shape)[_indices(numbers["indices"], weight.shape[0], "indices")])
 
 
 @layer
 def attention(given: Inputs, numbers: Numbers, causal: bool = False, scale: float | None = None) -> Value:
-    """softmax(scale · query keyᵀ) value; query: … × length × width;  mask: where True, takes part.
+    """softmax(scale · query keyᵀ) value; query: … × length × width;  mask: where True, takes part; or of floats, which
+    are added to the scores, −∞ where nothing takes part.
     Vaswani et al., Attention is all you need (2017), eq. 1."""
     query, key, value = given["query"], given["key"], given["value"]
     axes = [*range(len(key.shape) - 2), len(key.shape) - 1, len(key.shape) - 2]
     by = query.shape[-1] ** -0.5 if scale is None else scale
     scores = matmul(query, permuted(key, axes)) * by
-    keep = numbers["mask"].astype(bool) if "mask" in numbers else None
+    at_run = np.matmul(numbers["query"], np.swapaxes(numbers["key"], -1, -2)) * by
+    mask = numbers.get("mask")
+    keep = None if mask is None else mask.astype(bool)
+    if mask is not None and mask.dtype.kind == "f":
+        keep = mask > -np.inf
+        finite = np.broadcast_to(np.where(keep, mask, 0.0), scores.shape).copy()
+        scores, at_run = scores + scores.program.constant(finite), at_run + finite
     if causal:
         lower = np.tril(np.ones(scores.shape[-2:], bool))
         keep = lower if keep is None else keep & lower
     keep = None if keep is None else np.broadcast_to(keep, scores.shape)
-    at_run = np.matmul(numbers["query"], np.swapaxes(numbers["key"], -1, -2)) * by
     return matmul(_softmax(scores, at_run, keep), value)
 
 
@@ -203,6 +234,8 @@ def attention(given: Inputs, numbers: Numbers, causal: bool = False, scale: floa
 def scatter_add(given: Inputs, numbers: Numbers) -> Value:
     """x with each row of `source` added at its index of the first axis."""
     x, source = given["x"], given["source"]
-    places = numbered(x.shape)[numbers["indices"].astype(np.int64)]
+    places = numbered(x.shape)[_indices(numbers["indices"], x.shape[0], "indices")]
+    if places.shape != source.shape:
+        raise ValueError(f"source: expected the shape {places.shape}, a row for each index, got {source.shape}")
     both = joined([x, source])
     return scattered(both, np.concatenate([numbered(x.shape).reshape(-1), places.reshape(-1)]), x.shape)

@@ -69,10 +69,11 @@ class NumbersReport(Shown):
 
     @property
     def zeroable(self) -> float:
-        """The share of elements, of the results decided, that might be zero instead, unseen element by element."""
+        """The share of elements, of the results decided, that might be zero instead, unseen element by element; so
+        might those that nothing is known of."""
         decided = [result for result in self.run.results if result.verdict is not Verdict.UNDECIDED]
         elements = sum(result.elements for result in decided)
-        return sum(result.zeroable for result in decided) / elements if elements else 0.0
+        return sum(map(_zeroable, decided)) / elements if elements else 0.0
 
     def raise_for_wrong(self) -> None:
         """Raises WrongNumbers or NotDecided unless the verdict is agrees."""
@@ -137,8 +138,9 @@ class NumbersReport(Shown):
         seen = [r for r in self.run.results if r.verdict is not Verdict.UNDECIDED and r.elements]
         if not seen:
             return
-        weakest = max(seen, key=lambda r: r.zeroable / r.elements)
-        where = f"; most of {weakest.origin}: {_share(weakest.zeroable / weakest.elements)}" if weakest.zeroable else ""
+        weakest = max(seen, key=lambda r: _zeroable(r) / r.elements)
+        most = _zeroable(weakest) / weakest.elements
+        where = f"; most of {weakest.origin}: {_share(most)}" if most else ""
         elements = sum(r.elements for r in seen)
         yield sentence(
             f"of {elements:,} elements {_share(self.zeroable)} could be zero unseen, one by one{where}", "  "
@@ -150,6 +152,11 @@ class NumbersReport(Shown):
             names = [r.origin.name for r in undecided if r.reason == reason]
             which = _listed(list(dict.fromkeys(names)))
             yield sentence(f"not judged, {counted(len(names), 'result')} ({which}): {reason}", "  ")
+        partly = [r for r in self.run.results if r.verdict is not Verdict.UNDECIDED and r.undecided]
+        if partly:
+            names = _listed(list(dict.fromkeys(f"{r.undecided:,} of {r.elements:,} of {r.origin}" for r in partly)))
+            count = counted(sum(r.undecided for r in partly), "element")
+            yield sentence(f"not judged, {count} ({names}), where numbers may overflow, or are none", "  ")
         formats = Counter(r.like for r in self.run.results if r.like and r.verdict is Verdict.AGREES)
         for like, times in formats.items():
             yield sentence(f"as the framework's settings allow, {counted(times, 'result')} of {like}", "  ")
@@ -190,6 +197,10 @@ def _evidence(r: JudgedCall) -> str:
 
 def _size(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) if shape else "a number in"
+
+
+def _zeroable(result: JudgedCall) -> int:
+    return result.zeroable + result.undecided
 
 
 def _share(part: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import UserDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -69,12 +70,14 @@ def _judged(
     for option in options:
         if option not in known:
             raise InvalidInput(f"{name}: it has no option {option!r}; " + _known("its options are", known))
-    numbers = {key: _array(x, key) for key, x in inputs.items()}
+    if not isinstance(inputs, Mapping):
+        raise InvalidInput(f"{name}: inputs: expected a dict by name, got {type(inputs).__name__}.")
+    numbers = _Read({key: _array(x, key) for key, x in inputs.items()})
     precision = dtype or _format(output)
     if precision not in PRECISIONS:
         raise InvalidInput(f"{name}: dtype: expected one of {', '.join(PRECISIONS)}, got {precision!r}.")
     program = Program(origin=Origin(name, call=0))
-    given = {key: program.input(x.shape) for key, x in numbers.items() if key not in WHOLE}
+    given = _Read({key: program.input(x.shape) for key, x in numbers.data.items() if key not in WHOLE})
     try:
         result = LAYERS[name](given, numbers, **options)
     except KeyError as missing:
@@ -83,8 +86,12 @@ def _judged(
             f"{name}: expected an input {missing}; got {', '.join(inputs) or 'nothing'}. It computes: {said}"
         ) from missing
     except (ValueError, IndexError, ZeroDivisionError) as misfit:
-        shapes = ", ".join(f"{key} {x.shape}" for key, x in numbers.items())
+        shapes = ", ".join(f"{key} {x.shape}" for key, x in numbers.data.items())
         raise InvalidInput(f"{name}: these inputs do not fit it: {shapes}: {misfit}") from misfit
+    unread = [key for key in inputs if key not in given.read | numbers.read]
+    if unread:
+        said = " ".join((inspect.getdoc(LAYERS[name]) or "").split())
+        raise InvalidInput(f"{name}: it takes no input {unread[0]!r}. It computes: {said}")
     values, observed = [result], [_fitting(_array(output, "output"), result, "output")]
     lines = {value.index: numbers[key] for key, value in given.items()}
     if gradients:
@@ -106,6 +113,18 @@ def _judged(
     return JudgedRun(tuple(_named(result, what) for result, what in zip(judged, named, strict=True)))
 
 
+class _Read(UserDict[str, Any]):
+    """Inputs by name, and the names that somebody asked for."""
+
+    def __init__(self, inputs: Mapping[str, Any]) -> None:
+        self.read: set[str] = set()
+        super().__init__(inputs)
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+
 def _named(result: JudgedCall, what: str) -> JudgedCall:
     return replace(result, origin=Origin(what), number=0)
 
@@ -122,14 +141,21 @@ def _format(output: Any) -> str:
 
 def _array(x: Any, name: str) -> Array:
     """Its numbers, in float64; of a tensor on any device."""
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
-        x = x.double().numpy() if x.is_floating_point() else x.numpy()
     try:
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+            x = x.double().numpy() if x.is_floating_point() else x.numpy()
         array = np.asarray(x)
-        return array if array.dtype.kind in "iub" else array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{name}: expected an array or a tensor of real numbers, got {type(x).__name__}.") from error
+        if array.dtype.kind in "iub":
+            return array
+        if array.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        return array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        words = " ".join(str(error).split())
+        raise InvalidInput(
+            f"{name}: expected an array or a tensor of real numbers, got {type(x).__name__}: {words}"
+        ) from error
 
 
 def _fitting(array: Array, value: Value, name: str) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....reference.programs import Value, chosen, concatenated, total
 from ....reference.programs import elementwise as e
@@ -36,17 +37,21 @@ def _sigmoid_backward(call: Any, grad_output: Value, output: Value) -> Value:
 def _threshold(call: Any, self: Value, threshold: float, value: float) -> Value:
     if value == threshold:  # a kink, and no jump
         return e.maximum(self, threshold)
-    return call.where("self", lambda x: x > threshold, self, value)
+    return call.where("self", call.compared(np.greater, threshold), self, value)
 
 
 @entry("threshold_backward")
 def _threshold_backward(call: Any, grad_output: Value, self: Value, threshold: float) -> Value:
-    return call.where("self", lambda x: x > threshold, grad_output, 0)
+    return call.where("self", call.compared(np.greater, threshold), grad_output, 0)
+
+
+def _inside(x: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+    return np.asarray((x > low) & (x < high))
 
 
 @entry("hardtanh_backward")
 def _hardtanh_backward(call: Any, grad_output: Value, self: Value, min_val: float, max_val: float) -> Value:
-    return call.where("self", lambda x: (x > min_val) & (x < max_val), grad_output, 0)
+    return call.where("self", call.compared(_inside, min_val, max_val), grad_output, 0)
 
 
 @entry("leaky_relu")

@@ -177,6 +177,8 @@ def _remainder(call: Any, self: Any, other: Any) -> Value:
 def _remaining(call: Any, self: Any, other: Any, remainder: Callable[[Any, Any], Any]) -> Value:
     """The quotient is made of the exact remainder: rounded itself, it may be the next whole number."""
     x, y = (call.numbers(call.arguments[name]) for name in ("self", "other"))
+    if not isinstance(call.arguments["other"], torch.Tensor) or not call.arguments["other"].dim():
+        y = call.unseen(lambda: np.float64(torch.tensor(float(y), dtype=call.outputs[0].dtype).item()))  # as kernels do
     with np.errstate(all="ignore"):
         quotient = np.rint((x - remainder(x, y)) / y)
     return call.value(self) - call.value(other) * call.constant(quotient)
