@@ -191,19 +191,13 @@ class Recorder(Memory, TorchDispatchMode):
         call = Call(self, func, func._schema.name, before, arguments, tuple(outputs))
         try:
             values = rule(call, operands)
-        except Unsupported as reason:
-            if followed:
-                self.uncovered(reason, [*outputs, *changed])
-            return result
-        values = values if isinstance(values, tuple | list) else (values,)
-        if len(values) < len(outputs) + len([x for x in changed if x is not None]):
-            said = f"{self.program.origin}: what {func._schema.name} changes on the side is not covered"
-            self.uncovered(Unsupported(said), [*outputs, *changed])
-            return result
-        try:
+            values = values if isinstance(values, tuple | list) else (values,)
+            if len(values) < len(outputs) + len([x for x in changed if x is not None]):
+                raise Unsupported(f"{self.program.origin}: what {func._schema.name} changes on the side is not covered")
             values = self.computed(outputs, changed, tuple(values), arguments)
         except Unsupported as reason:
-            self.uncovered(reason, [*outputs, *changed])
+            if followed or self.decides_by_numbers:
+                self.uncovered(reason, [*outputs, *changed])
             return result
         halted = not torch.is_grad_enabled() and self._users_own()  # under no_grad
         old = {id(arguments[n]): (before[n], operands[n]) for n in written if n in operands}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...reference.case import InvalidInput, one_of
-from ...reference.judging import JudgedCall, JudgedRun, judged_call
+from ...reference.judging import JudgedCall, JudgedRun, Verdict, judged_call
 from ...reference.numbers import PRECISIONS, PROFILES, Profile
 from ...reference.programs import LAYERS, WHOLE, Origin, Program, Value, pullback
 from .numbers import NumbersReport
@@ -28,6 +28,7 @@ def assert_operation(
     cotangent: Any = None,
     gradients: Mapping[str, Any] | None = None,
     dtype: str | None = None,
+    sums: str | None = None,
     **options: Any,
 ) -> NumbersReport:
     """Whether a kernel's output, and its gradients, are what the operation may give of these inputs in their format.
@@ -39,7 +40,9 @@ def assert_operation(
         output: the kernel's
         cotangent: what arrived at its backward, of the output's shape
         gradients: what that gave, by input
-        dtype: the format; that of the output where it is None. 16 bits: sums are added up in float32
+        dtype: the format; that of the output where it is None
+        sums: the format that sums are added up in, where it is not the format itself, or float32 for 16 bits:
+            PyTorch's layer norm on a CPU adds the gradients of its weights up in 16 bits (sums="bfloat16")
         options: of the operation, such as causal=True, epsilon=1e-6, stride=2
 
     Returns:
@@ -51,7 +54,7 @@ def assert_operation(
     """
     __tracebackhide__ = True
     one_of("operation", name, LAYERS)
-    report = NumbersReport(name, _judged(name, inputs, output, cotangent, gradients or {}, dtype, options))
+    report = NumbersReport(name, _judged(name, inputs, output, cotangent, gradients or {}, dtype, sums, options))
     if not report.ok:
         raise AssertionError(str(report))
     return report
@@ -64,34 +67,16 @@ def _judged(
     cotangent: Any,
     gradients: Mapping[str, Any],
     dtype: str | None,
+    sums: str | None,
     options: Mapping[str, Any],
 ) -> JudgedRun:
-    known = [p for p in inspect.signature(LAYERS[name]).parameters if p not in ("given", "numbers")]
-    for option in options:
-        if option not in known:
-            raise InvalidInput(f"{name}: it has no option {option!r}; " + _known("its options are", known))
     if not isinstance(inputs, Mapping):
         raise InvalidInput(f"{name}: inputs: expected a dict by name, got {type(inputs).__name__}.")
     numbers = _Read({key: _array(x, key) for key, x in inputs.items()})
-    precision = dtype or _format(output)
-    if precision not in PRECISIONS:
-        raise InvalidInput(f"{name}: dtype: expected one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    precision = _precision(name, dtype or _format(output), sums)
     program = Program(origin=Origin(name, call=0))
     given = _Read({key: program.input(x.shape) for key, x in numbers.data.items() if key not in WHOLE})
-    try:
-        result = LAYERS[name](given, numbers, **options)
-    except KeyError as missing:
-        said = " ".join((inspect.getdoc(LAYERS[name]) or "").split())
-        raise InvalidInput(
-            f"{name}: expected an input {missing}; got {', '.join(inputs) or 'nothing'}. It computes: {said}"
-        ) from missing
-    except (ValueError, IndexError, ZeroDivisionError) as misfit:
-        shapes = ", ".join(f"{key} {x.shape}" for key, x in numbers.data.items())
-        raise InvalidInput(f"{name}: these inputs do not fit it: {shapes}: {misfit}") from misfit
-    unread = [key for key in inputs if key not in given.read | numbers.read]
-    if unread:
-        said = " ".join((inspect.getdoc(LAYERS[name]) or "").split())
-        raise InvalidInput(f"{name}: it takes no input {unread[0]!r}. It computes: {said}")
+    result = _written(name, given, numbers, options)
     values, observed = [result], [_fitting(_array(output, "output"), result, "output")]
     lines = {value.index: numbers[key] for key, value in given.items()}
     if gradients:
@@ -109,8 +94,50 @@ def _judged(
             values.append(program.constant(0.0, given[key].shape) if found is None else found)
             observed.append(_fitting(_array(gradient, f"gradient of {key}"), given[key], f"gradient of {key}"))
     named = ["its output", *(f"its gradient by {key}" for key in gradients)]
-    judged = judged_call(values, lines, observed, [PRECISIONS[precision]] * len(values), _inside(precision))
+
+    def judged_with(narrow: bool) -> list[JudgedCall]:
+        return judged_call(values, lines, observed, [PRECISIONS[precision]] * len(values), _inside(precision, narrow))
+
+    judged = judged_with(sums == precision)
+    wider = PROFILES[precision].accumulate is not PROFILES[precision].storage
+    if sums is None and wider and any(call.verdict in (Verdict.WRONG, Verdict.SUSPECT) for call in judged):
+        again = judged_with(narrow=True)
+        like = f"sums that are added up in {precision}; sums={precision!r} allows them"
+        judged = [
+            replace(call, like=like) if call.verdict is not other.verdict is Verdict.AGREES else call
+            for call, other in zip(judged, again, strict=True)
+        ]
     return JudgedRun(tuple(_named(result, what) for result, what in zip(judged, named, strict=True)))
+
+
+def _precision(name: str, precision: str, sums: str | None) -> str:
+    if precision not in PRECISIONS:
+        raise InvalidInput(f"{name}: dtype: expected one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    known = dict.fromkeys((precision, PROFILES[precision].accumulate.name))
+    if sums is not None and sums not in known:
+        raise InvalidInput(f"{name}: sums: expected one of {', '.join(known)}, got {sums!r}.")
+    return precision
+
+
+def _written(name: str, given: _Read, numbers: _Read, options: Mapping[str, Any]) -> Value:
+    """The layer as a program. Raises InvalidInput for inputs and options that it does not take."""
+    known = [p for p in inspect.signature(LAYERS[name]).parameters if p not in ("given", "numbers")]
+    for option in options:
+        if option not in known:
+            raise InvalidInput(f"{name}: it has no option {option!r}; " + _known("its options are", known))
+    computes = " ".join((inspect.getdoc(LAYERS[name]) or "").split())
+    try:
+        result = LAYERS[name](given, numbers, **options)
+    except KeyError as missing:
+        came = ", ".join(numbers.data) or "nothing"
+        raise InvalidInput(f"{name}: expected an input {missing}; got {came}. It computes: {computes}") from missing
+    except (ValueError, IndexError, ZeroDivisionError) as misfit:
+        shapes = ", ".join(f"{key} {x.shape}" for key, x in numbers.data.items())
+        raise InvalidInput(f"{name}: these inputs do not fit it: {shapes}: {misfit}") from misfit
+    for key in numbers.data:
+        if key not in given.read | numbers.read:
+            raise InvalidInput(f"{name}: it takes no input {key!r}. It computes: {computes}")
+    return result
 
 
 class _Read(UserDict[str, Any]):
@@ -129,10 +156,10 @@ def _named(result: JudgedCall, what: str) -> JudgedCall:
     return replace(result, origin=Origin(what), number=0)
 
 
-def _inside(precision: str) -> Profile:
-    """Steps between may be stored in the format; sums are added up in the one that products are."""
+def _inside(precision: str, narrow: bool) -> Profile:
+    """Steps between may be stored in the format; sums are added up in the one that products are, or in the format."""
     profile = PROFILES[precision]
-    return replace(profile, reduce=profile.accumulate)
+    return replace(profile, reduce=profile.storage if narrow else profile.accumulate)
 
 
 def _format(output: Any) -> str:

@@ -40,7 +40,10 @@ class Misshapen(Unanswered):
 
 
 def read_answer(call: Manner, case: Case, answer: Any) -> Observation:
-    """All weights, then all biases; or else weights and biases of each layer, if that fits; or both by their names."""
+    """All weights, then all biases; or else weights and biases of each layer, if that fits; or both by their names.
+
+    Where there are no biases besides, all weights alone will do.
+    """
     if call.returns != "outputs" and has_names(answer):
         named = by_name(answer)
         if named is None:
@@ -53,6 +56,10 @@ def read_answer(call: Manner, case: Case, answer: Any) -> Observation:
     try:
         return _read(call, case, answer)
     except Unanswered:
+        besides = call.column is None and any(layer.biases is not None for layer in case.layers)
+        if call.returns != "outputs" and not besides:
+            with suppress(Unanswered):
+                return _read(call, case, (answer, None))
         pairs = isinstance(answer, (list, tuple)) and [p for p in answer if isinstance(p, (list, tuple))]
         if call.returns != "outputs" and pairs and all(len(p) == 2 for p in pairs) and len(pairs) == len(answer):
             with suppress(Unanswered):  # then the first message is the one to read

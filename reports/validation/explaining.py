@@ -43,7 +43,7 @@ from ...reference.judging import QUANTITIES, FieldCheck
 from ...reference.judging import observed as shown
 from ..documents import Report, Subject
 from .approximated import approximated
-from .field_of_function import field_of
+from .field_of_function import field_further_out, field_of
 from .following import evidence_under, followed, judged_under, suiting, suits
 from .nearly_right import nearly_right
 from .no_gradient import no_gradient
@@ -194,7 +194,8 @@ def _said(
         adaptive = "Adam" in diagnosis.explanations[0].words
         words = [*diagnosis_words(diagnosis), OF_FIRST_STEPS]
         return convention, diagnosis, words, "unrecognised" if adaptive else "wrong"
-    of_loss = declared.loss is None and all(e.of_loss for e in diagnosis.explanations)
+    matching = MATCHING if "squared_error" in convention.loss else None
+    of_loss = declared.loss is None and all(e.of_loss or e.names == matching for e in diagnosis.explanations)
     known_mistake = not of_loss and any(e.names or e.mistake for e in diagnosis.explanations)
     if undeclared and not known_mistake and subject.returns != "outputs":
         field = field_of(subject, observed)
@@ -206,6 +207,11 @@ def _said(
             return convention, diagnosis, [*told, *field_words(field), MAY_BE_MEANT], "unrecognised"
         said = [*said, *field_words(field)]
     return convention, diagnosis, said, "wrong"
+
+
+# δ = o − t. Of any increasing activation there is a loss with that delta, as cross-entropy is the sigmoid's: Auer,
+# Herbster & Warmuth, Exponentially many local minima for single neurons, NIPS 8 (1996), "matching loss".
+MATCHING = ("output-delta-without-derivative",)
 
 
 def _sees(field: FieldCheck, convention: Convention, observed: Evidence) -> bool:
@@ -391,7 +397,12 @@ def unrecognised(
         ]
         verdict = "wrong"
     else:
-        of_some = ["it is the gradient of some loss, but of none that is known."] if field and field.ok else []
+        of_some = []
+        if field and field.ok:
+            elsewhere = field_further_out(subject, observed)  # clipped on purpose, perhaps: no reason to accuse it
+            of_some = ["it is the gradient of some loss, but of none that is known."]
+            if elsewhere is not None and elsewhere.symmetric is False:
+                of_some = [FURTHER_OUT, *field_words(elsewhere), "Nearer it is one:"]
         if adaptive:
             of_some = [NO_PLAIN_STEP]
         said = [*of_some, *field_words(field), unknown]
@@ -408,6 +419,10 @@ def _right_gradients(convention: Convention, observed: Evidence) -> bool:
     return bool(alone) and reproduces(right(convention), evidence_under(convention, alone))
 
 
+FURTHER_OUT = (
+    "with weights four times as large no loss has this gradient: something is clipped, or units that are saturated or "
+    "cut off get a wrong derivative there."
+)
 NO_PLAIN_STEP = (
     "it is no plain step along the gradient of a known network and loss. If it is an optimizer's, declare optimizer=…."
 )

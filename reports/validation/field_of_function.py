@@ -56,6 +56,21 @@ def field_of(subject: Subject, observed: Evidence, by_layer: bool = False) -> Fi
         return None
 
 
+FURTHER = 4.0  # times the probes' weights: units are saturated, clipped ones cut off
+
+
+def field_further_out(subject: Subject, observed: Evidence) -> FieldCheck | None:
+    """The test where the weights are larger than any probe's."""
+    case = next((case for case, _ in observed if case.batch > 1), None)
+    if case is None:
+        return None
+    layers = tuple(
+        replace(layer, weights=(FURTHER * np.asarray(array_of(layer.weights, case.dtype))).tolist())
+        for layer in case.layers
+    )
+    return field_of(subject, [(replace(case, layers=layers), observed[0][1])], by_layer=True)
+
+
 def _moved(
     point: dict[str, list[Any]], weights: Sequence[Any], biases: Sequence[Any], case: Case
 ) -> dict[str, list[Any]]:

@@ -79,7 +79,9 @@ def test_right_networks_agree_in_every_format(dtype: Any) -> None:
     ):
         report = checks.check_numbers(network, x.to(dtype), loss=lambda y: (y.float() ** 2).mean())
         assert report.verdict is Verdict.AGREES, str(report)
-        assert not any(r.verdict is Verdict.UNDECIDED for r in report.run.results)
+        undecided = [r.reason for r in report.run.results if r.verdict is Verdict.UNDECIDED]
+        assert len(undecided) <= 1, str(report)  # a bias before a batch norm has a gradient of nothing but roundings
+        assert undecided in ([], ["roundings may be as large as the numbers themselves"])
         assert len(report.run.results) > 30
         assert report.zeroable < 0.1
         assert "forward and backward, is what its operation may give" in " ".join(str(report).split())

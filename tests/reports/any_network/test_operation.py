@@ -97,7 +97,13 @@ def test_every_operation_has_its_kernel_here() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_right_kernel_passes(name: str, dtype: Any) -> None:
-    report = bp.assert_operation(name, **ran(name, dtype))
+    given = ran(name, dtype)
+    if name == "layer_norm" and dtype.itemsize == 2:  # PyTorch's adds the gradients of its weights up in 16 bits
+        sums = str(dtype).removeprefix("torch.")
+        with pytest.raises(AssertionError, match=f"(?s)they are those of sums.*sums='{sums}' allows"):
+            bp.assert_operation(name, **given)
+        given["sums"] = sums
+    report = bp.assert_operation(name, **given)
     assert report.ok
     assert "could be zero unseen" in " ".join(str(report).split())
     if dtype is not torch.bfloat16:
@@ -176,6 +182,6 @@ def test_what_does_not_fit_is_said_in_one_line(changes: dict[str, Any], said: st
 
 
 def test_infinities_are_undecided_and_refused() -> None:
-    x = np.full((2, 3), np.inf)
+    x = np.full((2, 3), -np.inf)  # times 0
     with pytest.raises(AssertionError, match="undecided"):
         bp.assert_operation("silu", inputs={"x": x}, output=x)

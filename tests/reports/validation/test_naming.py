@@ -217,3 +217,44 @@ def test_beside_an_explanation_it_is_said_what_is_nowhere_a_number() -> None:
     assert "has the derivative of binary cross entropy for ∂E/∂o" in str(diagnosis.explanations)
     (said,) = (line for line in because(diagnosis, edited.network.convention) if "NaN" in line)
     assert said.startswith("weight_gradients[0], weight_gradients[1], bias_gradients[0], bias_gradients[1]: NaN or ")
+
+
+def _dense(weights: Any, biases: Any, x: Any, t: Any, slope: Any, activation: Any, output: Any) -> Any:
+    """δ = o − t at the output; hidden units by `activation` and its `slope`, of z."""
+    zs, activations = [], [x]
+    for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        zs.append(activations[-1] @ w.T + b)
+        activations.append((activation if k < len(weights) - 1 else output)(zs[-1]))
+    delta, of_weights, of_biases = activations[-1] - t, [], []
+    for k in reversed(range(len(weights))):
+        of_weights.insert(0, delta.T @ activations[k])
+        of_biases.insert(0, delta.sum(0))
+        delta = delta @ weights[k] * (slope(zs[k - 1]) if k else 1)
+    return of_weights, of_biases
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_delta_that_some_loss_has_is_no_mistake_while_no_loss_was_declared() -> None:
+    """o − t is right for tanh with E = −Σ ½(1 + t) log ½(1 + o) + ½(1 − t) log ½(1 − o), as for ±1 targets."""
+
+    def function(W: Any, B: Any, x: Any, t: Any) -> Any:
+        return _dense(W, B, x, t, lambda z: 1 - np.tanh(z) ** 2, np.tanh, np.tanh)
+
+    report = verify(function)
+    assert report.verdict == "unrecognised", report
+    assert "leaves the activation's derivative out of the output delta" in str(report)
+    declared = verify(function, loss="half_squared_error", activations=["tanh", "tanh"])
+    assert declared.verdict == "wrong", declared
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_gradient_near_by_that_is_none_further_out_is_told() -> None:
+    """A hard sigmoid whose slope is not cut off where it is clipped, which no probe reaches."""
+
+    def function(W: Any, B: Any, x: Any, t: Any) -> Any:
+        return _dense(W, B, x, t, lambda z: 0.2 + 0 * z, lambda z: np.clip(0.2 * z + 0.5, 0, 1), lambda z: z)
+
+    report = verify(function)
+    assert report.verdict == "unrecognised", report
+    assert "with weights four times as large no loss has this gradient" in str(report)
+    assert "it is the gradient of some loss" not in str(report)

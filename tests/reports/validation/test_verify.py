@@ -344,3 +344,22 @@ def test_assert_gradients_replaces_assert_allclose() -> None:
         with pytest.raises(WrongGradients, match="^unanswered: .*" + re.escape(message)):
             assert_gradients(network, inputs, targets, *missing)
     assert isinstance(verify(gradients), Report)
+
+
+def _without_biases(weights: Any, x: Any, t: Any) -> Any:
+    activations = [x]
+    for k, w in enumerate(weights):
+        z = activations[-1] @ w.T
+        activations.append(np.tanh(z) if k < len(weights) - 1 else z)
+    delta, gradients = activations[-1] - t, []
+    for k in reversed(range(len(weights))):
+        gradients.insert(0, delta.T @ activations[k])
+        delta = delta @ weights[k] * (1 - activations[k] ** 2)
+    return gradients
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 2, 2), (3, 4, 5, 2)])
+def test_without_biases_the_weights_gradients_are_all(sizes: tuple[int, ...]) -> None:
+    report = bp.verify(lambda W, B, x, t: _without_biases(W, x, t), bias="none", sizes=sizes)
+    assert report.verdict == "agrees", report
