@@ -7,6 +7,7 @@ Source: Srivastava et al., Dropout, JMLR 15 (2014), §4.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,13 +31,16 @@ CONSTANT = 0.01  # how much a layer's constant may vary from call to call, as it
 class Dropped:
     """Units that are dropped.
 
-    scales: by layer, what the others are multiplied by;  backward: whether δ has the mask, too
+    scales: by layer, what the others are multiplied by;  backward: whether δ is right with the mask
     activations: those of the network that explains it
+    through: whether δ goes through dropped units;  others: what δ of the other units is, times the right one
     """
 
     scales: tuple[tuple[int, float], ...]
     backward: bool
     activations: tuple[str | Activation, ...]
+    through: bool = False
+    others: float | None = None
 
     @property
     def words(self) -> str:
@@ -44,9 +48,13 @@ class Dropped:
             f"units of layer {k + 1} are at 0, the others are multiplied by {scale:.6g}" for k, scale in self.scales
         )
         said = f"dropout is on: {where}"
-        return said + (
-            "." if self.backward else ", but δ has no such mask: the backward pass goes through dropped units."
-        )
+        if self.backward:
+            return f"{said}."
+        if self.through:
+            return f"{said}, but δ has no such mask: the backward pass goes through dropped units."
+        if self.others is not None:
+            return f"{said}, but δ of the others is {self.others:.6g} times what it has to be."
+        return f"{said}, but δ of the others is not what their derivative gives."
 
 
 def dropped_units(seen: Evidence, conventions: Sequence[Convention]) -> Dropped | None:
@@ -64,7 +72,7 @@ def _masks(views: Sequence[View], names: tuple[str | Activation, ...]) -> Droppe
     last = len(views[0].weights) - 1
     scales: dict[int, list[float]] = {}
     units: dict[int, int] = {}  # that are kept: any one number is a constant times another
-    backward = True
+    backward, through, others = True, False, list[float]()
     for view in views:
         masks: dict[int, Array] = {}
         for k in range(last + 1):
@@ -94,9 +102,18 @@ def _masks(views: Sequence[View], names: tuple[str | Activation, ...]) -> Droppe
             error = RULES.hidden_error(view.scope.layers[k + 1], above, ARRAYS)
             z, right_a = view.scope.values["pre_activations", k], done(view.scope, "activation", k)
             wanted = RULES.hidden_delta(view.scope.layers[k], z, right_a, error, ARRAYS)
-            backward = backward and alike(delta, np.asarray(wanted) * mask, view.near)
+            right = np.asarray(wanted) * mask
+            if alike(delta, right, view.near):
+                others.append(1.0)
+                continue
+            backward, kept = False, mask != 0
+            through = through or bool(np.abs(delta[~kept]).max(initial=0.0) > view.near * np.abs(delta).max())
+            factor = ratio(delta[kept], right[kept]) if right[kept].any() else math.nan
+            others.append(factor if alike(delta, factor * right, view.near) else math.nan)
     if not scales or min(units.values()) < 2:
         return None
-    if any(max(found) - min(found) > CONSTANT * min(found) for found in scales.values()):
+    if any(max(each) - min(each) > CONSTANT * min(each) for each in scales.values()):
         return None
-    return Dropped(tuple((k, float(np.median(scales[k]))) for k in sorted(scales)), backward, names)
+    one = bool(others) and max(others) - min(others) <= CONSTANT * abs(min(others))  # not where one is no number
+    found = tuple((k, float(np.median(scales[k]))) for k in sorted(scales))
+    return Dropped(found, backward, names, through, float(np.median(others)) if one else None)

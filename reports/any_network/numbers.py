@@ -111,9 +111,10 @@ class NumbersReport(Shown):
         seen = [r for r in results if r.verdict is not Verdict.UNDECIDED]
         formats = " and ".join(dict.fromkeys(r.precision for r in seen))
         if self.verdict is Verdict.AGREES:
+            passes = "forward and backward" if any(r.backward for r in seen) else "forward (no backward was seen)"
             return (
-                f"agrees: each of {counted(len(seen), 'result')} of {self.name}, forward and backward, is what its "
-                f"operation may give of its own operands in {formats}"
+                f"agrees: each of {counted(len(seen), 'result')} of {self.name}, {passes}, is what its operation may "
+                f"give of its own operands in {formats}"
             )
         alarms = [r for r in results if r.verdict is self.verdict]
         what = (

@@ -107,7 +107,12 @@ def _judged(
             replace(call, like=like) if call.verdict is not other.verdict is Verdict.AGREES else call
             for call, other in zip(judged, again, strict=True)
         ]
-    return JudgedRun(tuple(_named(result, what) for result, what in zip(judged, named, strict=True)))
+    return JudgedRun(
+        tuple(
+            replace(call, origin=Origin(what), number=0, backward=what != named[0])
+            for call, what in zip(judged, named, strict=True)
+        )
+    )
 
 
 def _precision(name: str, precision: str, sums: str | None) -> str:
@@ -150,10 +155,6 @@ class _Read(UserDict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         self.read.add(key)
         return super().__getitem__(key)
-
-
-def _named(result: JudgedCall, what: str) -> JudgedCall:
-    return replace(result, origin=Origin(what), number=0)
 
 
 def _inside(precision: str, narrow: bool) -> Profile:

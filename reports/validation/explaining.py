@@ -85,7 +85,10 @@ def explained(
     by_steps = once(wrong_formulas)
     formulas = partial(formulas_by_name, steps=by_steps)
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
-    for base in bases:
+    certain = declared.complete or nearly_read_off(observed, declared)  # these are the conventions, and no guesses
+    for base in [*bases, *_halved_or_doubled(bases, declared)]:
+        if one and certain and not _but_for_a_factor(base, one[0][0]):
+            continue
         convention, diagnosis = _by_formulas(base, observed, declared, by_steps, formulas)
         if not diagnosis.explanations:
             continue
@@ -96,11 +99,24 @@ def explained(
         named = diagnose(evidence_under(convention, observed), convention, [formulas]) if len(one) <= NAMED else None
         if named is not None and named.names:
             return _said(convention, named, observed, subject, declared)
-        if declared.complete or nearly_read_off(observed, declared):  # these are the conventions, and no guesses
-            break
     if one:
         return _said(*one[0], observed, subject, declared)
     return _by_other_kinds(conventions, observed, subject, declared, bases, formulas, several)
+
+
+HALVES = {"squared_error": "half_squared_error", "half_squared_error": "squared_error"}
+
+
+def _halved_or_doubled(bases: Sequence[Convention], declared: Declared) -> list[Convention]:
+    """The same with a ½ more or less, which is read off numbers that are wrong: the mistake may be one of either."""
+    if declared.loss is not None:
+        return []
+    others = [replace(base, loss=HALVES[base.loss]) for base in bases if base.loss in HALVES]
+    return [other for other in others if other not in bases]
+
+
+def _but_for_a_factor(one: Convention, other: Convention) -> bool:
+    return one.loss in HALVES and replace(one, loss=HALVES[one.loss]) == other
 
 
 def _by_other_kinds(

@@ -33,3 +33,25 @@ def test_the_constant_is_that_of_every_call(share: float, masked: bool) -> None:
     assert report.verdict == ("unrecognised" if masked else "wrong")
     assert ("goes through dropped units" in first) != masked
     assert "tanh in hidden layers" in str(report)
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize(
+    ("backward", "words"),
+    [
+        (lambda mask, h: (mask > 0) * (1 - h * h), "but δ of the others is 0.7 times what it has to be"),
+        (lambda mask, h: mask * (1 - (h * mask) ** 2), "but δ of the others is not what their derivative gives"),
+    ],
+    ids=["without its constant", "at the dropped units"],
+)
+def test_a_mask_in_both_passes_and_a_mistake_in_the_second(backward: Any, words: str) -> None:
+    def dropping(W: Any, B: Any, x: Any, t: Any) -> Any:
+        h = np.tanh(x @ W[0].T + B[0])
+        mask = (np.random.default_rng(0).random((1, h.shape[1])) < 0.7) / 0.7
+        delta = (h * mask) @ W[1].T + B[1] - t
+        below = delta @ W[1] * backward(mask, h)
+        return [below.T @ x, delta.T @ (h * mask)], [below.sum(axis=0), delta.sum(axis=0)]
+
+    report = verify(dropping, sizes=(3, 6, 2), activations=["tanh", "identity"], loss="half_squared_error")
+    assert report.verdict == "wrong", report
+    assert words in str(report).splitlines()[0]

@@ -258,3 +258,15 @@ def test_a_gradient_near_by_that_is_none_further_out_is_told() -> None:
     assert report.verdict == "unrecognised", report
     assert "with weights four times as large no loss has this gradient" in str(report)
     assert "it is the gradient of some loss" not in str(report)
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_half_that_is_read_off_wrong_numbers_may_be_the_mistake() -> None:
+    """tanh's derivative with the bipolar sigmoid, of which it is twice: layer 1 is right without ½, layer 2 with it."""
+
+    def function(W: Any, B: Any, x: Any, t: Any) -> Any:
+        return _dense(W, B, x, t, lambda z: 1 - np.tanh(z / 2) ** 2, lambda z: 2 / (1 + np.exp(-z)) - 1, lambda z: z)
+
+    report = verify(function)
+    assert report.diagnosis is not None
+    assert report.diagnosis.names == ["hidden-tanh-derivative"], report
