@@ -73,11 +73,10 @@ def of_an_operand(trial: Trial) -> Iterator[Edit]:
             for other in candidates:
                 if other is not None and (trial.segment.value(other).shape != shape or other in {used, line}):
                     continue
-                stands, belongs = (
-                    named_apart(trial, used, other)
-                    if (other or 0) >= 0
-                    else (named(trial, used), _called(trial, other))
-                )
+                if other is not None and other < 0:  # of the chain rule's own lines
+                    stands, belongs = named(trial, used), _called(trial, other)
+                else:
+                    stands, belongs = named_apart(trial, used, other)
                 yield Edit(
                     f"in {_line_named(trial, line)}, {stands} stands where {belongs} belongs",
                     partial(_with_operand, line=line, used=used, other=other),

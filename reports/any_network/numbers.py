@@ -155,9 +155,9 @@ class NumbersReport(Shown):
             yield sentence(f"not judged, {counted(len(names), 'result')} ({which}): {reason}", "  ")
         partly = [r for r in self.run.results if r.verdict is not Verdict.UNDECIDED and r.undecided]
         if partly:
-            names = _listed(list(dict.fromkeys(f"{r.undecided:,} of {r.elements:,} of {r.origin}" for r in partly)))
+            parts = _listed(list(dict.fromkeys(f"{r.undecided:,} of {r.elements:,} of {r.origin}" for r in partly)))
             count = counted(sum(r.undecided for r in partly), "element")
-            yield sentence(f"not judged, {count} ({names}), where numbers may overflow, or are none", "  ")
+            yield sentence(f"not judged, {count} ({parts}), where numbers may overflow, or are none", "  ")
         formats = Counter(r.like for r in self.run.results if r.like and r.verdict is Verdict.AGREES)
         for like, times in formats.items():
             yield sentence(f"as the framework's settings allow, {counted(times, 'result')} of {like}", "  ")

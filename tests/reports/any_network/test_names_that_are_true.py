@@ -161,8 +161,6 @@ def test_a_literal_takes_no_name_away(epsilon: float) -> None:
 class Largest(Function):
     """With the place of the largest, which has no gradient."""
 
-    places_first = False
-
     @classmethod
     def both(cls, ctx: Any, x: Any) -> Any:
         values, places = x.max(-1, keepdim=True)
@@ -176,9 +174,9 @@ class Largest(Function):
         return Largest.both(ctx, x)
 
     @staticmethod
-    def backward(ctx: Any, g: Any, _: Any) -> Any:
-        gradient = g.new_zeros(ctx.shape)
-        gradient[:, :1] = g  # of the first, not of the largest
+    def backward(ctx: Any, *arriving: Any) -> Any:
+        gradient = arriving[0].new_zeros(ctx.shape)
+        gradient[:, :1] = arriving[0]  # of the first, not of the largest
         return gradient
 
 
@@ -188,8 +186,8 @@ class PlacesFirst(Largest):
         return Largest.both(ctx, x)[::-1]
 
     @staticmethod
-    def backward(ctx: Any, _: Any, g: Any) -> Any:
-        return 2 * g.new_zeros(ctx.shape).scatter_(1, ctx.saved_tensors[0], g)
+    def backward(ctx: Any, *arriving: Any) -> Any:
+        return 2 * arriving[1].new_zeros(ctx.shape).scatter_(1, ctx.saved_tensors[0], arriving[1])
 
 
 def test_an_output_that_has_no_gradient() -> None:

@@ -225,7 +225,7 @@ def _dense(weights: Any, biases: Any, x: Any, t: Any, slope: Any, activation: An
     for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
         zs.append(activations[-1] @ w.T + b)
         activations.append((activation if k < len(weights) - 1 else output)(zs[-1]))
-    delta, of_weights, of_biases = activations[-1] - t, [], []
+    delta, of_weights, of_biases = activations[-1] - t, list[Any](), list[Any]()
     for k in reversed(range(len(weights))):
         of_weights.insert(0, delta.T @ activations[k])
         of_biases.insert(0, delta.sum(0))

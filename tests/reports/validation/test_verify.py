@@ -351,7 +351,7 @@ def _without_biases(weights: Any, x: Any, t: Any) -> Any:
     for k, w in enumerate(weights):
         z = activations[-1] @ w.T
         activations.append(np.tanh(z) if k < len(weights) - 1 else z)
-    delta, gradients = activations[-1] - t, []
+    delta, gradients = activations[-1] - t, list[Any]()
     for k in reversed(range(len(weights))):
         gradients.insert(0, delta.T @ activations[k])
         delta = delta @ weights[k] * (1 - activations[k] ** 2)
