@@ -165,3 +165,13 @@ def test_a_solver_that_is_told_that_its_matrix_is_symmetric() -> None:
     assert "is told that its matrix is symmetric, which it is not" in " ".join(str(report).split())
     told_falsely = bp.verify(solved, [SPD + np.triu(np.ones((3, 3)), 1), np.arange(3.0)])
     assert told_falsely.verdict == "wrong", told_falsely
+
+
+def test_a_mask_of_minus_infinity_leaves_nothing_unjudged() -> None:
+    def attention(q: Any) -> Any:
+        scores = q @ q.swapaxes(-1, -2)
+        return jax.nn.softmax(jnp.where(np.triu(np.ones((5, 5), bool), 1), -jnp.inf, scores)) @ q
+
+    report = check_numbers(attention, (drawn(5, 4),))
+    assert report.ok, report
+    assert all(r.undecided == 0 for r in report.run.results), report
