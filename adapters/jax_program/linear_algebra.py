@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...reference.programs import (
+    SYMMETRIC,
     Unsupported,
     Value,
     concatenated,
@@ -23,7 +24,6 @@ from ...reference.programs import (
     zeros,
 )
 from ...reference.programs import elementwise as e
-from ...reference.programs.captured import SYMMETRIC
 from .seen import Call, Table
 
 TABLE = Table()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .blocks import LARGE, Part, in_parts
     from .bounded_arrays import BOUNDED, bounded, held
     from .bounds import Bounds
-    from .captured import WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
+    from .captured import SYMMETRIC, WHAT_TO_DO, Border, Captured, NoGraph, Unsupported
     from .chain_rule import Edge, depending, pullback, pushforward
     from .elementwise_bounds import NoBounds
     from .flow import Explanation, Unexplained, explained, unexplained

@@ -7,8 +7,7 @@ from copy import copy
 from dataclasses import replace
 
 from ...reference.judging import PathCheck
-from ...reference.programs import Outcome, largest_difference
-from ...reference.programs.captured import SYMMETRIC
+from ...reference.programs import SYMMETRIC, Outcome, largest_difference
 from .rule import GIVEN, RuleReport, Seen, Subject, decided
 from .what_ran import along_a_path, missed_along_a_path
 

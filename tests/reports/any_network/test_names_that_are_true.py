@@ -85,6 +85,7 @@ class Scaled(Function):
         return g * ctx.saved_tensors[1] ** 2, None
 
 
+@pytest.mark.usefixtures("slow")
 def test_each_of_two_mistakes_has_its_own_name() -> None:
     text = said(Scaled.apply, drawn(3, 4), drawn(4))
     assert "the gradient of input 1 is never computed" in text
@@ -104,6 +105,7 @@ class Triplet(Function):
         return 2 * (n - p) * share, -2 * (a - p) * share, 2 * (a - n) * share
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", range(6))
 def test_a_hinge_without_its_mask(seed: int) -> None:
@@ -128,6 +130,7 @@ class CumulativeProduct(Function):
         return (terms.flip(-1).cumsum(-1).flip(-1) - terms) / x
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_term_too_many_is_no_factor() -> None:
     text = said(CumulativeProduct.apply, drawn(2, 4))
     assert "adds what does not belong there" in text
@@ -150,6 +153,7 @@ class Smoothed(Function):
         return (logarithms.exp() - labels) / len(labels), None, None  # g is missing
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("epsilon", [0.1, 0.125])
 def test_a_literal_takes_no_name_away(epsilon: float) -> None:

@@ -105,6 +105,7 @@ def log_of_the_normal_distribution(x: Any) -> Any:
     return jax.scipy.special.log_ndtr(x)
 
 
+@pytest.mark.usefixtures("slow")
 def test_jaxs_derivative_of_what_it_approximates() -> None:
     """From 5 on it cuts a series off in float32, and gives the derivative of the whole."""
     report = bp.verify(log_of_the_normal_distribution, np.array([1.4236823, 1.0926104, 7.3922133], np.float32))
@@ -128,6 +129,7 @@ own = jax.custom_jvp(log_ndtr)  # a user's, of the same name
 own.defjvps(lambda t, y, x: 1.001 * jnp.exp(-x * x / 2 - y) / np.float32(np.sqrt(2 * np.pi)) * t)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("function", [lambda x: square(jax.scipy.special.log_ndtr(x)), own, lambda x: own(square(x))])
 @pytest.mark.sampled(1)
 def test_what_is_wrong_beside_jaxs_own_is_wrong(function: Any) -> None:
@@ -137,6 +139,7 @@ def test_what_is_wrong_beside_jaxs_own_is_wrong(function: Any) -> None:
 SPD = np.array([[4.0, 1, 0.5], [1, 3, -0.4], [0.5, -0.4, 2]])
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("lower", [True, False])
 def test_one_triangle_of_a_symmetric_input(lower: bool) -> None:
@@ -167,6 +170,7 @@ def test_a_solver_that_is_told_that_its_matrix_is_symmetric() -> None:
     assert told_falsely.verdict == "wrong", told_falsely
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_mask_of_minus_infinity_leaves_nothing_unjudged() -> None:
     def attention(q: Any) -> Any:
         scores = q @ q.swapaxes(-1, -2)

@@ -73,6 +73,7 @@ def test_a_nan_of_a_masked_softmax_is_wrong() -> None:
         bp.assert_operation("softmax", inputs={"x": x}, output=there)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_the_constant_is_that_of_every_call(share: float, masked: bool) -> None:
     assert "tanh in hidden layers" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("backward", "words"),

@@ -358,6 +358,7 @@ def _without_biases(weights: Any, x: Any, t: Any) -> Any:
     return gradients
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 2, 2), (3, 4, 5, 2)])
 def test_without_biases_the_weights_gradients_are_all(sizes: tuple[int, ...]) -> None:
