@@ -141,20 +141,27 @@ def _written(name: str, given: _Read, numbers: _Read, options: Mapping[str, Any]
         raise InvalidInput(f"{name}: these inputs do not fit it: {shapes}: {misfit}") from misfit
     for key in numbers.data:
         if key not in given.read | numbers.read:
-            raise InvalidInput(f"{name}: it takes no input {key!r}. It computes: {computes}")
+            takes = ", ".join(dict.fromkeys((*given.asked, *numbers.asked)))
+            raise InvalidInput(f"{name}: it takes no input {key!r}, but {takes}. It computes: {computes}")
     return result
 
 
 class _Read(UserDict[str, Any]):
-    """Inputs by name, and the names that somebody asked for."""
+    """Inputs by name; the names of those that were read, and all that somebody asked for."""
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
-        self.read: set[str] = set()
         super().__init__(inputs)
+        self.read: set[str] = set()
+        self.asked: dict[str, None] = {}
 
     def __getitem__(self, key: str) -> Any:
         self.read.add(key)
+        self.asked[key] = None
         return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.asked[str(key)] = None
+        return super().__contains__(key)
 
 
 def _inside(precision: str, narrow: bool) -> Profile:

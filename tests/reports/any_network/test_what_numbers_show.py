@@ -180,7 +180,12 @@ def test_formats_that_are_not_covered_are_named() -> None:
 
 
 BAD: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
-    "an unknown input": ("layer_norm", {"x": (2, 8), "beta": (8,)}, {}, "it takes no input 'beta'"),
+    "an unknown input": (
+        "layer_norm",
+        {"x": (2, 8), "beta": (8,)},
+        {},
+        "it takes no input 'beta', but x, weight, bias",
+    ),
     "a reduction": ("cross_entropy", {"logits": (4, 3), "target": [0, 1, 2, 2]}, {"reduction": "avg"}, "reduction"),
     "a target": ("cross_entropy", {"logits": (4, 3), "target": [0, 1, 3, 2]}, {}, "numbers from 0 to 2"),
     "a negative target": ("cross_entropy", {"logits": (4, 3), "target": [0, 1, -1, 2]}, {}, "numbers from 0 to 2"),
