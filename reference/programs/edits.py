@@ -184,7 +184,7 @@ def _edge_sets(trial: Trial) -> Iterator[tuple[frozenset[Edge], str, Origin]]:
             yield edges, f"the gradient through {user}{source}", user
 
 
-def _source(nodes: Sequence[Node], line: int) -> int:
+def source(nodes: Sequence[Node], line: int) -> int:
     """Where the elements come from that only movements are between."""
     while nodes[line].operation.name in {"rearrange", "reshape", "stop", "mirror", "identity"}:
         line = nodes[line].operands[0]
@@ -194,16 +194,16 @@ def _source(nodes: Sequence[Node], line: int) -> int:
 def named(trial: Trial, line: int) -> str:
     """What a reader knows a value by: the input, or the operation that computed it, seen through movements."""
     nodes = trial.segment.captured.program.nodes
-    source = partial(_source, nodes)
+    start = partial(source, nodes)
     inputs = {v.index: k for k, v in enumerate(trial.segment.inputs)}
-    inputs |= {source(v.index): k for k, v in enumerate(trial.segment.inputs)}
-    place = inputs.get(line, inputs.get(source(line)))
+    inputs |= {start(v.index): k for k, v in enumerate(trial.segment.inputs)}
+    place = inputs.get(line, inputs.get(start(line)))
     if place is not None:
         return f"input {place}"
-    node = nodes[source(line)]
+    node = nodes[start(line)]
     if node.operation.name == "constant":
         return "a constant" if node.parameters["array"].size != 1 else f"{float(node.parameters['array'].flat[0]):g}"
-    if any(c is not None and source(c.index) == source(line) for c in trial.segment.arrived):
+    if any(c is not None and start(c.index) == start(line) for c in trial.segment.arrived):
         return "the incoming gradient"
     return str(node.origin) if node.origin.name else node.operation.name
 
@@ -215,7 +215,7 @@ def named_apart(trial: Trial, one: int | None, other: int | None) -> tuple[str, 
     if one is None or other is None or first != second:
         return first, second
     nodes = trial.segment.captured.program.nodes
-    how, by = (nodes[_source(nodes, line)].operation.name.replace("_", " ") for line in (one, other))
+    how, by = (nodes[source(nodes, line)].operation.name.replace("_", " ") for line in (one, other))
     return (f"{how} of {first}", f"{by} of {second}") if how != by else (first, f"another {by} of it")
 
 
@@ -475,11 +475,11 @@ FAMILIES = (
     of_one_gradient,
     of_the_cotangent,
     of_an_edge,
-    of_a_choice,
     of_repeats,
+    of_a_gradient_passed_through,
+    of_a_choice,
     of_the_diagonal,
     of_a_reversed_input,
-    of_a_gradient_passed_through,
     of_a_value,
     repairs.of_a_scale,
     repairs.of_axes,

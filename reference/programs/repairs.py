@@ -113,7 +113,7 @@ def of_a_matrix(trial: Trial) -> Iterator[Edit]:
 
 def of_a_flow(trial: Trial) -> Iterator[Edit]:
     """A line of the backward uses another value than the gradient that comes back to there."""
-    from .edits import named
+    from .edits import named, source
 
     nodes = trial.segment.captured.program.nodes
     computed = set(_backward(trial))  # what is wrong of these came before
@@ -125,8 +125,8 @@ def of_a_flow(trial: Trial) -> Iterator[Edit]:
                 if trial.segment.value(other).shape == nodes[used].shape:
                     belongs = _called(trial, other, flowing=True)
                     yield Edit(
-                        f"{_line_named(trial, used)}, which {_line_named(trial, line)} takes for {belongs}, is not that"
-                        if used in computed
+                        f"in {_line_named(trial, line)}, {named(trial, used)} is not {belongs}, which belongs there"
+                        if source(nodes, used) in computed
                         else f"in {_line_named(trial, line)}, {named(trial, used)} stands where {belongs} belongs",
                         partial(_with_operand, line=line, used=used, other=other),
                         _origin(trial, line),

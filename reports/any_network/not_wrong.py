@@ -43,7 +43,10 @@ def as_the_framework_declares(subject: Subject, report: RuleReport, stopped: boo
     cut, a loop that stops) it declares the derivative of what they approximate. Everything else has to be right with
     that derivative in its place, and what runs has to add up along a path.
     """
-    located = [x.border for x in (*report.explanations, *report.unexplained) if x.border is not None]
+    located = [
+        *(e.border for e in report.explanations if e.border is not None),
+        *(u.border for u in report.unexplained),
+    ]
     if located and not any(border.own for border in located):
         return report
     borders = [b for s in report.seen for b in s.captured.borders if s.wrong()]
