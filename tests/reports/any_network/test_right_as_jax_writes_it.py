@@ -81,6 +81,7 @@ def test_an_operation_without_a_rule_that_only_decides_is_no_reason_to_refuse() 
         bp.verify(lambda x: jnp.sin(jnp.linalg.eigh(jnp.outer(x, x) + jnp.eye(3))[0]), drawn(3))
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_fixed_point_s_report_says_what_to_declare() -> None:
     def iterated(a: Any) -> Any:
         start = (jnp.float32(0.5), jnp.float32(1.0))
@@ -156,6 +157,7 @@ def test_one_triangle_of_a_symmetric_input(lower: bool) -> None:
     assert bp.verify(off, [SPD, np.arange(3.0)]).verdict == "wrong"
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_solver_that_is_told_that_its_matrix_is_symmetric() -> None:
     def solved(a: Any, b: Any) -> Any:
         def by_elimination(_: Any, b: Any) -> Any:
