@@ -69,7 +69,7 @@ class Family:
         """The rule with these constants; those not given are customary or neutral."""
         values = {**self.known, **(constants or {})}
         coupled, decoupled = values["weight_decay"], values["decoupled_weight_decay"]
-        if self.decoupled:
+        if self.decoupled or not self.remembers:  # without a memory there is one way only
             coupled, decoupled = 0.0, decoupled + coupled
 
         def step(
@@ -146,15 +146,24 @@ def _with_decay(gradient: Matrix, old: Matrix, decay: float, ar: Arithmetic) -> 
 
 
 def _decaying(old: Matrix, direction: Matrix, rate: float, decay: float, ar: Arithmetic) -> Matrix:
-    """(1 − rate · λ) w − rate · d, as in PyTorch; also as w − rate · (d + λ w), as in optax.
+    """(1 − rate · λ) w − rate · d, as in PyTorch; also as w − rate · (d + λ w), as in optax; or term by term.
 
-    Source: Loshchilov & Hutter, Decoupled weight decay regularization, ICLR 2019.
+    Source: Loshchilov & Hutter, Decoupled weight decay regularization, ICLR 2019; for the delta rule Nielsen, Neural
+    Networks and Deep Learning (2015), ch. 3.
     """
 
     def moved(w: Number, d: Number, fn: Functions) -> Number:
-        return fn.either(w * fn.constant(1 - rate * decay) - d * rate, w - (d + fn.constant(decay) * w) * rate)
+        return decayed(w, d, rate, decay, fn)
 
     return ar.elementwise(moved, old, direction)
+
+
+def decayed(w: Number, d: Number, rate: float, decay: float, fn: Functions) -> Number:
+    """w − rate · (d + λ w) in the ways in which people write it, which differ only in rounding."""
+    pulled = fn.constant(rate) * fn.constant(decay)
+    by_factor = (fn.constant(1.0) - pulled) * w - d * rate
+    term_by_term = fn.either((w - pulled * w) - d * rate, (w - d * rate) - pulled * w)
+    return fn.either(fn.either(by_factor, w - (d + fn.constant(decay) * w) * rate), term_by_term)
 
 
 def _in_two_parts(old: Matrix, direction: Matrix, rate: float, ar: Arithmetic) -> Matrix:

@@ -50,8 +50,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what `sampled` leaves out. A case that is named on the command line is the only one, and runs."""
-    slow = config.getoption("--slow")
+    """Leaves out what is slow and what `sampled` leaves out. A case that is named on the command line is the only one,
+    and runs; slow tests alone are told that they are."""
+    slow = config.getoption("--slow") or all("slow" in getattr(item, "fixturenames", ()) for item in items)
     cases = Counter(item.nodeid.partition("[")[0] for item in items)
     numbers: Counter[str] = Counter()
     kept: list[pytest.Item] = []
@@ -62,8 +63,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if cases[test] > 1 and (marker := item.get_closest_marker("sampled")):
             every, first = (*marker.args, 0)[:2]
             every = marker.kwargs.get("slow", 1) if slow else every
-        (left if (numbers[test] - first) % every else kept).append(item)
-        numbers[test] += 1
+        left_out = not slow and "slow" in getattr(item, "fixturenames", ())
+        (left if left_out or (numbers[test] - first) % every else kept).append(item)
+        numbers[test] += not left_out
     items[:] = kept
     config.hook.pytest_deselected(items=left)
 

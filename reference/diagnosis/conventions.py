@@ -15,7 +15,8 @@ from ..backprop import RULES, Layer, Objective, Rules
 from ..case import Case, Dense, InvalidInput, called, known_activation, known_loss, one_of, with_ones
 from ..losses import DISTRIBUTION, LOSSES
 from ..more_activations import parts
-from ..numbers import PRECISIONS, Arithmetic, Matrix, array_of
+from ..numbers import PRECISIONS, Arithmetic, Functions, Matrix, Number, array_of
+from ..update_rules import decayed
 from .own_activations import checked
 
 REDUCTIONS = ("sum", "mean", "mean over outputs", "sum over samples, mean over outputs")
@@ -134,11 +135,12 @@ def in_words(activation: str | Activation) -> str:
 
 
 def _with_penalty(rules: Rules, penalty: Callable[[int], float], biases: bool) -> Rules:
-    """`rules`, with penalty(samples) · w added to each gradient.
+    """`rules`, with penalty(samples) · w added to each gradient; a step adds it to w in any of the usual ways.
 
     What a layer's parameters are is kept from the forward pass.
     """
     layers: list[Layer] = []
+    decays: list[float] = []
     asked = {"weights": 0, "biases": 0}
 
     def preactivation(layer: Layer, inputs: Matrix, ar: Arithmetic) -> Matrix:
@@ -150,6 +152,7 @@ def _with_penalty(rules: Rules, penalty: Callable[[int], float], biases: bool) -
 
     def penalised(kind: str, gradient: Matrix, delta: Matrix, ar: Arithmetic) -> Matrix:
         decay = penalty(ar.shape(delta)[0])
+        decays[:] = [decay]
         own = [getattr(layer, kind) for layer in layers if getattr(layer, kind) is not None][asked[kind]]
         asked[kind] += 1
         return ar.elementwise(lambda g, w, fn: g + fn.constant(decay) * w, gradient, own)
@@ -162,7 +165,20 @@ def _with_penalty(rules: Rules, penalty: Callable[[int], float], biases: bool) -
         asked["biases"] += not biases
         return penalised("biases", gradient, delta, ar) if biases else gradient
 
-    return replace(rules, preactivation=preactivation, weight_gradient=weight_gradient, bias_gradient=bias_gradient)
+    def update(old: Matrix, gradient: Matrix, learning_rate: float, ar: Arithmetic) -> Matrix:
+        new = rules.update(old, gradient, learning_rate, ar)
+        if not biases and any(old is layer.biases for layer in layers):
+            return new
+        (decay,) = decays
+
+        def moved(new: Number, w: Number, g: Number, fn: Functions) -> Number:
+            return fn.either(new, decayed(w, g - fn.constant(decay) * w, learning_rate, decay, fn))
+
+        return ar.elementwise(moved, new, old, gradient)
+
+    return replace(
+        rules, preactivation=preactivation, weight_gradient=weight_gradient, bias_gradient=bias_gradient, update=update
+    )
 
 
 def candidates(

@@ -64,7 +64,7 @@ def worked_out(case: Case, shown: Mapping[Place, Array], profile: Profile, pure:
     - gradient = (old − new) / rate, where only the updated weights are shown; the error is that of the subtraction
     - with one sample, the bias gradient is δ itself
     - with one sample, ∂E/∂W[i][j] = δ[i] · a[j]: with δ known, the row of the largest δ gives the activations below
-    pure: whether the last two hold: not with a penalty on the weights
+    pure: whether these hold: not with a penalty on the weights, which a step may add to them by itself
     """
     if case.online:
         return {}  # what it had between samples does not show
@@ -79,7 +79,7 @@ def worked_out(case: Case, shown: Mapping[Place, Array], profile: Profile, pure:
         olds = {"weight": layer.weights, "bias": None if layer.biases is None else [layer.biases]}
         for kind, old in olds.items():
             gradient, updated = Place(f"{kind}_gradients", k), Place(_UPDATED[kind], k)
-            if gradient in seen or updated not in seen or old is None or case.learning_rate is None:
+            if gradient in seen or updated not in seen or old is None or case.learning_rate is None or not pure:
                 continue
             new, before = seen[updated].value, np.array(old, np.float64, ndmin=2)
             with np.errstate(all="ignore"):

@@ -156,6 +156,7 @@ def test_any_json_is_read_without_a_traceback(value: Any) -> None:
 RIGHT = answer_to(CASE, 1)
 
 
+@pytest.mark.usefixtures("slow")
 @given(st.data())
 def test_a_right_answer_with_one_part_exchanged_is_read_without_a_traceback(data: st.DataObject) -> None:
     answer = json.loads(json.dumps(RIGHT))

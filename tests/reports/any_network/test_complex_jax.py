@@ -68,7 +68,7 @@ RIGHT: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(9, 4)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_ones_agree(name: str) -> None:
     function, inputs = RIGHT[name]
@@ -99,6 +99,7 @@ MISTAKES: dict[str, tuple[Any, Any, Any, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3, 2)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_refused_and_its_right_twin_is_not(name: str) -> None:
     forward, right, wrong, words = MISTAKES[name]
@@ -109,6 +110,7 @@ def test_a_mistake_is_refused_and_its_right_twin_is_not(name: str) -> None:
     assert words in " ".join(str(report).split()), report
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_door_of_jax_s_own_check_takes_them_forward_and_back() -> None:
     with enable_x64(True):
         check_grads(lambda z: jnp.abs(z * z), (drawn(3, of_complex=True).astype(np.complex128),), order=2)

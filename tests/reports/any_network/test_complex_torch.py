@@ -172,6 +172,7 @@ def test_what_leaves_the_graph_is_told() -> None:
     assert "numbers leave the graph at" in " ".join(str(report).split())
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_doors_of_pytorch_s_own_checks_take_them() -> None:
     z = drawn(3, dtype=torch.cdouble)
     assert gradcheck(lambda z: (z * z).abs(), (z,))

@@ -1,0 +1,78 @@
+"""One step, written as people write it: the ways differ in roundings, and none of them is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+from backproof.reports.validation.front_door import verify
+from backproof.reports.validation.steps_taken import verify_trajectory
+
+DECLARED: dict[str, Any] = {"activations": "sigmoid", "loss": "half_squared_error", "reduction": "sum"}
+Moved = Callable[[Any, Any, Any, Any], Any]  # (w, g, rate, λ) → new w
+
+# Sources: Nielsen, Neural Networks and Deep Learning, ch. 3, eq. 92 to 95 (by a factor); the others term by term.
+DECAYING: dict[str, Moved] = {
+    "w − r (g + λw)": lambda w, g, rate, decay: w - rate * (g + decay * w),
+    "(1 − rλ) w − r g": lambda w, g, rate, decay: (1 - rate * decay) * w - rate * g,
+    "w − rλw − r g": lambda w, g, rate, decay: w - rate * decay * w - rate * g,
+    "w − r g − rλw": lambda w, g, rate, decay: w - rate * g - rate * decay * w,
+}
+
+
+def gradients(weights: Any, biases: Any, inputs: Any, targets: Any) -> tuple[list[Any], list[Any]]:
+    a = [inputs]
+    for w, b in zip(weights, biases, strict=True):
+        a.append(1 / (1 + np.exp(-np.clip(a[-1] @ w.T + b, -80, 80))))
+    delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
+    dw: list[Any] = []
+    db: list[Any] = []
+    for k in reversed(range(len(weights))):
+        dw.insert(0, delta.T @ a[k])
+        db.insert(0, delta.sum(axis=0))
+        delta = delta @ weights[k] * a[k] * (1 - a[k])
+    return dw, db
+
+
+def decaying(moved: Moved, decay: float, over_samples: bool = False) -> Callable[..., Any]:
+    def step(weights: Any, biases: Any, inputs: Any, targets: Any, rate: float) -> Any:
+        number = weights[0].dtype.type
+        r, of_each = number(rate), number(decay / len(inputs) if over_samples else decay)
+        dw, db = gradients(weights, biases, inputs, targets)
+        return [moved(w, g, r, of_each) for w, g in zip(weights, dw, strict=True)], [
+            b - r * g for b, g in zip(biases, db, strict=True)
+        ]
+
+    return step
+
+
+@pytest.mark.sampled(5, 2)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("decay", [0.01, 5.0])
+@pytest.mark.parametrize("way", DECAYING)
+def test_weight_decay(way: str, decay: float, dtype: str) -> None:
+    report = verify(decaying(DECAYING[way], decay), returns="updated", dtype=dtype, decay=decay, **DECLARED)
+    assert report.ok, report
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("way", DECAYING)
+def test_weight_decay_is_found_out(way: str) -> None:
+    report = verify(decaying(DECAYING[way], 0.1, over_samples=True), returns="updated")
+    assert report.ok, report
+    assert "with weight decay: 0.1 / n · w in the gradient" in str(report).splitlines()[0]
+    report = verify(decaying(DECAYING[way], 0.1), returns="updated", optimizer="find")
+    assert report.ok, report
+    steps = verify_trajectory(decaying(DECAYING[way], 0.1), "sgd(weight_decay=0.1)", **DECLARED)
+    assert steps.ok, steps
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("way", DECAYING)
+def test_another_decay_than_the_declared_is_wrong(way: str) -> None:
+    for declared in (0.0101, "0.01/n"):
+        report = verify(decaying(DECAYING[way], 0.01), returns="updated", decay=declared, **DECLARED)
+        assert report.verdict == "wrong", report
