@@ -18,6 +18,7 @@ import torch
 
 from ...reference.case import InvalidInput
 from ...reference.programs import Border, Captured, Origin, Unsupported, Value, special
+from .by_hooks import gradients_of
 from .call import array, differentiable, numbers_shape, tensor_of
 from .judged import JudgingRecorder
 from .leaving import Leaving
@@ -138,7 +139,7 @@ def capture(
     _have_own_memory(differentiated)
     starts = [recorder.given(x.detach()) for x in differentiated]
     given = {value.index: recorder.numbers_given(value, x) for value, x in zip(starts, differentiated, strict=True)}
-    leaving = Leaving(recorder.known, recorder.leaving, recorder.stopping, recorder.decided)
+    leaving = Leaving(recorder.known, recorder.leaving, recorder.stopping, recorder.decided, recorder.ungraphed)
     uncompiled = torch.compiler.set_stance(
         "force_eager"
     )  # a compiler that met the recorder would skip the code for good
@@ -152,10 +153,8 @@ def capture(
         arriving = recorder.unseen(lambda: [tensor_of(generator.standard_normal(numbers_shape(x)), x) for x in outputs])
         cotangents = [recorder.given(x) for x in arriving]
         given |= {value.index: recorder.numbers_given(value, x) for value, x in zip(cotangents, arriving, strict=True)}
-        again = any(border.name == "CheckpointFunction" for border in borders)
-        run = _accumulated if again else _differentiated
         recorder.differentiated = False
-        computed = run(outputs, differentiated, arriving) if backward else [None] * len(differentiated)
+        computed = gradients_of(outputs, differentiated, arriving) if backward else [None] * len(differentiated)
         gradients = [None if x is None else recorder.gradient(x) for x in computed]
     return Captured(
         recorder.program,
@@ -173,23 +172,6 @@ def capture(
         surrogates,
         recorder.roundoff,
     )
-
-
-def _differentiated(outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor]) -> Sequence[Tensor | None]:
-    return torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True) if outputs else [None] * len(inputs)
-
-
-def _accumulated(outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor]) -> Sequence[Tensor | None]:
-    """For a reentrant checkpoint, which refuses `autograd.grad`: by what is added to `.grad`, which is put back."""
-    before = [x.grad for x in inputs]
-    try:
-        for x in inputs:
-            x.grad = None
-        torch.autograd.backward(outputs, cotangents)
-        return [x.grad for x in inputs]
-    finally:
-        for x, gradient in zip(inputs, before, strict=True):
-            x.grad = gradient
 
 
 def _have_own_memory(inputs: Sequence[Tensor]) -> None:

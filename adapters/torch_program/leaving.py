@@ -25,7 +25,8 @@ _TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 class Leaving(TorchFunctionMode):
     """Tells `left(call)` and `stopped(call)` the name of each such call on a tensor that `known` says to follow.
 
-    `decided`: told of what is read out of any other tensor, unless PyTorch's own Python reads it
+    `decided`: told of what is read out of any other tensor, unless PyTorch's own Python reads it;  `ungraphed`: told of
+    gradients that are taken on the way, without a graph of their own
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class Leaving(TorchFunctionMode):
         left: Callable[[str], None],
         stopped: Callable[[str, torch.Tensor, torch.Tensor], None],
         decided: Callable[[torch.Tensor, Any], None],
+        ungraphed: Callable[[str, torch.Tensor], None],
     ) -> None:
         super().__init__()
-        self.known, self.left, self.stopped, self.decided = known, left, stopped, decided
+        self.known, self.left, self.stopped, self.decided, self.ungraphed = known, left, stopped, decided, ungraphed
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -46,7 +48,11 @@ class Leaving(TorchFunctionMode):
 
         def run(*args: Any, **kwargs: Any) -> Any:
             with self:
-                return engine(*args, **kwargs)
+                result = engine(*args, **kwargs)
+            for gradient in result or ():
+                if isinstance(gradient, torch.Tensor) and not gradient.requires_grad:
+                    self.ungraphed("autograd.grad", gradient)
+            return result
 
         autograd: Any = torch.autograd
         autograd._engine_run_backward = run

@@ -77,6 +77,13 @@ class Recorder(Memory, TorchDispatchMode):
             self.stops.append(self.program.origin)
             self.owns(result, stopped(self.read(source)))
 
+    def ungraphed(self, name: str, gradient: Tensor) -> None:
+        """A gradient that a forward takes itself has no graph, unless it asks for one: create_graph=True."""
+        if not self.off and self.differentiated and self._users_own() and self.known(gradient):
+            self.program.origin = Origin(name, *users_line(), self.calls)
+            self.stops.append(self.program.origin)
+            self.write(gradient, stopped(self.read(gradient)))
+
     def _viewed(self, source: Tensor, result: Any) -> None:
         """A view of a tensor with a value of its own has the part of it; one taken under no_grad is stopped."""
         value = self._own_value(source)

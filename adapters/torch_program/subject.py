@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun, undecided_by_choice
 from ...reference.programs import Captured, Unsupported
+from .by_hooks import gradients_of, hooked_as
 from .call import real
 from .capture import array, capture, differentiable, numbers_shape, tensor_of
 from .choices import Choices
@@ -67,6 +68,10 @@ class TorchSubject:
             _accept(_named(path), leaf)
         for name, parameter in self.parameters.items():
             _accept(name, parameter)
+        originals = dict(function.named_parameters()) if module is not None else {}
+        self.aside = [
+            f"{name}: {said}" for name, p in self.parameters.items() if (said := hooked_as(p, originals[name]))
+        ]
         self.compiled = hasattr(function, "_torchdynamo_orig_callable")
         self.places = [k for k, x in enumerate(self.leaves) if differentiable(x) and x.requires_grad]
         leaves = [self.leaves[k] for k in self.places] + list(self.parameters.values())
@@ -127,9 +132,8 @@ class TorchSubject:
                 surrogates=self.surrogates,
                 reference=None if self.reference is None else self.of_reference()._called,
             )
-            if not self._drawn_since(before):
-                return captured
-            return replace(captured, notes=(*captured.notes, f"random numbers are drawn from seed {self.seed}, always"))
+            drawn = [f"random numbers are drawn from seed {self.seed}, always"] * self._drawn_since(before)
+            return replace(captured, notes=(*captured.notes, *self.aside, *drawn))
 
     def of_reference(self) -> TorchSubject:
         """The reference in the function's place."""
@@ -145,9 +149,7 @@ class TorchSubject:
             leaves = [*self.differentiated(inputs), *self.parameters.values()]
             # before the backward, which may write over what arrives
             total = sum(float((array(x) * array(w)).sum()) for x, w in zip(outputs, weights, strict=True))
-            gradients = [None] * len(leaves)
-            if outputs:
-                gradients = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
+            gradients = gradients_of(outputs, leaves, weights)
             zeros = [np.zeros(numbers_shape(x)) for x in leaves]
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
 
@@ -209,7 +211,7 @@ class TorchSubject:
                 tensor_of(captured.given[c.index], x) for c, x in zip(captured.cotangents, outputs, strict=True)
             ]
             before = [x.detach().clone() for x in outputs]
-            found = torch.autograd.grad(outputs, leaves, arriving, allow_unused=True) if outputs else []
+            found = gradients_of(outputs, leaves, arriving)
             for k, x in enumerate(outputs):
                 if not torch.equal(x.detach().nan_to_num(), before[k].nan_to_num()):
                     recorder.notes.append(f"compiled: output {k} is another after the backward, which writes over it")
@@ -279,8 +281,9 @@ class TorchSubject:
             torch.set_num_threads(1)  # sizes are small, and threads that wait for each other are slow
             self._seeded()
             for k in self.places:
-                own = _set(self.leaves[k], None if values is None else next(numbers))
-                leaves[k] = own.requires_grad_()
+                own = _set(self.leaves[k], None if values is None else next(numbers)).requires_grad_()
+                hooked_as(own, self.leaves[k])
+                leaves[k] = own
             for parameter in () if values is None else self.parameters.values():
                 with torch.no_grad():
                     parameter.copy_(tensor_of(next(numbers), parameter))

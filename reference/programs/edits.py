@@ -14,7 +14,7 @@ import numpy as np
 from . import repairs
 from .chain_rule import Edge, pullback
 from .elementwise import absolute
-from .flow import Edit, Segment, Trial, alike
+from .flow import ROUNDED, Edit, Segment, Trial, alike
 from .jacobians import of_a_reversed_input, of_the_diagonal, of_the_transpose, only_at
 from .movement import REARRANGE, RESHAPE, SCATTER, numbered, permuted, rearranged, scattered
 from .ndarrays import Array
@@ -226,7 +226,7 @@ def _factor_of(trial: Trial, edges: frozenset[Edge]) -> float | None:
     for k in trial.wrong:
         share = trial.right[k] - without[k]
         ratio = constant_ratio(trial.seen[k] - trial.right[k], share)
-        if ratio is None:
+        if ratio is None or abs(ratio) < ROUNDED:
             continue
         factors.append(ratio + 1.0)
     return factors[0] if factors else None

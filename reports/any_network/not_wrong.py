@@ -14,6 +14,7 @@ from .what_ran import along_a_path, missed_along_a_path
 # The parts of a function's change that a gradient misses. No tolerances of a verdict: an accusation is withdrawn, and
 # becomes undecided, only where one gradient is near the change and the other is nowhere near it.
 ADDS_UP, DOES_NOT = 0.02, 0.3
+U64 = 2.0**-53  # the unit roundoff of float64
 TINY = 1e-300  # a gap of nothing has more digits than anybody counts
 
 
@@ -76,14 +77,16 @@ def for_symmetric_changes(subject: Subject, report: RuleReport, stopped: bool) -
     return replace(again, but=f"{SYMMETRIC}, as it is") if again.ok else report
 
 
-def but_for_a_rounding(subject: Subject, report: RuleReport) -> tuple[Seen, ...] | None:
-    """What was seen, as equal to so many digits, where what is stopped makes no difference at any point that the format
-    of the run could hold: a softmax's detached maximum, with 1e-16 added to what it is divided by. None where it does.
+def but_for_a_rounding(report: RuleReport, roundoff: float) -> tuple[Seen, ...] | None:
+    """What was seen, as equal to so many digits, where no difference at any point is more than a rounding: what is
+    stopped in a softmax's detached maximum, with 1e-16 added to what it is divided by. None where one is.
+
+    roundoff: of the format
     """
     found = []
     for s in report.seen:
         gap = largest_difference(s.captured) if s.wrong() else 0.0
-        if gap > 2 * max(subject.roundoff, s.captured.roundoff):
+        if gap > 2 * roundoff:
             return None
         equal = [
             replace(a, outcome=Outcome.EQUAL, digits=-math.log10(max(gap, TINY)), wrong=0, witness=None)
@@ -93,3 +96,26 @@ def but_for_a_rounding(subject: Subject, report: RuleReport) -> tuple[Seen, ...]
         ]
         found.append(replace(s, agreements=tuple(equal)))
     return tuple(found)
+
+
+def less_than_a_rounding(report: RuleReport) -> tuple[Seen, ...] | None:
+    """The same for what no format holds: a loop that runs until it has converged (a root, a fixed point) has the
+    derivative of what it comes to, and that of its steps, and both are right."""
+    return but_for_a_rounding(report, U64)
+
+
+def nearly_right(report: RuleReport) -> str:
+    """Why it is undecided, where at generic points less is off than the numbers of a run can show; empty where more is.
+
+    At special ones such a loop may stop at once, where it starts.
+    """
+    gap = max((largest_difference(s.captured) for s in report.seen if not s.point.special), default=math.inf)
+    if not 0 < gap < U64**0.5:
+        return ""
+    names = list(dict.fromkeys(b.name for s in report.seen for b in s.captured.borders))
+    how = f" (say surrogate={names[0]!r})" if names else ""
+    return (
+        f"its gradient and that of its steps differ by {gap:.1g} of it, which no number that runs can show, and no single "
+        f"mistake explains that; so it is with a loop that stops when it has nearly converged, and a backward that is "
+        f"meant for what it comes to{how}"
+    )

@@ -351,6 +351,8 @@ def _unusable(subject: Subject, looked: _Looked, unwatched: tuple[float, list[Ar
 
 def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) -> RuleReport:
     """Why; and whether only a gradient that the code itself stops is missing, which may be meant."""
+    from .not_wrong import but_for_a_rounding, less_than_a_rounding, nearly_right
+
     if wrong.captured.stops and all(right_as_stopped(s.captured) for s in report.seen):
         where = ", ".join(dict.fromkeys(map(str, wrong.captured.stops)))
         if stopped:
@@ -360,9 +362,8 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
                 notes=(*report.notes, f"the code itself stops a gradient: {where}"),
                 but="but for what is declared stopped",
             )
-        from .not_wrong import but_for_a_rounding
-
-        if (seen := but_for_a_rounding(subject, report)) is not None:
+        roundoff = max(subject.roundoff, *(s.captured.roundoff for s in report.seen))
+        if (seen := but_for_a_rounding(report, roundoff)) is not None:
             note = f"the code itself stops a gradient: {where}"
             but = "but for what a stopped gradient leaves out, less than a rounding"
             return replace(report, verdict="agrees", seen=seen, notes=(*report.notes, note), but=but)
@@ -370,14 +371,19 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
         return replace(report, verdict="undecided", reason=reason)
     if any(wrong.agreements[k].reason for k in wrong.wrong()):
         return report  # of what a kink admits no element by itself is wrong, and no flow
+    if (seen := less_than_a_rounding(report)) is not None:
+        return replace(report, verdict="agrees", seen=seen, but="but for less than a rounding of float64")
     finite = [s for s in report.seen if _finite(s.captured)]
     explanations, located = explained_at(subject, wrong, finite) if _finite(wrong.captured) else ([], [])
+    without_hints = report.notes
     for name in dict.fromkeys(found.border.name for found in located):
         hint = (
             f"if {name}'s backward is meant as it is (the derivative of what a loop comes to, straight through), say "
             f"surrogate={name!r}"
         )
         report = replace(report, notes=(*report.notes, hint))
+    if not explanations and (reason := nearly_right(report)):
+        return replace(report, verdict="undecided", reason=reason, notes=without_hints)
     return replace(
         report, explanations=tuple(explanations), unexplained=tuple(located), witness=witness(subject, wrong)
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...reference.programs import Agreement, Explanation, Origin, Outcome, Unexplained
 from .rule import RuleReport
+
+DIGITS = 30  # what is equal is equal to so many at least
 
 
 def told(report: RuleReport) -> str:
@@ -21,7 +23,8 @@ def told(report: RuleReport) -> str:
 def _headline(report: RuleReport) -> Iterator[str]:
     if report.verdict == "agrees":
         outcomes = {a.outcome for s in report.seen for a in s.agreements}
-        digits = "to 30 digits"
+        least = min((a.digits for s in report.seen for a in s.agreements if a.outcome is Outcome.EQUAL), default=DIGITS)
+        digits = f"to {int(min(DIGITS, least))} digits"
         if Outcome.LITERALS in outcomes:
             least = min(a.digits for s in report.seen for a in s.agreements if a.outcome is Outcome.LITERALS)
             digits = f"to {least:.0f} digits, and exactly but for the rounding of literals"
@@ -82,7 +85,7 @@ def _because(report: RuleReport) -> Iterator[str]:
         return
     for explanation in report.explanations:
         yield ""
-        yield from _explanation(explanation)
+        yield from _explanation(explanation, report.names)
     for located in report.unexplained:
         yield ""
         yield sentence(_located(located), "  ")
@@ -104,11 +107,13 @@ def _program(report: RuleReport) -> Iterator[str]:
     yield f"      # prints {witness.printed}; by the chain rule {witness.right:.6g}"
 
 
-def _explanation(explanation: Explanation) -> Iterator[str]:
-    border = explanation.border
+def _explanation(explanation: Explanation, names: Sequence[str]) -> Iterator[str]:
+    border, text = explanation.border, explanation.text
+    if border is None:  # it is of the whole: its inputs have names
+        text = re.sub(r"\binput (\d+)\b", lambda found: names[int(found[1])], text)
     called = f" ({place(border.origin)})" if border and place(border.origin) else ""
     within = f"in the backward of {border.name}{called}, " if border else ""
-    yield sentence(f"because {within}{explanation.text}", "  ")
+    yield sentence(f"because {within}{text}", "  ")
     if explanation.origin is not None and source_line(explanation.origin):
         yield f"      {place(explanation.origin)}    {source_line(explanation.origin)}"
     yield sentence("proved at another point, on numbers that it was not found with", "  ")
