@@ -115,7 +115,7 @@ def nearly_right(report: RuleReport) -> str:
     names = list(dict.fromkeys(b.name for s in report.seen for b in s.captured.borders))
     how = f" (say surrogate={names[0]!r})" if names else ""
     return (
-        f"its gradient and that of its steps differ by {gap:.1g} of it, which no number that runs can show, and no single "
-        f"mistake explains that; so it is with a loop that stops when it has nearly converged, and a backward that is "
-        f"meant for what it comes to{how}"
+        f"its gradient and that of its steps differ by {gap:.1g} of it, which no number that runs can show, and no "
+        f"single mistake explains that; so it is with a loop that stops when it has nearly converged, and a backward "
+        f"that is meant for what it comes to{how}"
     )

@@ -71,11 +71,11 @@ def test_what_differs_by_less_than_numbers_show_is_undecided_unless_one_mistake_
     torch.manual_seed(0)
     w, x = (0.3 * torch.randn(*shape, dtype=torch.float64) for shape in ((2, 2), (1, 2)))
     inputs = (w.requires_grad_(), x.requires_grad_())
-    report = bp.verify(fixed_point(1e-9), inputs)
+    report = bp.verify(fixed_point(1e-12), inputs)
     assert report.verdict == "undecided", report
     assert "surrogate='FixedPoint'" in " ".join(str(report).split())
-    assert bp.verify(fixed_point(1e-9), inputs, surrogate="FixedPoint").ok
-    assert bp.verify(fixed_point(1e-9, forgotten=True), inputs).verdict == "wrong"
+    assert bp.verify(fixed_point(1e-12), inputs, surrogate="FixedPoint").ok
+    assert bp.verify(fixed_point(1e-12, forgotten=True), inputs).verdict == "wrong"
 
     class Centred(torch.autograd.Function):  # what is left out is as small, and is found
         @staticmethod
