@@ -305,6 +305,6 @@ def _walked(asked: Asked, centre: Point, u: Point, v: Point) -> _Loop:
     return _Loop(
         around=abs(sum(side.value for side in sides)),
         total=sum(side.total for side in sides),
-        tolerance=tolerance(sides, common_deviation(sides), precision),
+        tolerance=tolerance(sides, common_deviation(sides, precision), precision),
         smooth=True,
     )

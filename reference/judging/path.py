@@ -196,7 +196,7 @@ def check_path(
             (name, walked(asked, [w + x for w, x in zip(asked.point, step, strict=True)], 1))
             for name, step in directions
         ]
-    common = Rounding.of([piece for _, pieces in named for piece in pieces if piece.usable])
+    common = Rounding.of(asked, [piece for _, pieces in named for piece in pieces if piece.usable])
     paths = tuple(_judged(asked, name, pieces, common) for name, pieces in named)
     return _result(asked, paths)
 

@@ -55,10 +55,10 @@ class Rounding:
     value: float
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece]) -> Rounding:
+    def of(cls, asked: Asked, pieces: Sequence[Piece]) -> Rounding:
         freedom = max(LEAST_FREEDOM, FREEDOM * len(pieces))
         left = math.hypot(*(piece.left for piece in pieces)) if pieces else 0.0
-        return cls(common_deviation([piece.integral for piece in pieces]), left / math.sqrt(freedom))
+        return cls(common_deviation([piece.integral for piece in pieces], asked.precision), left / math.sqrt(freedom))
 
     def tolerance(self, asked: Asked, piece: Piece) -> float:
         """How far a piece's integral and change may be apart: the rounding of the one and of the other."""

@@ -115,10 +115,12 @@ class Integral:
         A gradient that is zero but for rounding (of a bias before a normalisation) has no shape of its own to fit: it
         is to be small enough.
         """
-        limit = rough(precision)
-        return self.size <= limit * self.usual or (
-            max(self.deviation, self.nested / self.size if self.size else 0.0) <= limit
-        )
+        off = max(self.deviation, self.nested / self.size if self.size else 0.0)
+        return self.negligible(precision) or off <= rough(precision)
+
+    def negligible(self, precision: Precision) -> bool:
+        """Whether it is small enough for that."""
+        return self.size <= rough(precision) * self.usual
 
 
 def integral(values: Array, sizes: Array, reach: float, jitter: float, usual: float = 0.0) -> Integral:
@@ -159,7 +161,11 @@ def tolerance(parts: Sequence[Integral], deviation: float, precision: Precision)
     return nested + random + systematic
 
 
-def common_deviation(parts: Sequence[Integral]) -> float:
-    """The standard deviation of a value's rounding, over its `size`, from what is left of all parts."""
-    freedom = max(LEAST_FREEDOM, FREEDOM * len(parts))
-    return math.hypot(*(part.residual for part in parts)) / math.sqrt(freedom) if parts else 0.0
+def common_deviation(parts: Sequence[Integral], precision: Precision) -> float:
+    """The standard deviation of a value's rounding, over its `size`, from what is left of all parts.
+
+    A gradient that is zero but for rounding is rough by all of its size, and tells nothing of the others.
+    """
+    telling = [part for part in parts if not part.negligible(precision)] or parts
+    freedom = max(LEAST_FREEDOM, FREEDOM * len(telling))
+    return math.hypot(*(part.residual for part in telling)) / math.sqrt(freedom) if telling else 0.0

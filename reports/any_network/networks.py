@@ -159,9 +159,12 @@ def subject_of(
         subject = JaxSubject(function, given, keywords, loss, names_of(surrogate), reference)
         wanted = "a real number or an array of real numbers among the inputs"
     else:
+        found = _flat(given)
+        of_numpy = any(type(x).__module__ == "numpy" for x in found)
+        instead = " A function of NumPy arrays that returns its loss and gradient: backproof.check_path." * of_numpy
         raise InvalidInput(
             f"{_name(function)}: expected a torch.nn.Module, or inputs that are PyTorch tensors or JAX arrays "
-            f"(or tuples, lists or dicts of them), got {', '.join(type(x).__name__ for x in given) or 'no inputs'}."
+            f"(or tuples, lists or dicts of them), got {kinds(found) if found else 'no inputs'}.{instead}"
         )
     if not subject.names:
         raise InvalidInput(

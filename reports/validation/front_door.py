@@ -159,7 +159,7 @@ def verify(
         function: of (weights, biases, inputs, targets): units × inputs and a vector or None per layer, a row per
             sample; NumPy arrays, lists or tensors. With `inputs`, a module or any function: see `verify_network`
         returns: "gradients", "updated" (with a learning_rate as fifth argument), a pair each, or "outputs"
-        sizes: units per layer, the inputs first; 3-4-2 and 3-3-3 if None
+        sizes: units per layer, the inputs first; networks of one to four layers if None
         activations: names, as "leaky_relu(0.2)", or a `bp.Activation`. What is None of these is found out, and said
         loss: such as "half_squared_error"
         reduction: "sum" or "mean", over samples

@@ -7,6 +7,7 @@ another convention is wrong, and is told which one it follows.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -296,6 +297,22 @@ def _outcomes(
 # ------------------------------------------------------------------------------------------ judging
 
 
+FEW = 8  # kinds of failures that are told one by one
+
+
+def _said(failures: Sequence[str], cases: int) -> tuple[str, ...]:
+    """Why there was no usable answer: those that differ in numbers alone are told once, by the first of them."""
+    kinds: dict[str, list[str]] = {}
+    for message in failures:
+        kinds.setdefault(re.sub(r"\d+", "0", message), []).append(message)
+    said = []
+    for alike in kinds.values():
+        first = "" if len(set(alike)) == 1 else "the first of them: "
+        said.append(f"{len(alike)} of {cases} cases: {first}{alike[0]}")
+    others = len(failures) - sum(len(alike) for alike in [*kinds.values()][:FEW])
+    return (*said[:FEW], *([f"{others} of {cases} cases: others"] if others else []))
+
+
 def judged(
     asked: Sequence[Asked], outcomes: Sequence[Observation | Unanswered], subject: Subject, strict: bool
 ) -> Report:
@@ -309,7 +326,7 @@ def judged(
         answered = [(a, o) for a, o in members if isinstance(o, Observation)]
         if answered:
             reports.append(_of_convention(answered, subject, strict))
-    said = tuple(f"{failures.count(m)} of {len(asked)} cases: {m}" for m in dict.fromkeys(failures))
+    said = _said(failures, len(asked))
     if not reports:
         return Report("unanswered", None, said, None, strict=strict)
     order = [v.value for v in SEVERITY]

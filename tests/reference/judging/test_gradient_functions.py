@@ -271,3 +271,30 @@ def test_a_function_of_jax() -> None:
     assert field.precision == "float32"
     assert bp.check_field(lambda p: wrong(p)[1], at, blocks=blocks).symmetric is False
     assert bp.check_path(wrong, at, blocks=blocks).agrees is False
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_gradient_that_is_zero_but_for_rounding_hides_no_other(dtype: str) -> None:
+    """A bias before a batch norm, or of a softmax's keys: its gradient is roundings alone."""
+    drawn = np.random.default_rng(3)
+    x, t = drawn.standard_normal((8, 3)).astype(dtype), drawn.standard_normal((8, 4)).astype(dtype)
+
+    def normalised(off: float) -> Any:
+        def value_and_gradient(p: Any) -> Any:
+            z = x @ p["w"] + p["b"]
+            i = 1 / np.sqrt(z.var(axis=0) + z.dtype.type(1e-3))
+            n = (z - z.mean(axis=0)) * i
+            y = np.tanh(n)
+            d = (y - t) * (1 - y * y)
+            d = i * (d - d.mean(axis=0) - n * (d * n).mean(axis=0))
+            return ((y - t) ** 2).sum() / 2, {"w": x.T @ d * z.dtype.type(off), "b": d.sum(axis=0)}
+
+        return value_and_gradient
+
+    start = {"w": drawn.standard_normal((3, 4)).astype(dtype), "b": drawn.standard_normal(4).astype(dtype)}
+    right = bp.check_path(normalised(1.0), start)
+    assert right.ok, right
+    assert "b: rounding hides all" in " ".join(str(right).split())
+    assert right.power < (1e-9 if dtype == "float64" else 1e-2)
+    assert bp.check_path(normalised(1.05), start).agrees is False
+    assert bp.check_field(lambda p: normalised(1.0)(p)[1], start).verdict != "wrong"

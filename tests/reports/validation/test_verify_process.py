@@ -355,3 +355,16 @@ def test_side_by_side_float32_answers_of_numpy_agree() -> None:
     assert None not in within(
         cases, [shown_by(numpy_observe(case), updates=False) for case in cases], convention.rules()
     )
+
+
+def test_failures_that_differ_in_numbers_alone_are_told_once(tmp_path: Path) -> None:
+    program = tmp_path / "text.py"
+    program.write_text(
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    print(json.dumps({'id': str(json.loads(line)['id'])}), flush=True)\n"
+    )
+    report = verify_command(f"{shlex.quote(sys.executable)} {shlex.quote(str(program))}")
+    assert report.verdict == "unanswered"
+    assert len(report.findings) <= 3, report
+    assert re.match(r'\d+ of \d+ cases: the first of them: id: expected \d+, the request\'s; got "', report.findings[0])
