@@ -306,10 +306,10 @@ def _said(failures: Sequence[str], cases: int) -> tuple[str, ...]:
     for message in failures:
         kinds.setdefault(re.sub(r"\d+", "0", message), []).append(message)
     said = []
-    for alike in kinds.values():
-        first = "" if len(set(alike)) == 1 else "the first of them: "
-        said.append(f"{len(alike)} of {cases} cases: {first}{alike[0]}")
-    others = len(failures) - sum(len(alike) for alike in [*kinds.values()][:FEW])
+    for same in kinds.values():
+        first = "" if len(set(same)) == 1 else "the first of them: "
+        said.append(f"{len(same)} of {cases} cases: {first}{same[0]}")
+    others = len(failures) - sum(len(same) for same in [*kinds.values()][:FEW])
     return (*said[:FEW], *([f"{others} of {cases} cases: others"] if others else []))
 
 
