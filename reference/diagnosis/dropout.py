@@ -73,6 +73,8 @@ def _masks(views: Sequence[View], names: tuple[str | Activation, ...]) -> Droppe
     scales: dict[int, list[float]] = {}
     units: dict[int, int] = {}  # that are kept: any one number is a constant times another
     backward, through, others = True, False, list[float]()
+    places: dict[tuple[int, int], bytes] = {}
+    same = True  # whether it is always the same units
     for view in views:
         masks: dict[int, Array] = {}
         for k in range(last + 1):
@@ -92,6 +94,9 @@ def _masks(views: Sequence[View], names: tuple[str | Activation, ...]) -> Droppe
                 return None
             masks[k] = scale * kept
             if (~kept & (a != 0)).any():
+                same = (
+                    same and places.setdefault((k, a.size), (kept | (a == 0)).tobytes()) == (kept | (a == 0)).tobytes()
+                )
                 scales.setdefault(k, []).extend([scale] if kept.any() else [])
                 units[k] = units.get(k, 0) + int(np.count_nonzero(kept))
             view.scope.values["activations", k] = masks[k] * a
@@ -112,7 +117,9 @@ def _masks(views: Sequence[View], names: tuple[str | Activation, ...]) -> Droppe
             others.append(factor if alike(delta, factor * right, view.near) else math.nan)
     if not scales or min(units.values()) < 2:
         return None
-    if any(max(each) - min(each) > CONSTANT * min(each) for each in scales.values()):
+    unscaled = all(abs(scale - 1) < CONSTANT for each in scales.values() for scale in each)
+    undrawn = same and unscaled and not backward  # a loop that is a unit short, or the like
+    if undrawn or any(max(each) - min(each) > CONSTANT * min(each) for each in scales.values()):
         return None
     one = bool(others) and max(others) - min(others) <= CONSTANT * abs(min(others))  # not where one is no number
     found = tuple((k, float(np.median(scales[k]))) for k in sorted(scales))

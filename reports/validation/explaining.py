@@ -45,7 +45,7 @@ from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_further_out, field_of
 from .following import evidence_under, followed, judged_under, suiting, suits
-from .nearly_right import nearly_right
+from .nearly_right import nearly_right, printed_short
 from .no_gradient import no_gradient
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
@@ -76,6 +76,8 @@ def explained(
     if (other := _not_declared(conventions, observed, declared)) is not None:
         said = [f"it computes {other}, exactly; that is not what was declared."]
         return max(conventions, key=lambda c: _in_common(c, other)), None, said, "wrong"
+    if (printed := printed_short(conventions, observed)) is not None:
+        return printed[0], None, printed[1], "wrong"
     bases = bases_found()
     shows_activations = bool(forward_read_off(observed, declared))
     masked = None if shows_activations else dropped_units(observed, [*bases, *conventions])

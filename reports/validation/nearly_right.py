@@ -15,6 +15,7 @@ from ...reference.judging import as_matrix
 from ...reference.judging import observed as shown
 from ...reference.numbers import PROFILES
 from .following import evidence_under
+from .wording import digits_printed
 
 NEAR = 1e-4  # of the largest number of a probe
 MOST = 0.75  # of the probes; where units are saturated, gradients are smaller than such errors
@@ -37,6 +38,16 @@ def nearly_right(conventions: Sequence[Convention], observed: Evidence) -> list[
                 "or a table."
             ]
     return []
+
+
+def printed_short(conventions: Sequence[Convention], observed: Evidence) -> tuple[Convention, list[str]] | None:
+    """The convention whose numbers they are, to as many digits as were printed, and what is said of it."""
+    digits, words = digits_printed(observed)
+    if words:
+        for convention in conventions:
+            if max(_off(convention, observed)) < 10.0 ** (1 - digits):
+                return convention, [words, f"to {digits} digits they are those of {convention}."]
+    return None
 
 
 def _off(convention: Convention, observed: Evidence) -> list[float]:

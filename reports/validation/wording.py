@@ -81,7 +81,26 @@ def peculiar(observed: Evidence) -> list[str]:
         whole = ", ".join(f"all of {place}" for place in nowhere_finite(observed))
         count = f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are NaN or infinite"
         return [f"{count}: {whole}." if whole else f"{count}."]
-    return in_steps(observed)
+    return in_steps(observed) or [words for _, words in [digits_printed(observed)] if words]
+
+
+def digits_printed(observed: Evidence) -> tuple[int, str]:
+    """To how many decimal digits every number seems to have been printed, where that is too few for its format to be
+    had back, and what is said of it; else none. Source: IEEE 754-2019, 5.12.2.
+    """
+    numbers = [x for _, o in observed for _, array in shown(o) for x in array.ravel() if x and np.isfinite(x)]
+    enough = max((DIGITS.get(PROFILES[o.precision].storage.name, 0) for _, o in observed), default=0)
+    least = 0
+    for x in numbers:
+        while least < enough and type(x)(f"%.{max(least, 1)}g" % x) != x:
+            least = max(least, 1) + 1
+    if not least or least >= enough - 1 or len(numbers) < MANY:  # one digit less is enough for many numbers
+        return 0, ""
+    return least, f"no number has more than {least} digits: print {enough}, with which every number is had back."
+
+
+DIGITS = {"float64": 17, "float32": 9}
+MANY = 20
 
 
 def in_steps(observed: Evidence) -> list[str]:

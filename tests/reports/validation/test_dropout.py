@@ -56,3 +56,23 @@ def test_a_mask_in_both_passes_and_a_mistake_in_the_second(backward: Any, words:
     report = verify(dropping, sizes=(3, 6, 2), activations=["tanh", "identity"], loss="half_squared_error")
     assert report.verdict == "wrong", report
     assert words in str(report).splitlines()[0]
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_loop_that_is_one_short_is_no_dropout() -> None:
+    def gradients(W: Any, B: Any, x: Any, t: Any) -> Any:
+        activations = [x]
+        for w, b in zip(W, B, strict=True):
+            activations.append(1 / (1 + np.exp(-np.clip(activations[-1] @ w.T + b, -500, 500))))
+        delta, found = (activations[-1] - t) * activations[-1] * (1 - activations[-1]), list[Any]()
+        for k in reversed(range(len(W))):
+            gradient = delta.T @ activations[k]
+            gradient[:, -1] = 0
+            found.insert(0, (gradient, delta.sum(0)))
+            delta = delta @ W[k] * activations[k] * (1 - activations[k])
+        return [w for w, _ in found], [b for _, b in found]
+
+    report = verify(gradients)
+    assert report.verdict == "wrong", report
+    assert "dropout" not in str(report)
+    assert "of the weight gradient of layer 1 at zero" in " ".join(str(report).split())

@@ -63,3 +63,31 @@ def test_what_is_further_off_is_not_said_to_be_near() -> None:
 @pytest.mark.usefixtures("slow")
 def test_what_is_right_is_not_either() -> None:
     assert bp.verify(gradients, **DECLARED).verdict == "agrees"
+
+
+def printed(digits: int) -> Any:
+    """The gradients, as they come back from so many decimal digits."""
+
+    def function(*given: Any) -> Any:
+        return [
+            [np.vectorize(lambda x: type(x)(f"%.{digits}g" % x), otypes=[g.dtype])(g) for g in each]
+            for each in gradients(*given)
+        ]
+
+    return function
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize(
+    ("digits", "dtype"), [(15, "float64"), (6, "float32"), (12, "float64"), (17, "float64"), (9, "float32")]
+)
+def test_digits_that_were_dropped_when_printing_are_told(digits: int, dtype: str) -> None:
+    enough = {"float64": 17, "float32": 9}[dtype]
+    report = bp.verify(printed(digits), loss="half_squared_error", reduction="sum", dtype=dtype)
+    said = " ".join(str(report).split())
+    if digits == enough:
+        assert report.ok, report
+    else:
+        assert report.verdict == "wrong", report
+        assert f"no number has more than {digits} digits: print {enough}" in said
+        assert "How that comes" not in said
