@@ -177,6 +177,10 @@ class JaxSubject:
             total = sum(float((as_pairs(y) * as_pairs(w, conjugate=True)).sum()) for y, w in pairs)
             return total, [as_pairs(g, conjugate=True) for g in gradients]
 
+    @property
+    def part(self) -> None:
+        """JAX asks for everything, and gives every output a cotangent."""
+
     def run(self, differentiated: Sequence[Any], cotangents: Sequence[Any]) -> Any:
         """Outputs and gradients, by compiled code; by the interpreter, where Python decides by a number."""
         try:

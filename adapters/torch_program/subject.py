@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias, cast
 
@@ -31,6 +31,14 @@ Array = NDArray[Any]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
 WIDE = 2.0**-53  # float64's unit roundoff
 WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
+
+
+@dataclass(frozen=True)
+class Part:
+    """outputs: how many require a gradient;  gradients: None for what was not asked for, or did not come"""
+
+    outputs: int
+    gradients: list[Array | None]
 
 
 class TorchSubject:
@@ -83,6 +91,7 @@ class TorchSubject:
         formats = [x.dtype for x in leaves]
         self.roundoff = max((torch.finfo(d).eps / 2 for d in formats), default=WIDE)
         self.seed = 0
+        self.used: list[int] = []  # of the tensors that it returns, those that require a gradient
         self.widens = False  # what is in another format than float64, where a product takes one format alone
 
     @cached_property
@@ -152,6 +161,37 @@ class TorchSubject:
             gradients = gradients_of(outputs, leaves, weights)
             zeros = [np.zeros(numbers_shape(x)) for x in leaves]
             return total, [z if g is None else array(g) for z, g in zip(zeros, gradients, strict=True)]
+
+    def part(self, asked: Sequence[int] | None, output: int | None, cotangents_of_others: bool = False) -> Part:
+        """What runs at the user's own point where less is asked for.
+
+        asked: of the differentiated inputs and parameters, the ones that require a gradient; None for all
+        output: the one that is used; None for all;  cotangents_of_others: the others are used, times zero
+        """
+        with self.at(None) as inputs:
+            leaves = [*self.differentiated(inputs), *self.parameters.values()]
+            before = [x.requires_grad for x in leaves]
+            try:
+                for k, x in enumerate(leaves):
+                    x.requires_grad_(asked is None or k in asked)
+                results = [x for x in pytree.tree_leaves(self._called(*inputs)) if differentiable(x)]
+                self.used = self.used or [k for k, x in enumerate(results) if x.requires_grad]
+                generator = np.random.default_rng(WEIGHTS)
+                weights = {
+                    k: tensor_of(generator.standard_normal(numbers_shape(results[k])), results[k]) for k in self.used
+                }
+                if output is not None:
+                    kept = self.used[output]
+                    others = {k: w.zero_() for k, w in weights.items() if k != kept} if cotangents_of_others else {}
+                    weights = {**others, kept: weights[kept]}
+                there = [k for k in weights if results[k].requires_grad]
+                wanted = [x for x in leaves if x.requires_grad]
+                found = iter(gradients_of([results[k] for k in there], wanted, [weights[k] for k in there]))
+                gradients = [next(found) if x.requires_grad else None for x in leaves]
+                return Part(len(self.used), [None if g is None else array(g) for g in gradients])
+            finally:
+                for x, asks in zip(leaves, before, strict=True):
+                    x.requires_grad_(asks)
 
     def resized(self, lengths: Mapping[int, int]) -> TorchSubject | None:
         """The same of tensors whose dimensions of these lengths are cut; None for a module, whose parameters stay."""

@@ -115,6 +115,8 @@ def largest_difference(captured: Captured) -> float:
         there, found = (
             [x for array in run(values, captured.given, Balls(BITS[0])) for x in array.flat] for values in (ours, seen)
         )
+    if not all(x.is_finite() for x in (*there, *found)):
+        return math.inf
     size = max((abs(x).abs_upper() for x in there), default=arb(0))
     gap = max((abs(a - b).abs_upper() for a, b in zip(there, found, strict=True)), default=arb(0))
     return float(gap / size) if size > 0 else math.inf

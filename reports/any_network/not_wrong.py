@@ -86,7 +86,8 @@ def but_for_a_rounding(report: RuleReport, roundoff: float) -> tuple[Seen, ...] 
     found = []
     for s in report.seen:
         gap = largest_difference(s.captured) if s.wrong() else 0.0
-        if gap > 2 * roundoff:
+        without_value = any(a.witness is not None and not math.isfinite(a.witness.seen) for a in s.agreements)
+        if without_value or not gap <= 2 * roundoff:
             return None
         equal = [
             replace(a, outcome=Outcome.EQUAL, digits=-math.log10(max(gap, TINY)), wrong=0, witness=None)

@@ -41,7 +41,7 @@ from .jumps import JUMP, jump_at
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
 from .same_program import same_rule
-from .what_ran import alike_unwatched, along_a_path, as_captured, half_of_digits, in_digits, right_in_floats
+from .what_ran import BEYOND, alike_unwatched, as_captured, as_it_ran, half_of_digits, in_digits, right_in_floats
 from .witness import Witness, witness
 
 Array = NDArray[Any]
@@ -93,6 +93,11 @@ class Subject(Protocol):
 
     def value_and_gradient(self, values: Sequence[Array]) -> tuple[float, list[Array]]:
         """Of Σ c · output with fixed random c, as it really runs: without being captured."""
+        ...
+
+    @property
+    def part(self) -> Any:
+        """What runs with less of it asked for, see `asked_in_part`; None where a backward cannot know of it."""
         ...
 
     def resized(self, lengths: Mapping[int, int]) -> Subject | None:
@@ -198,10 +203,13 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
     return unless_it_adds_up(subject, report) if report.verdict == "wrong" else report
 
 
+SHARP = 1e-6  # of the change along a path: what sees as much has nothing to learn from more digits
+
+
 def decided(subject: Subject, stopped: bool) -> RuleReport:
-    """In its own format, or, where that does not agree, in float64."""
+    """In its own format, or, where that does not agree or paths in few digits see little, in float64."""
     report = _checked(subject, stopped)
-    if report.ok:
+    if report.ok and (report.path is None or report.path.power < SHARP):
         return report
     try:
         wide = subject.widened()
@@ -210,8 +218,10 @@ def decided(subject: Subject, stopped: bool) -> RuleReport:
         again = _checked(wide, stopped)
     except Exception:  # it may be made for its own format alone
         return report
-    if report.verdict == "undecided" and again.verdict == "wrong":
+    if report.verdict != "wrong" and again.verdict == "wrong":
         return again
+    if report.ok:
+        return report
     if report.verdict == again.verdict == "wrong" and again.explanations and not report.explanations:
         return replace(report, explanations=again.explanations, unexplained=again.unexplained)  # literals are rounded
     if not again.ok or (report.verdict == "wrong" and _certain(report, again)):
@@ -317,15 +327,11 @@ def _checked(subject: Subject, stopped: bool) -> RuleReport:
     if off:
         reason = f"what ran agrees with the operations captured to {in_digits(min(off))} only: {BEYOND}"
         return replace(report, reason=reason)
-    path, surrogates = along_a_path(subject, seen[0].captured), sorted(subject.surrogates)
-    if surrogates:
-        report = replace(report, but=f"but for what is declared a surrogate: {', '.join(surrogates)}")
-    # what is stopped is missing along a path, and has been looked at
-    declared = surrogates or any(s.captured.stops or s.captured.conventions for s in seen)
-    if isinstance(path, str):
-        report = replace(report, notes=(*report.notes, f"no path could be gone along: it raised {path}"))
-    elif path is not None and path.agrees is False and not declared:
-        return replace(report, reason=f"the gradient that ran does not add up to the function that ran: {BEYOND}")
+    if subject.surrogates:
+        report = replace(report, but=f"but for what is declared a surrogate: {', '.join(sorted(subject.surrogates))}")
+    report = as_it_ran(subject, report)
+    if report.reason:
+        return report
     if seen[0].point.name != GIVEN:
         own = next((why for why, points in looked.skipped.items() if GIVEN in points), "nothing is known")
         return replace(report, reason=f"at {GIVEN} {own}; at the others that were looked at it is right")
@@ -399,10 +405,6 @@ CHANGES = (
 )
 UNCAPTURED = (
     "compiled code that is not run while it is watched, something that changes from call to call, or a kernel whose "
-    "numbers are wrong (numbers=True asks each by itself)"
-)
-BEYOND = (
-    "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension), or a kernel whose "
     "numbers are wrong (numbers=True asks each by itself)"
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from ...reference.case import InvalidInput
 from ...reference.judging import PathCheck, check_path
 from ...reference.numbers import PROFILES, Profile
 from ...reference.programs import FLOATS, Captured, ran_as_captured, right, run, sizes_of_rounding
+from .asked_in_part import asked_in_part
 from .guarded import captured_at, in_a_line
 from .points import NEARER, generic
 
 if TYPE_CHECKING:
-    from .rule import Subject
+    from .rule import RuleReport, Subject
 
 Array = NDArray[Any]
 WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
@@ -59,6 +61,26 @@ def along_a_path(subject: Subject, captured: Captured) -> PathCheck | str | None
         raise
     except (Exception, SystemExit) as error:  # a function that has a domain may raise anything beyond it
         return in_a_line(error)
+
+
+BEYOND = (
+    "something outside of the graph takes part (NumPy, a number read out of a tensor, an extension), or a kernel whose "
+    "numbers are wrong (numbers=True asks each by itself)"
+)
+
+
+def as_it_ran(subject: Subject, report: RuleReport) -> RuleReport:
+    """The report, with a reason if what runs is another than what was captured, which is right."""
+    path, seen = along_a_path(subject, report.seen[0].captured), report.seen
+    # what is stopped is missing along a path, and has been looked at
+    declared = subject.surrogates or any(s.captured.stops or s.captured.conventions for s in seen)
+    if isinstance(path, str):
+        report = replace(report, notes=(*report.notes, f"no path could be gone along: it raised {path}"))
+    elif path is not None and path.agrees is False and not declared:
+        return replace(report, reason=f"the gradient that ran does not add up to the function that ran: {BEYOND}")
+    if reason := asked_in_part(subject):
+        return replace(report, verdict="wrong", reason=reason)
+    return report
 
 
 NODES = 8  # of Gauss's quadrature

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...reference.case import InvalidInput
 from ...reference.judging import FieldCheck, PathCheck, check_field, check_path
+from .asked_in_part import asked_in_part
 from .guarded import in_a_line
 from .rule import RuleReport, Subject
 from .what_ran import FORMATS
@@ -49,7 +50,9 @@ def without_graph(subject: Subject, left: str = "", stops: str = "") -> RuleRepo
     if subject.surrogates:
         meant = f"{', '.join(sorted(subject.surrogates))} is declared a surrogate"
     numbers = Numbers(subject.name, subject.names, subject.start, subject.roundoff, subject.value_and_gradient)
-    return by_numbers_alone(numbers, left, meant)
+    report = by_numbers_alone(numbers, left, meant)
+    in_part = asked_in_part(subject) if report.ok else ""
+    return replace(report, verdict="wrong", reason=in_part) if in_part else report
 
 
 def by_numbers_alone(numbers: Numbers, left: str, meant: str = "") -> RuleReport:

@@ -83,6 +83,10 @@ def _witness(agreement: Agreement) -> Iterator[str]:
 def _because(report: RuleReport) -> Iterator[str]:
     if report.verdict != "wrong":
         return
+    if report.reason:
+        yield ""
+        yield sentence(f"because {report.reason}", "  ")
+        return
     for explanation in report.explanations:
         yield ""
         yield from _explanation(explanation, report.names)

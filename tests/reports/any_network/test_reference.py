@@ -145,3 +145,27 @@ def test_where_numbers_leave_the_graph_the_others_are_judged() -> None:
     assert report.ok, report
     assert {"mul", "tanh", "cos"} <= {r.origin.name for r in report.run.results}
     assert any(name.startswith("numpy (") for name in report.run.taken)
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [(torch.float64, 1 + 1e-9), (torch.float32, 1 + 2e-4)], ids=str)
+def test_what_half_of_the_digits_do_not_show_paths_do(dtype: Any, factor: float) -> None:
+    def made(off: float) -> Any:
+        class Outside(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                ctx.x = x.detach().numpy()
+                return torch.from_numpy(np.tanh(ctx.x))
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                slope = 1 - np.tanh(ctx.x) ** 2
+                return torch.from_numpy(((g.numpy() * slope) * off).astype(slope.dtype))
+
+        return Outside.apply
+
+    x = torch.tensor([0.3, -0.8, 1.1], dtype=dtype, requires_grad=True)
+    assert bp.verify(made(1.0), x, reference=torch.tanh).ok
+    assert bp.verify(made(factor), x, reference=torch.tanh).verdict == "wrong"
+    report = bp.verify(made(2.0), x, reference=torch.tanh)
+    assert report.verdict == "wrong", report
+    assert "of the reference" in str(report)
