@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, by_rules, distances, reproduces, right
     from .last_layer import likely
     from .optimizers.finding import Found, optimizer_of
-    from .optimizers.first_steps import first_step_of, first_step_off, linear_first_step, rough_steps, same_signs
+    from .optimizers.first_steps import (
+        first_step_of,
+        first_step_off,
+        linear_first_step,
+        rough_steps,
+        same_signs,
+        same_signs_with_decay,
+    )
     from .optimizers.variants import (
         DECAYS,
         FACTOR,

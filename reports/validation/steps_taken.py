@@ -30,6 +30,7 @@ from ...reference.diagnosis import (
     right_variants,
     rough_steps,
     same_signs,
+    same_signs_with_decay,
     simple_variants,
     wrong_variants,
 )
@@ -189,7 +190,7 @@ def _likely(evidence: Evidence, conventions: Sequence[Convention], surely: bool 
 
     surely: not also those under which the signs alone fit
     """
-    linear, adaptive, signs = list[Convention](), list[Convention](), list[Convention]()
+    linear, adaptive, signs, decaying = (list[Convention]() for _ in range(4))
     for convention in conventions:
         rough = _rough(evidence[:1], convention)
         if linear_first_step(rough):
@@ -198,10 +199,12 @@ def _likely(evidence: Evidence, conventions: Sequence[Convention], surely: bool 
             signs.append(convention)
             if first_step_off(rough) < FITS:
                 adaptive.append(convention)
-    return (linear or adaptive or ([] if surely else signs))[:SEARCHED]
+        if same_signs_with_decay(rough) == 1:
+            decaying.append(convention)
+    return (linear or adaptive or ([] if surely else list(dict.fromkeys([*decaying, *signs]))))[:SEARCHED]
 
 
-MOST_SIGNS = 0.75  # of the weights that an adaptive step moves against the gradient; decay may turn some
+MOST_SIGNS = 0.75  # of the weights that an adaptive step moves against the gradient; with decay, it is all
 
 
 def _declared_variants(declared: tuple[Family, dict[str, float]]) -> Iterator[Variant]:
@@ -324,8 +327,11 @@ def _wrong(
         said.append("no known optimizer, and none with a known mistake, takes these steps.")
     all_finite = all(finite(seen) for _, seen in evidence)
     open_constants = declared is not None and any(name not in declared[1] for name, _ in declared[0].constants)
-    decided = found is not None or other is not None or not all_finite or (declared is not None and not open_constants)
-    if not decided and declared is not None:
+    as_declared = declared is not None and not open_constants and len(conventions) == 1
+    decided = found is not None or other is not None or not all_finite or as_declared
+    if not decided and declared is not None and not open_constants:
+        said.append("it may be of a network that is not known here: declare activations, loss and reduction as well.")
+    elif not decided and declared is not None:
         said.append(f"nor were constants of {declared[0].words} found; declare them, such as optimizer="
                     f"{declared[0].rule(declared[1]).name!r}, to have the steps judged by them.")  # fmt: skip
     elif not decided:

@@ -76,6 +76,18 @@ def same_signs(taken: Sequence[StepTaken]) -> float:
     return float(np.mean(np.sign(old - new) == np.sign(gradient)))
 
 
+def same_signs_with_decay(taken: Sequence[StepTaken]) -> float:
+    """The same of g + λ w, for the λ ≥ 0 with which it is largest: decay may turn a step around."""
+    old, gradient, new, _ = (a[0] for a in blocks_of(taken[:1])[0].steps[0])
+    with np.errstate(all="ignore"):
+        turns = -gradient / old  # at these λ a sign changes
+    turns = np.sort(turns[np.isfinite(turns) & (turns > 0)])
+    ends = np.concatenate([[0.0], turns, [2 * turns[-1] + 1 if turns.size else 1.0]])
+    between = (ends[:-1] + ends[1:]) / 2
+    pulled = np.sign(gradient + between[:, None] * old)
+    return float(np.max(np.mean(np.sign(old - new) == pulled, axis=1)))
+
+
 def linear_first_step(taken: Sequence[StepTaken]) -> bool | None:
     """Whether the first step of the weights is a factor times the gradient, and another times the weights.
 

@@ -410,3 +410,48 @@ def test_in_a_format_too_coarse_for_epsilon_that_is_said() -> None:
 def test_names_that_make_no_sense_are_refused_in_words(optimizer: str) -> None:
     with pytest.raises(InvalidInput, match="optimizer: expected"):
         verify_trajectory(stepping(momentum()), optimizer)
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("optimizer", ["adam(0.9, 0.999, 1e-8, weight_decay=0.1)", "adam(weight_decay=0.1)", "find"])
+def test_decay_that_turns_steps_around_hides_no_network(optimizer: str) -> None:
+    step = torch_stepping(lambda p, rate: pytest.importorskip("torch").optim.Adam(p, rate, weight_decay=0.1))
+    report = verify_trajectory(step, optimizer)
+    assert report.ok, report
+    assert "sigmoid in hidden layers, sigmoid at the output" in str(report)
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("optimizer", ["adam(0.9, 0.999, 1e-8)", "sgd"])
+def test_of_a_network_that_is_not_known_a_declared_optimizer_is_not_accused(optimizer: str) -> None:
+    def unknown(W: Any, B: Any, x: Any, t: Any) -> list[Any]:
+        """Of z·tanh(z) in all layers."""
+        a, slopes = [x], list[Any]()
+        for w, b in zip(W, B, strict=True):
+            z = a[-1] @ w.T + b
+            a.append(z * np.tanh(z))
+            slopes.append(np.tanh(z) + z * (1 - np.tanh(z) ** 2))
+        delta, dw, db = (a[-1] - t) * slopes[-1], list[Any](), list[Any]()
+        for k in reversed(range(len(W))):
+            dw.insert(0, delta.T @ a[k])
+            db.insert(0, delta.sum(axis=0))
+            delta = delta @ W[k] * (slopes[k - 1] if k else 1)
+        return [*dw, *db]
+
+    memory: dict[int, tuple[Any, Any]] = {}
+    calls = [0]
+
+    def step(W: Any, B: Any, x: Any, t: Any, rate: float) -> Any:
+        calls[0] += 1
+        moved = []
+        for k, (w, g) in enumerate(zip([*W, *B], unknown(W, B, x, t), strict=True)):
+            m, v = memory.get(k, (0.0, 0.0))
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            memory[k] = m, v
+            ahead, size = m / (1 - 0.9 ** calls[0]), v / (1 - 0.999 ** calls[0])
+            moved.append(w - rate * (g if optimizer == "sgd" else ahead / (np.sqrt(size) + 1e-8)))
+        return moved[: len(W)], moved[len(W) :]
+
+    report = verify_trajectory(step, optimizer)
+    assert report.verdict == "unrecognised", report
+    assert "declare activations, loss and reduction" in " ".join(str(report).split())
