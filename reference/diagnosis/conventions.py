@@ -34,6 +34,7 @@ class Convention:
     negative: whether what is returned is −∂E/∂w, as for ascent on −E
     online: whether weights are updated after every sample, not once for the batch; what is summed over is then one
     decay: of the penalty decay/2 · Σw² that E contains, whose gradient is decay · w;  decays_biases: whether b too
+    in_turn: whether each sample's share of one step for the batch is subtracted from the weights by itself
     decay_over_samples: whether it is decay/(2n) · Σw², for n samples (Nielsen 2015, ch. 3)
     """
 
@@ -45,11 +46,14 @@ class Convention:
     decay: float = 0.0
     decays_biases: bool = False
     decay_over_samples: bool = False
+    in_turn: bool = False
 
     def rules(self, rules: Rules = RULES) -> Rules:
         """`rules` (the right ones, or a fault's), under this convention."""
         if self.decay:
             rules = _with_penalty(rules, self.penalty, self.decays_biases)
+        if self.in_turn:
+            rules = _in_turn(rules)
         if not self.negative and not self._by_units:
             return rules
 
@@ -113,6 +117,7 @@ class Convention:
             over = " / n" * self.decay_over_samples
             penalty = f"; with weight decay: {self.decay:.6g}{over} · w{' and b' * self.decays_biases} in the gradient"
             penalty += ", n samples" * self.decay_over_samples
+        penalty += "; each sample's share subtracted from the weights by itself" * self.in_turn
         negative = "; minus the gradient (negative gradient)" if self.negative else ""
         return f"{loss}, {reduced}; {self.of_outputs()}{penalty}{negative}"
 
@@ -179,6 +184,52 @@ def _with_penalty(rules: Rules, penalty: Callable[[int], float], biases: bool) -
     return replace(
         rules, preactivation=preactivation, weight_gradient=weight_gradient, bias_gradient=bias_gradient, update=update
     )
+
+
+def _in_turn(rules: Rules) -> Rules:
+    """`rules`, with a step that is made of n subtractions, one for each sample, and so of as many roundings."""
+    layers: list[Layer] = []
+    sizes: dict[str, list[Matrix]] = {"weights": [], "biases": []}
+    samples: list[int] = []
+
+    def preactivation(layer: Layer, inputs: Matrix, ar: Arithmetic) -> Matrix:
+        if any(sizes.values()):  # another run has begun
+            layers.clear()
+            samples.clear()
+            sizes.update(weights=[], biases=[])
+        layers.append(layer)
+        return rules.preactivation(layer, inputs, ar)
+
+    def weight_gradient(delta: Matrix, inputs: Matrix, ar: Arithmetic) -> Matrix:
+        samples[:] = [ar.shape(delta)[0]]
+        sizes["weights"].append(ar.matmul(ar.transpose(_absolute(delta, ar)), _absolute(inputs, ar)))
+        return rules.weight_gradient(delta, inputs, ar)
+
+    def bias_gradient(delta: Matrix, ar: Arithmetic) -> Matrix:
+        sizes["biases"].append(ar.column_sums(_absolute(delta, ar)))
+        return rules.bias_gradient(delta, ar)
+
+    def update(old: Matrix, gradient: Matrix, learning_rate: float, ar: Arithmetic) -> Matrix:
+        new = rules.update(old, gradient, learning_rate, ar)
+        kind = "biases" if any(old is layer.biases for layer in layers) else "weights"
+        of_kind = [getattr(layer, kind) for layer in layers if getattr(layer, kind) is not None]
+        size = sizes[kind][next(k for k, own in enumerate(of_kind) if own is old)]
+
+        def rounded(new: Number, w: Number, size: Number, fn: Functions) -> Number:
+            reach, again = (fn.absolute(w) + size * learning_rate) * 2, new
+            for _ in range(samples[0]):  # no partial sum is larger than half of it, so each of these rounds as much
+                again = (again + reach) - reach
+            return fn.either(new, again)
+
+        return ar.elementwise(rounded, new, old, size)
+
+    return replace(
+        rules, preactivation=preactivation, weight_gradient=weight_gradient, bias_gradient=bias_gradient, update=update
+    )
+
+
+def _absolute(matrix: Matrix, ar: Arithmetic) -> Matrix:
+    return ar.elementwise(lambda x, fn: fn.absolute(x), matrix)
 
 
 def candidates(

@@ -64,7 +64,7 @@ def worked_out(case: Case, shown: Mapping[Place, Array], profile: Profile, pure:
     - gradient = (old − new) / rate, where only the updated weights are shown; the error is that of the subtraction
     - with one sample, the bias gradient is δ itself
     - with one sample, ∂E/∂W[i][j] = δ[i] · a[j]: with δ known, the row of the largest δ gives the activations below
-    pure: whether these hold: not with a penalty on the weights, which a step may add to them by itself
+    pure: whether these hold: not with a penalty on the weights, or for each sample, which a step may add by itself
     """
     if case.online:
         return {}  # what it had between samples does not show

@@ -21,6 +21,7 @@ from ..documents import Report, Subject
 from .conditional import wrong_at_times
 from .explaining import bases_of, explained, reported, unrecognised
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suiting, suits
+from .nearly_right import half_right
 from .predictions import Predictions
 from .ranking import nearest
 from .reach import Judged, covered
@@ -59,6 +60,9 @@ def assess(
         if not any_wrong(beyond):
             return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats, known)
         conditional = conditional or (convention, judged, beyond)
+    in_turn = _in_turn(conventions if conditional is None else [conditional[0]], observed, subject)
+    if in_turn is not None:
+        return _right(*in_turn, subject, list(findings), strict, repeats, known)
     if not explain:
         return Report("unrecognised", None, (), None, None, strict)
     if conditional is not None:
@@ -67,6 +71,23 @@ def assess(
         return wrong_at_times(convention, [*judged, *beyond], subject, [*remembered, *findings], strict, known)
     changing = [repeat.finding for repeat in repeats if not repeat.same and repeat.of_other_numbers]
     return _wrong(conventions, generic, further, subject, [*findings, *dict.fromkeys(changing)], strict, known)
+
+
+def _in_turn(
+    conventions: Sequence[Convention], observed: Evidence, subject: Subject
+) -> tuple[Convention, Judged] | None:
+    """The convention under which each sample's share is subtracted from the weights by itself, if that gives all."""
+    if subject.returns != "updated":
+        return None
+    first = observed[:1]
+    for convention in conventions:
+        if convention.online or not suits(convention, first) or not half_right(convention, first):
+            continue
+        in_turn = replace(convention, in_turn=True)
+        judged = judged_under(in_turn, [pair for pair in observed if suits(convention, [pair])])
+        if not any_wrong(judged):
+            return in_turn, judged
+    return None
 
 
 def _wrong_there_too(convention: Convention, judged: Judged) -> bool:

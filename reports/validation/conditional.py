@@ -26,6 +26,7 @@ from ..documents import Report, Subject
 from .clipping import clipped_by_norm
 from .field_of_function import field_of
 from .following import any_wrong, judged_under
+from .nearly_right import half_right
 from .reach import Condition, Judged, condition
 from .wording import because, clipped, field_words, peculiar, steps, verdict_of_each
 
@@ -140,7 +141,7 @@ def _parted(wrong: Judged, right: Judged, convention: Convention, subject: Subje
     for case, seen in chosen:
         if not _of_its_samples(case, seen, convention, subject):
             return _Parted(NO_SUM.format(case.batch))
-        if _exactly_there(case, seen, convention, subject):
+        if not half_right(convention, [(case, seen)]) and _exactly_there(case, seen, convention, subject):
             return _Parted(EXACTLY)
     best: FieldCheck | None = None
     for case, seen in (*chosen, *_farther_out(right)):

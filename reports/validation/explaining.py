@@ -45,7 +45,7 @@ from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_further_out, field_of
 from .following import evidence_under, followed, judged_under, suiting, suits
-from .nearly_right import nearly_right, printed_short
+from .nearly_right import half_right, nearly_right, printed_short
 from .no_gradient import no_gradient
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
@@ -155,6 +155,8 @@ def _besides(
     """A single mistake under another loss or reduction than was declared."""
     if declared.loss is None and declared.reduction is None:
         return None
+    if any(half_right(convention, observed) for convention in conventions):
+        return None  # they are nearly those that were declared, and no other's
     for convention in bases_of(conventions, observed, Declared(declared.activations), Predictions()):
         if convention in conventions:
             continue

@@ -60,7 +60,8 @@ def judged_under(convention: Convention, observed: Evidence) -> Judged:
     judged = []
     for case, observation in evidence_under(convention, observed):
         try:
-            judgement = judge(case, observation, rules=convention.rules(), pure=not convention.decay, coarser=False)
+            pure = not convention.decay and not convention.in_turn
+            judgement = judge(case, observation, rules=convention.rules(), pure=pure, coarser=False)
             judged.append((case, observation, judgement))
         except UnusableAnswer as error:
             raise InvalidInput(str(error)) from error

@@ -28,7 +28,7 @@ def nearly_right(conventions: Sequence[Convention], observed: Evidence) -> list[
     if unit * ROUNDINGS > NEAR:
         return []
     for convention in conventions:
-        off = _off(convention, observed)
+        off = off_by_probe(convention, observed)
         near = [each for each in off if each < NEAR]
         if len(near) > MOST * len(off) and max(near) > ROUNDINGS * unit:
             digits = round(-math.log10(float(np.quantile(near, MOST))))
@@ -45,12 +45,12 @@ def printed_short(conventions: Sequence[Convention], observed: Evidence) -> tupl
     digits, words = digits_printed(observed)
     if words:
         for convention in conventions:
-            if max(_off(convention, observed)) < 10.0 ** (1 - digits):
+            if max(off_by_probe(convention, observed)) < 10.0 ** (1 - digits):
                 return convention, [words, f"to {digits} digits they are those of {convention}."]
     return None
 
 
-def _off(convention: Convention, observed: Evidence) -> list[float]:
+def off_by_probe(convention: Convention, observed: Evidence) -> list[float]:
     """How far each probe's numbers are from the right ones, relative to the largest of them."""
     off = []
     for case, observation in evidence_under(convention, observed):
@@ -61,3 +61,9 @@ def _off(convention: Convention, observed: Evidence) -> list[float]:
             far = max((float(np.abs(a - b).max(initial=0.0)) for a, b in pairs), default=0.0)
         off.append(far / size if size and math.isfinite(far) else math.inf)
     return off
+
+
+def half_right(convention: Convention, observed: Evidence) -> bool:
+    """Whether all numbers are the right ones to half of their format's digits."""
+    unit = max(PROFILES[o.precision].storage.unit_roundoff for _, o in observed)
+    return max(off_by_probe(convention, observed)) < math.sqrt(unit)

@@ -76,3 +76,37 @@ def test_another_decay_than_the_declared_is_wrong(way: str) -> None:
     for declared in (0.0101, "0.01/n"):
         report = verify(decaying(DECAYING[way], 0.01), returns="updated", decay=declared, **DECLARED)
         assert report.verdict == "wrong", report
+
+
+def in_turn(averaged: bool, mistake: float = 1.0) -> Callable[..., Any]:
+    """Each sample's gradient is taken at the old weights, and its share subtracted from the new ones at once."""
+
+    def step(weights: Any, biases: Any, inputs: Any, targets: Any, rate: float) -> Any:
+        new_weights, new_biases = [w.copy() for w in weights], [b.copy() for b in biases]
+        share = weights[0].dtype.type(rate / len(inputs) if averaged else rate)
+        for x, t in zip(inputs, targets, strict=True):
+            dw, db = gradients(weights, biases, x[None], t[None])
+            for k in range(len(weights)):
+                new_weights[k] -= share * dw[k] * weights[0].dtype.type(mistake)
+                new_biases[k] -= share * db[k]
+        return new_weights, new_biases
+
+    return step
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "found out"])
+@pytest.mark.parametrize("averaged", [True, False], ids=["averaged", "summed"])
+def test_each_sample_s_share_by_itself(averaged: bool, declared: bool, dtype: str) -> None:
+    known = {**DECLARED, "reduction": "mean" if averaged else "sum"} if declared else {}
+    report = verify(in_turn(averaged), returns="updated", dtype=dtype, **known)
+    assert report.ok, report
+
+
+@pytest.mark.usefixtures("slow")
+def test_of_many_samples_it_is_told_and_a_mistake_is_no_rounding() -> None:
+    declared: dict[str, Any] = {**DECLARED, "sizes": (3, 4, 2), "batch": 33}
+    report = verify(in_turn(averaged=False), returns="updated", **declared)
+    assert report.ok, report
+    assert verify(in_turn(averaged=False, mistake=1 + 1e-9), returns="updated", **declared).verdict == "wrong"
