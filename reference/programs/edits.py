@@ -13,6 +13,7 @@ import numpy as np
 
 from . import repairs
 from .chain_rule import Edge, pullback
+from .contributions import contributions
 from .elementwise import absolute
 from .flow import ROUNDED, Edit, Segment, Trial, alike
 from .jacobians import of_a_reversed_input, of_the_diagonal, of_the_transpose, only_at
@@ -144,7 +145,10 @@ def _only(cotangent: Value, axis: int, which: int) -> Value:
 
 def of_an_edge(trial: Trial) -> Iterator[Edit]:
     """What goes back along one edge is missing, negated, or a multiple: whole calls first, then their single lines."""
+    through = contributions(trial)
     for edges, text, origin in _edge_sets(trial):
+        if through is not None and not through.may_explain(edges):
+            continue
         factor = _factor_of(trial, edges)
         if factor is None:
             continue
@@ -333,9 +337,10 @@ def of_two_edges(trial: Trial) -> Iterator[Edit]:
     for edges, text, origin in sets:
         calls.setdefault(edges, (text, origin))
     whole = [(edges, text, origin) for edges, (text, origin) in calls.items()][:40]
+    through = contributions(trial)
     for i, (first, text, origin) in enumerate(whole):
         for second, other, _ in whole[i + 1 :]:
-            if first & second or trial.exhausted:
+            if first & second or trial.exhausted or not (through is None or through.may_explain_both(first, second)):
                 continue
             both = first | second
             yield Edit(f"{text} and {other} are missing", partial(_with_factor, edges=both, factor=0.0), origin)

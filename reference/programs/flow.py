@@ -194,6 +194,7 @@ class Trial:
         self.right_values = right
         self.backward: list[int] | None = None
         self.candidates: list[int | None] | None = None
+        self.names: dict[int, str] = {}  # of lines of the backward
         self.forward_lines = set(lines_needed(segment.outputs))
         forward = [program.value(k) for k in self._needed(right)]
         self.known: dict[int, Array] = dict(segment.captured.given)

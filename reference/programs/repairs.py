@@ -400,7 +400,28 @@ def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
 
 
 def _line_named(trial: Trial, line: int) -> str:
-    return f"the backward's {trial.segment.captured.program.nodes[line].origin}"
+    """What a reader knows a line by: its call, or what the call makes it of, where it is only a part of that."""
+    if line not in trial.names:
+        trial.names[line] = _named_in_its_call(trial, line)
+    return trial.names[line]
+
+
+def _named_in_its_call(trial: Trial, line: int) -> str:
+    from .edits import named
+
+    nodes = trial.segment.captured.program.nodes
+    origin = nodes[line].origin
+    call = f"the backward's {origin}"
+    if origin.call < 0 or not any(nodes[k].origin == origin and line in nodes[k].operands for k in _backward(trial)):
+        return call
+    left, sources = [line], set[int]()
+    while left:
+        k = left.pop()
+        if nodes[k].origin == origin:
+            left += nodes[k].operands
+        elif nodes[k].operation.name != "constant":
+            sources.add(k)
+    return f"{named(trial, *sources)} in {call}" if len(sources) == 1 else f"a part of {call}"
 
 
 def _called(trial: Trial, line: int, flowing: bool = False) -> str:
