@@ -40,7 +40,7 @@ def layers(
     for name in ("inputs", "targets"):
         try:
             rows[name] = np.load(folder / f"{name}.npy")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             said = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise InvalidInput(f"{folder / name}.npy: expected an array as numpy.save writes it; {said}.") from error
     names = separate_names(activations) or ""

@@ -69,12 +69,14 @@ class LayersJudgement:
         probabilistic: of each layer's weight gradient, where Freivalds' check was asked for; else empty
         parameters: weights and biases
         precision: what it was judged as
+        unseen: the arrays that were not given, with their sizes
     """
 
     comparisons: tuple[Comparison, ...]
     probabilistic: tuple[LayerGradientCheck, ...]
     parameters: int
     precision: str
+    unseen: tuple[tuple[Place, int], ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -108,6 +110,11 @@ class LayersJudgement:
             lines += [f"  weight_gradients[{k}]: {said[0]}", *(f"  {line}" for line in said[1:])]
         if undecided := sum(c.undecided for c in self.comparisons):
             lines.append(f"  undecided: {undecided:,} of {sum(c.elements for c in self.comparisons):,} numbers")
+        if self.unseen:
+            numbers = sum(size for _, size in self.unseen)
+            lines.append(
+                f"  not given, and not judged: {', '.join(str(p) for p, _ in self.unseen)}: {numbers:,} numbers"
+            )
         return "\n".join(lines)
 
 
@@ -147,7 +154,7 @@ def _mapped(path: Path, optional: bool) -> Any:
         return None
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InvalidInput(f"{path}: expected an array as numpy.save writes it; {said}.") from error
 
@@ -187,7 +194,7 @@ def judge_layers(
         own.end(np.asarray(targets), loss, reduction)
     assert own.precision is not None
     ordered = tuple(sorted(own.comparisons, key=lambda c: moment(c.place)))
-    return LayersJudgement(ordered, tuple(own.checks), own.parameters, own.precision)
+    return LayersJudgement(ordered, tuple(own.checks), own.parameters, own.precision, tuple(own.unseen))
 
 
 class _Layers:
@@ -200,6 +207,8 @@ class _Layers:
         self.comparisons: list[Comparison] = []
         self.checks: list[LayerGradientCheck] = []
         self.parameters = 0
+        self.unseen: list[tuple[Place, int]] = []
+        _refuse_what_is_no_number("inputs", self.received)
 
     def read(self, k: int, shown: ShownLayer) -> None:
         """All of a layer's steps but its δ, which the layer above explains; and the δ of the layer below."""
@@ -213,9 +222,14 @@ class _Layers:
         z, a, delta = (np.array(x) for x in (shown.pre_activations, shown.activations, shown.deltas))
         self.parameters += shown.weights.size + (0 if shown.biases is None else shown.biases.size)
 
+        if shown.biases is not None:
+            _refuse_what_is_no_number(f"layers[{k}].biases", shown.biases)
+            if shown.bias_gradients is None:
+                self.unseen.append((Place("bias_gradients", k), shown.biases.size))
         received, lifted_z = ar.lift(self.received), ar.lift(z)
         for rows in _parts(len(shown.weights), shown.weights.shape[1]):
             biases = None if shown.biases is None else ar.lift(shown.biases[rows].reshape(1, -1))
+            _refuse_what_is_no_number(f"layers[{k}].weights", shown.weights[rows], rows.start)
             layer = Layer(ar.lift(shown.weights[rows]), biases, activation)
             self._compare("pre_activations", k, z[:, rows], RULES.preactivation(layer, received, ar), (0, rows.start))
             part = ar.lift(delta[:, rows])
@@ -251,6 +265,7 @@ class _Layers:
         """The δ of the output layer, from the loss."""
         if self.below is None or self.precision is None:
             raise InvalidInput("layers: expected at least one layer, got none.")
+        _refuse_what_is_no_number("targets", np.asarray(targets))
         ar, top = self.ar, self.below
         objective = _objective(top, targets, loss, reduction, PROFILES[self.precision].storage.name)
         z, a = ar.lift(top.z), ar.lift(top.a)
@@ -329,6 +344,15 @@ def _check(k: int, shown: ShownLayer, received: Sequence[int]) -> None:
         given = getattr(shown, name)
         if given is not None and np.shape(given) != (units,):
             raise InvalidInput(f"layers[{k}].{name}: expected {units} numbers, one per unit, got {_shape(given)}.")
+
+
+def _refuse_what_is_no_number(place: str, given: Array, first_row: int = 0) -> None:
+    """Raises InvalidInput for NaN and ∞ in what an implementation was given: of what it made of it nothing is known."""
+    finite = np.isfinite(np.asarray(given, np.float64))
+    if not finite.all():
+        index = [int(i) for i in np.argwhere(~finite)[0]]
+        index[0] += first_row
+        raise InvalidInput(f"{place}{index}: expected finite numbers, got {given[tuple(np.argwhere(~finite)[0])]}.")
 
 
 def _matrix(place: str, given: Any, wanted: tuple[int | None, int] | None, meaning: str) -> Array:

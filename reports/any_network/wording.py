@@ -87,12 +87,10 @@ def _because(report: RuleReport) -> Iterator[str]:
         yield ""
         yield sentence(f"because {report.reason}", "  ")
         return
-    told: list[list[str]] = []
-    for explanation in report.explanations:
-        told.append(list(_explanation(explanation, report.names)))
-    told += [[sentence(_located(located), "  ")] for located in report.unexplained]
-    for number, lines in enumerate(told):
-        if lines not in told[:number]:  # of a function that is called twice, once
+    paragraphs = [list(_explanation(explanation, report.names)) for explanation in report.explanations]
+    paragraphs += [[sentence(_located(located), "  ")] for located in report.unexplained]
+    for number, lines in enumerate(paragraphs):
+        if lines not in paragraphs[:number]:  # of a function that is called twice, once
             yield from ("", *lines)
     told_already = any(a.reason for s in report.seen for a in s.agreements if a.outcome is Outcome.DIFFERENT)
     if not report.explanations and not report.unexplained and report.seen and not told_already:

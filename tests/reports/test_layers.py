@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,22 @@ def test_right_wrong_and_missing(net: Path) -> None:
     assert "1.deltas.npy: expected an array as numpy.save writes it" in ask(str(net), *options)[1]
     (net / "inputs.npy").write_text("no array")
     assert "inputs.npy: expected an array" in ask(str(net), *options)[1]
+
+
+def test_what_is_empty_no_number_or_not_given_is_told(net: Path) -> None:
+    options = ("--activations", "tanh,identity", "--reduction", "mean")
+    deltas = np.load(net / "0.deltas.npy")
+    np.save(net / "0.biases.npy", np.zeros(4))
+    code, said = ask(str(net), *options)
+    assert (code, said) == (0, "agrees: 36 parameters, float64 not given, and not judged: bias_gradients[0]: 4 numbers")
+    np.save(net / "0.bias_gradients.npy", deltas.sum(axis=0))
+    assert ask(str(net), *options) == (0, "agrees: 36 parameters, float64")
+    for name in ("0.weights", "0.biases", "inputs", "targets"):
+        kept = (net / f"{name}.npy").read_bytes()
+        array = np.load(net / f"{name}.npy")
+        array.reshape(-1)[1] = np.nan
+        np.save(net / f"{name}.npy", array)
+        assert re.search(r"\[.*1\]: expected finite numbers, got nan", ask(str(net), *options)[1])
+        (net / f"{name}.npy").write_bytes(b"")
+        assert f"{name}.npy: expected an array as numpy.save writes it" in ask(str(net), *options)[1]
+        (net / f"{name}.npy").write_bytes(kept)
