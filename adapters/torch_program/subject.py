@@ -168,7 +168,7 @@ class TorchSubject:
         asked: of the differentiated inputs and parameters, the ones that require a gradient; None for all
         output: the one that is used; None for all;  cotangents_of_others: the others are used, times zero
         """
-        with self.at(None) as inputs:
+        with self.at(self.start) as inputs:
             leaves = [*self.differentiated(inputs), *self.parameters.values()]
             before = [x.requires_grad for x in leaves]
             try:

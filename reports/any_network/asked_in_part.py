@@ -28,6 +28,8 @@ def asked_in_part(subject: Subject) -> str:
     if part is None:
         return ""
     whole = part(None, None)
+    if all(gradient is None for gradient in whole.gradients):
+        return ""
     for asked in _parts(len(subject.names), subject.moved):
         found = None
         with suppress(Exception):  # a function may itself differentiate by what then has no gradient
@@ -54,8 +56,11 @@ def _parts(inputs: int, moved: int) -> Iterator[tuple[int, ...]]:
     yield from (part for part in dict.fromkeys([every[:moved], every[moved:], *each]) if part not in ((), every))
 
 
-def _another(subject: Subject, asked: Sequence[int], whole: Sequence[Array], found: Sequence[Array | None]) -> str:
+def _another(
+    subject: Subject, asked: Sequence[int], of_all: Sequence[Array | None], found: Sequence[Array | None]
+) -> str:
     """What differs by more than half of the format's digits, by the element that differs most."""
+    whole = [np.zeros(x.shape) if g is None else g for g, x in zip(of_all, subject.start, strict=True)]
     size = max((float(np.abs(x).max(initial=0.0)) for x in whole), default=0.0)
     if not math.isfinite(size):
         return ""

@@ -15,6 +15,7 @@ from .what_ran import along_a_path, missed_along_a_path
 # becomes undecided, only where one gradient is near the change and the other is nowhere near it.
 ADDS_UP, DOES_NOT = 0.02, 0.3
 U64 = 2.0**-53  # the unit roundoff of float64
+NEARLY = 1e-10  # of a gradient; it decides between wrong and undecided. Constants held in float32 are off by more
 TINY = 1e-300  # a gap of nothing has more digits than anybody counts
 
 
@@ -111,7 +112,7 @@ def nearly_right(report: RuleReport) -> str:
     At special ones such a loop may stop at once, where it starts.
     """
     gap = max((largest_difference(s.captured) for s in report.seen if not s.point.special), default=math.inf)
-    if not 0 < gap < U64**0.5:
+    if not 0 < gap < NEARLY:
         return ""
     names = list(dict.fromkeys(b.name for s in report.seen for b in s.captured.borders))
     how = f" (say surrogate={names[0]!r})" if names else ""

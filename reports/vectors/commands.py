@@ -31,7 +31,7 @@ def generate(
 def check(folder: VectorFolder = None, jobs: Jobs = 1, scheduler: Scheduler = None) -> None:
     """Prove every number of the vectors against the certified truth."""
     from ..spread import workers
-    from .reading import check as disproved
+    from .checking import check as disproved
     from .reading import numbered
 
     here = jobs == 1 and scheduler is None

@@ -28,6 +28,8 @@ from .reading import (
     BITS,
     DIGITS,
     FLAGS,
+    NAMING_DIGITS,
+    NEARBY,
     SCHEMA,
     VERSION,
     Expected,
@@ -43,8 +45,6 @@ from .reading import (
 
 DTYPES = ("float64", "float32")
 LARGEST = 110  # parameters of a network
-NEARBY = {"float64": 1e-6, "float32": 1e-3}
-NAMING_DIGITS = {"float64": 7, "float32": 4}  # of what a fault gives; enough for NEARBY
 
 # Which file a case is in, by how its name begins; the first that fits.
 FILES = {

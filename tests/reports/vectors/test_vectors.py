@@ -28,8 +28,9 @@ from backproof.reference.numbers.bounded import BoundedArithmetic
 from backproof.reference.numbers.precision import PRECISIONS
 from backproof.reports.vectors import making as vectors_making
 from backproof.reports.vectors import reading as vectors
+from backproof.reports.vectors.checking import check
 from backproof.reports.vectors.making import generate
-from backproof.reports.vectors.reading import check, numbered, read, show, verify_answers
+from backproof.reports.vectors.reading import numbered, read, show, verify_answers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ MADE_AND_CHECKED = """
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from backproof.reports.vectors.reading import check
+from backproof.reports.vectors.checking import check
 from backproof.reports.vectors.making import generate
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 assert check(folder) == [], check(folder)[:5]
@@ -445,3 +446,32 @@ def test_flags_and_descriptions_are_complete() -> None:
         assert {n for test in every for fault in test.faults for n in fault.names} == set(file.fault_descriptions)
         assert len(every) == file.number_of_tests
     assert set(vectors.FLAGS) >= {flag for file in published().values() for flag in file.flags}
+
+
+TAMPERED: dict[str, tuple[Any, str]] = {
+    "a tolerance a million times too wide": (
+        lambda file, test: test["expected"]["outputs"]["tolerance"][0].__setitem__(0, 1e-9), "above what honest",
+    ),
+    "no tolerance at all": (
+        lambda file, test: test["expected"]["loss"]["tolerance"][0].__setitem__(0, None), "above what honest",
+    ),
+    "a wrong answer that is not the fault's": (
+        lambda file, test: test["faults"][0]["gradients"][0]["weights"][0].__setitem__(0, 0.125), "is another",
+    ),
+    "a fault that there is not": (lambda file, test: test["faults"][0].update(names=["none"]), "there is no fault none"),
+    "a fault without a description": (lambda file, test: file["fault_descriptions"].clear(), "no description of the fault"),
+    "a flag without a description": (lambda file, test: test.update(flags=["None"]), "no description of the flag None"),
+    "nearby what is far": (lambda file, test: file["groups"][0].update(nearby=1.0), "nearby of float64: expected 1e-06"),
+    "a group of another format": (lambda file, test: file["groups"][0].update(dtype="float16"), "its group in float16"),
+    "a number that is not its request's": (lambda file, test: test.update(number=999), "its request's id is"),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("how", TAMPERED)
+def test_what_was_tampered_with_is_a_problem(how: str, tmp_path: Path) -> None:
+    change, words = TAMPERED[how]
+    file = json.loads((FOLDER / "worked-example.json").read_text())
+    change(file, next(test for test in file["groups"][0]["tests"] if test["faults"]))
+    (tmp_path / "one.json").write_text(json.dumps(file))
+    assert any(words in problem for problem in check(tmp_path)), check(tmp_path)
