@@ -142,7 +142,8 @@ def _by_other_kinds(
             if found := near or _besides(conventions, observed, subject, declared, formulas):
                 return found
         if kind is formats and several:
-            return _said(*several[0], observed, subject, declared)
+            fewest = min(several, key=lambda pair: len(pair[1].explanations))
+            return _said(*fewest, observed, subject, declared)
         convention, diagnosis = diagnosed(bases, observed, [kind])
         if diagnosis.explanations:
             return _said(convention, diagnosis, observed, subject, declared, kind is _first_steps)
