@@ -76,7 +76,7 @@ class TorchSubject:
             _accept(_named(path), leaf)
         for name, parameter in self.parameters.items():
             _accept(name, parameter)
-        originals = dict(function.named_parameters()) if module is not None else {}
+        originals = dict(cast("Any", function).named_parameters()) if module is not None else {}
         self.aside = [
             f"{name}: {said}" for name, p in self.parameters.items() if (said := hooked_as(p, originals[name]))
         ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
 import backproof as bp
 from backproof.reports.any_network.rule import WrongRule
 from backproof.torch import gradcheck

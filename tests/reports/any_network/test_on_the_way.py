@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
 import backproof as bp
 from torch.utils.checkpoint import checkpoint
 
 FORMATS = [torch.float64, torch.float32, torch.bfloat16]
 
 
-def net(dtype: torch.dtype = torch.float32) -> Any:
+def net(dtype: Any = torch.float32) -> Any:
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).to(dtype)
 
 
-def drawn(*shape: int, dtype: torch.dtype = torch.float32) -> Any:
+def drawn(*shape: int, dtype: Any = torch.float32) -> Any:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
-def test_a_hook_of_a_parameter_takes_part(dtype: torch.dtype) -> None:
+def test_a_hook_of_a_parameter_takes_part(dtype: Any) -> None:
     module = net(dtype)
     module[0].weight.register_hook(lambda g: g * 0.5)
     report = bp.verify(module, drawn(2, 3, dtype=dtype))
@@ -77,7 +77,7 @@ def adapted(first_order: bool) -> Any:
 
 
 @pytest.mark.parametrize("dtype", FORMATS[:2], ids=str)
-def test_a_gradient_taken_on_the_way_is_stopped_unless_it_has_a_graph(dtype: torch.dtype) -> None:
+def test_a_gradient_taken_on_the_way_is_stopped_unless_it_has_a_graph(dtype: Any) -> None:
     w, x = drawn(3, 2, dtype=dtype).requires_grad_(), drawn(4, 3, dtype=dtype)
     assert bp.verify(adapted(first_order=False), (w, x)).ok
     report = bp.verify(adapted(first_order=True), (w, x))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
 import backproof as bp
 
 FORMATS = [torch.float64, torch.float32, torch.bfloat16]
@@ -58,7 +58,7 @@ def fixed_point(most: float, forgotten: bool = False) -> Any:
 
 
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
-def test_what_differs_by_less_than_a_rounding_agrees_to_so_many_digits(dtype: torch.dtype) -> None:
+def test_what_differs_by_less_than_a_rounding_agrees_to_so_many_digits(dtype: Any) -> None:
     x = torch.tensor([0.3, 0.6, 0.9], dtype=dtype, requires_grad=True)
     report = bp.verify(root(6), x)
     assert report.ok, report
