@@ -50,7 +50,7 @@ CONSTANTS: set[str] = {
     "empty_like", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full",
     "new_empty_strided", "heaviside", "zero", "uniform", "normal", "random", "exponential", "geometric", "log_normal",
     "cauchy", "poisson", "binomial", "multinomial", "floor_divide", "angle", "_standard_gamma", "resize", "fill.Scalar",
-    "scalar_tensor", "_efficientzerotensor",
+    "scalar_tensor", "_efficientzerotensor", "_new_zeros_with_same_feature_meta",
     "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal", "signbit",
     "logical_and", "logical_or", "logical_not", "logical_xor", "any", "all", "equal", "argmax", "argmin", "argsort",
     "nonzero", "nonzero_static", "count_nonzero", "searchsorted", "bucketize", "is_nonzero", "is_same_size", "isin",

@@ -136,3 +136,26 @@ def test_pytorch_s_compiler_divides_the_gradient_of_a_pooling_s_last_window_by_t
     report: Any = bp.torch.check_numbers(inductor(torch.nn.AvgPool1d(3, 2, ceil_mode=True)), (drawn(1, 2, 4),))
     found = {r.origin.name: r.verdict.value for r in report.run.results if r.origin.name.startswith("compiled: ")}
     assert found == {"compiled: output 0": "agrees", "compiled: gradient of input 0": "wrong"}
+
+
+@OF_TORCH
+@pytest.mark.usefixtures("slow")
+def test_pytorch_s_forward_mode_of_logcumsumexp_divides_by_a_little_too_much() -> None:
+    from backproof.reports.any_network.rule import WrongRule
+
+    assert bp.torch.gradcheck(lambda x: x.logcumsumexp(0), drawn(3))
+    with pytest.raises(WrongRule, match="tangent"):
+        bp.torch.gradcheck(lambda x: x.logcumsumexp(0), drawn(3), check_forward_ad=True, check_backward_ad=False)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.linalg.inv(x @ x.T + torch.eye(3, dtype=x.dtype)),
+        lambda x: torch.linalg.qr(x.T)[0],
+        lambda x: torch.fft.rfft(x).abs(),
+    ],
+    ids=["inv", "qr", "rfft"],
+)
+def test_pytorch_s_forward_mode_of_linear_algebra_and_of_transforms_is_right(function: Any) -> None:
+    assert bp.torch.gradcheck(function, drawn(3, 4), check_forward_ad=True, check_backward_ad=False)
