@@ -56,7 +56,7 @@ def hooked_as(own: Tensor, original: Tensor) -> str:
     A hook that runs when a gradient has been added up into `.grad` may take a step, with an optimizer that knows the
     original alone: it is not run.
     """
-    if own is not original and not own._backward_hooks:
+    if own is not original and own.requires_grad and not own._backward_hooks:
         for hook in (original._backward_hooks or {}).values():
             own.register_hook(hook)
     return "a hook after accumulation is not run" if original._post_accumulate_grad_hooks else ""

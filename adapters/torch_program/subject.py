@@ -114,11 +114,17 @@ class TorchSubject:
         def wide(x: Any) -> Any:
             if not differentiable(x):
                 return x
-            return x.detach().to(torch.complex128 if x.is_complex() else torch.float64).requires_grad_(x.requires_grad)
+            own = x.detach().to(torch.complex128 if x.is_complex() else torch.float64).requires_grad_(x.requires_grad)
+            hooked_as(own, x)
+            return own
 
         function: Any = self.function
         if isinstance(function, torch.nn.Module):
-            function = _copied(function).double()
+            function = _copied(function)
+            for name, parameter in function.named_parameters():
+                if name in self.parameters:
+                    hooked_as(parameter, self.parameters[name])
+            function = function.double()
             for part in function.modules():  # tensors that are no buffers stay as they are
                 held = {n: x for n, x in vars(part).items() if isinstance(x, torch.Tensor) and differentiable(x)}
                 part.__dict__ |= {name: wide(x) for name, x in held.items()}

@@ -32,6 +32,20 @@ def test_a_hook_of_a_parameter_takes_part(dtype: Any) -> None:
     assert len(module[0].weight._backward_hooks) == 1
 
 
+def test_in_float64_too() -> None:
+    from backproof.adapters.torch_program.subject import TorchSubject
+
+    module, x = net(), drawn(2, 3).requires_grad_()
+    module[0].weight.register_hook(lambda g: g * 0.5)
+    x.register_hook(lambda g: -g)
+    subject = TorchSubject(module, (x,))
+    wide = subject.widened()
+    assert wide is not None
+    assert wide.roundoff < subject.roundoff
+    for own, other in zip(*(s.value_and_gradient(s.start)[1] for s in (subject, wide)), strict=True):
+        assert abs(own - other).max() < 1e-5
+
+
 def test_so_does_one_of_an_input_and_one_that_changes_nothing_does_not() -> None:
     x = drawn(2, 3).requires_grad_()
     x.register_hook(lambda g: -g)
