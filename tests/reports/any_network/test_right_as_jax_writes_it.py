@@ -109,7 +109,7 @@ def log_of_the_normal_distribution(x: Any) -> Any:
 @pytest.mark.usefixtures("slow")
 def test_jaxs_derivative_of_what_it_approximates() -> None:
     """From 5 on it cuts a series off in float32, and gives the derivative of the whole."""
-    report = bp.verify(log_of_the_normal_distribution, np.array([1.4236823, 1.0926104, 5.05], np.float32))
+    report = bp.verify(log_of_the_normal_distribution, np.array([1.42, 5.3], np.float32))
     assert report.ok, report
     assert "but for the framework's own log_ndtr" in " ".join(str(report).split())
 
