@@ -275,6 +275,7 @@ def test_lines_are_the_users() -> None:
     assert (origins["exp"].file, origins["exp"].line) == (__file__, first + 2)
 
 
+@pytest.mark.sampled(4, 2)
 @pytest.mark.parametrize(
     ("function", "named"),
     [

@@ -99,7 +99,7 @@ MISTAKES: dict[str, tuple[Any, Any, Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(3, 2)
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_refused_and_its_right_twin_is_not(name: str) -> None:
     forward, right, wrong, words = MISTAKES[name]

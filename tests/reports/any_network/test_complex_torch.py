@@ -156,6 +156,7 @@ def a_conjugate_without_a_gradient(z: Any) -> Any:
     return (w * z[:2]).real
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("function", [detached, a_conjugate_without_a_gradient])
 def test_what_is_stopped_has_to_be_declared(function: Any) -> None:
     z = drawn(3, dtype=torch.cdouble)

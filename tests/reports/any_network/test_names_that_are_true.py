@@ -64,6 +64,7 @@ class TurnedOn(Turned):
         return Turned.turned(g, cos, sin), None, None  # on, not back
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_right_function_beside_a_wrong_one_is_not_named() -> None:
     angle = drawn(3, 2).detach()
     text = said(lambda x: Turned.apply(Square.apply(x), angle.cos(), angle.sin()), drawn(2, 3, 4))

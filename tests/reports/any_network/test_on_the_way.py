@@ -22,6 +22,7 @@ def drawn(*shape: int, dtype: Any = torch.float32) -> Any:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
 def test_a_hook_of_a_parameter_takes_part(dtype: Any) -> None:
     module = net(dtype)
@@ -90,6 +91,7 @@ def adapted(first_order: bool) -> Any:
     return outer
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", FORMATS[:2], ids=str)
 def test_a_gradient_taken_on_the_way_is_stopped_unless_it_has_a_graph(dtype: Any) -> None:
     w, x = drawn(3, 2, dtype=dtype).requires_grad_(), drawn(4, 3, dtype=dtype)

@@ -55,6 +55,7 @@ def test_a_loop_under_vmap_that_no_gradient_goes_through() -> None:
     assert report.ok, report
 
 
+@pytest.mark.sampled(2, 1)
 @pytest.mark.parametrize("of", [jax.lax.psum, jax.lax.pmean])
 def test_a_sum_over_a_vmapped_axis_is_a_sum(of: Any) -> None:
     """Batch normalisation in flax and equinox."""

@@ -36,6 +36,7 @@ class BandFilter(torch.nn.Module):
         return torch.sin(torch.clamp(self.low + self.band, max=8000.0)[:, None] @ self.times) * x
 
 
+@pytest.mark.usefixtures("slow")
 def test_constants_of_another_format_are_widened_where_rounding_decides() -> None:
     report = bp.verify(BandFilter(), drawn(2, 2))
     assert report.ok, report
@@ -76,6 +77,7 @@ class Scaled(torch.autograd.Function):
         return g * ctx.slope, None
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_parameter_that_is_written_over_has_the_gradient_of_what_is_there_then(dtype: Any) -> None:
     report = bp.verify(Normalised().to(dtype), drawn(2, 3, dtype=dtype), numbers=True)

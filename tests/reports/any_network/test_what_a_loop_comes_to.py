@@ -57,6 +57,7 @@ def fixed_point(most: float, forgotten: bool = False) -> Any:
     return FixedPoint.apply
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
 def test_what_differs_by_less_than_a_rounding_agrees_to_so_many_digits(dtype: Any) -> None:
     x = torch.tensor([0.3, 0.6, 0.9], dtype=dtype, requires_grad=True)

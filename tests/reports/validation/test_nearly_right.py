@@ -77,7 +77,7 @@ def printed(digits: int) -> Any:
     return function
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("digits", "dtype"), [(15, "float64"), (6, "float32"), (12, "float64"), (17, "float64"), (9, "float32")]
 )

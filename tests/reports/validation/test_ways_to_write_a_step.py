@@ -49,7 +49,7 @@ def decaying(moved: Moved, decay: float, over_samples: bool = False) -> Callable
     return step
 
 
-@pytest.mark.sampled(5, 2)
+@pytest.mark.sampled(16, 4)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("decay", [0.01, 5.0])
 @pytest.mark.parametrize("way", DECAYING)
