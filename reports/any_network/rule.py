@@ -45,6 +45,7 @@ from .what_ran import BEYOND, alike_unwatched, as_captured, as_it_ran, half_of_d
 from .witness import Witness, witness
 
 Array = NDArray[Any]
+SHARP = 1e-6  # of the change along a path: what sees as much has nothing to learn from more digits
 RIGHT = (Outcome.EQUAL, Outcome.LITERALS, Outcome.KINK)
 
 
@@ -201,9 +202,6 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
         if report.verdict == "wrong":
             report = withdrawn(subject, report, stopped)
     return unless_it_adds_up(subject, report) if report.verdict == "wrong" else report
-
-
-SHARP = 1e-6  # of the change along a path: what sees as much has nothing to learn from more digits
 
 
 def decided(subject: Subject, stopped: bool) -> RuleReport:
