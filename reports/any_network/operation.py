@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections import UserDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,9 @@ def _written(name: str, given: _Read, numbers: _Read, options: Mapping[str, Any]
     for option in options:
         if option not in known:
             raise InvalidInput(f"{name}: it has no option {option!r}; " + _known("its options are", known))
+    epsilon = options.get("epsilon", 0.0)
+    if not isinstance(epsilon, Real) or not 0 <= float(epsilon) < math.inf:
+        raise InvalidInput(f"{name}: epsilon: expected a number that is not negative, got {epsilon!r}.")
     computes = " ".join((inspect.getdoc(LAYERS[name]) or "").split())
     try:
         result = LAYERS[name](given, numbers, **options)

@@ -185,3 +185,12 @@ def test_infinities_are_undecided_and_refused() -> None:
     x = np.full((2, 3), -np.inf)  # times 0
     with pytest.raises(AssertionError, match="undecided"):
         bp.assert_operation("silu", inputs={"x": x}, output=x)
+
+
+@pytest.mark.parametrize("epsilon", [-1.0, "1e-5", float("nan"), None])
+def test_an_epsilon_is_a_number_that_is_not_negative(epsilon: Any) -> None:
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(bp.InvalidInput, match="rms_norm: epsilon: expected a number that is not negative, got"):
+        bp.assert_operation("rms_norm", inputs={"x": x}, output=x, epsilon=epsilon)
+    right = (x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(1e-5))).astype(np.float32)
+    assert bp.assert_operation("rms_norm", inputs={"x": x}, output=right, epsilon=np.float32(1e-5)).ok
