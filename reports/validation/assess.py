@@ -16,9 +16,10 @@ from ...reference.diagnosis import (
     read_off,
 )
 from ...reference.judging import SEVERITY, Place, Verdict
+from ...reference.numbers import PROFILES
 from ..calling import Repeat
 from ..documents import Report, Subject
-from .conditional import wrong_at_times
+from .conditional import COARSEST, wrong_at_times
 from .explaining import bases_of, explained, reported, unrecognised
 from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suiting, suits
 from .nearly_right import half_right
@@ -76,8 +77,12 @@ def assess(
 def _in_turn(
     conventions: Sequence[Convention], observed: Evidence, subject: Subject
 ) -> tuple[Convention, Judged] | None:
-    """The convention under which each sample's share is subtracted from the weights by itself, if that gives all."""
-    if subject.returns != "updated":
+    """The convention under which each sample's share is subtracted from the weights by itself, if that gives all.
+
+    Not in 16 bits, where as many roundings would hide mistakes.
+    """
+    unit = max(PROFILES[o.precision].storage.unit_roundoff for _, o in observed)
+    if subject.returns != "updated" or unit > COARSEST:
         return None
     first = observed[:1]
     for convention in conventions:

@@ -31,6 +31,23 @@ def sigmoid(z: Array) -> Array:
     return 1 / (1 + np.exp(-z))
 
 
+def gradients_of_sigmoids(
+    weights: Array, biases: Array, inputs: Array, targets: Array
+) -> tuple[list[Array], list[Array]]:
+    """Of ½ Σ (a − t)², sigmoid in all layers: by weights, and by biases."""
+    a = [inputs]
+    for w, b in zip(weights, biases, strict=True):
+        a.append(sigmoid(np.clip(a[-1] @ w.T + b, -80, 80)))
+    delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
+    dw: list[Array] = []
+    db: list[Array] = []
+    for k in reversed(range(len(weights))):
+        dw.insert(0, delta.T @ a[k])
+        db.insert(0, delta.sum(axis=0))
+        delta = delta @ weights[k] * a[k] * (1 - a[k])
+    return dw, db
+
+
 def softmax(z: Array) -> Array:
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)

@@ -14,22 +14,14 @@ from backproof.adapters.jax_grad import enable_x64
 from backproof.reference.case import InvalidInput
 from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.steps_taken import verify_trajectory
+from written_networks import gradients_of_sigmoids
 
 DECLARED: dict[str, Any] = {"activations": "sigmoid", "loss": "half_squared_error", "reduction": "sum"}
 Update = Callable[[int, Any, Any, dict[str, Any], float], Any]  # (number, w, g, state of this array, rate) → new w
 
 
 def gradients(weights: Any, biases: Any, inputs: Any, targets: Any) -> list[Any]:
-    a = [inputs]
-    for w, b in zip(weights, biases, strict=True):
-        a.append(1 / (1 + np.exp(-(a[-1] @ w.T + b))))
-    delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
-    dw: list[Any] = []
-    db: list[Any] = []
-    for k in reversed(range(len(weights))):
-        dw.insert(0, delta.T @ a[k])
-        db.insert(0, delta.sum(axis=0))
-        delta = delta @ weights[k] * a[k] * (1 - a[k])
+    dw, db = gradients_of_sigmoids(weights, biases, inputs, targets)
     return [*dw, *db]
 
 

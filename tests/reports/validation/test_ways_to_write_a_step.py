@@ -10,6 +10,7 @@ import pytest
 np = pytest.importorskip("numpy")
 from backproof.reports.validation.front_door import verify
 from backproof.reports.validation.steps_taken import verify_trajectory
+from written_networks import gradients_of_sigmoids as gradients
 
 DECLARED: dict[str, Any] = {"activations": "sigmoid", "loss": "half_squared_error", "reduction": "sum"}
 Moved = Callable[[Any, Any, Any, Any], Any]  # (w, g, rate, λ) → new w
@@ -21,20 +22,6 @@ DECAYING: dict[str, Moved] = {
     "w − rλw − r g": lambda w, g, rate, decay: w - rate * decay * w - rate * g,
     "w − r g − rλw": lambda w, g, rate, decay: w - rate * g - rate * decay * w,
 }
-
-
-def gradients(weights: Any, biases: Any, inputs: Any, targets: Any) -> tuple[list[Any], list[Any]]:
-    a = [inputs]
-    for w, b in zip(weights, biases, strict=True):
-        a.append(1 / (1 + np.exp(-np.clip(a[-1] @ w.T + b, -80, 80))))
-    delta = (a[-1] - targets) * a[-1] * (1 - a[-1])
-    dw: list[Any] = []
-    db: list[Any] = []
-    for k in reversed(range(len(weights))):
-        dw.insert(0, delta.T @ a[k])
-        db.insert(0, delta.sum(axis=0))
-        delta = delta @ weights[k] * a[k] * (1 - a[k])
-    return dw, db
 
 
 def decaying(moved: Moved, decay: float, over_samples: bool = False) -> Callable[..., Any]:
