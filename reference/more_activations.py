@@ -13,10 +13,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from .activations import ACTIVATIONS, SOFTMAX, Activation, softplus_slope
 from .aliases import activation_meant
-from .numbers import PRECISIONS, Functions, Number
+from .numbers import PLAIN, PRECISIONS, Curve, Functions, Number
 
 SIGMOID, SOFTPLUS = ACTIVATIONS["sigmoid"], ACTIVATIONS["softplus"]
 
@@ -230,6 +231,52 @@ def _steep_softplus(steepness: float) -> tuple[Callable[..., Number], Callable[.
         return softplus_slope(_times(steepness, z, fn), fn)
 
     return value, derivative
+
+
+# ------------------------------------------------------------------------------------ computed so that digits cancel
+
+
+def cancelling(activation: Activation) -> Activation:
+    """The same function, computed in any way, also in those that lose its digits where it is near zero.
+
+    (1 + tanh(z/2))/2 and 1 − 1/(1 + eᶻ) for a sigmoid, log(1 + eᶻ) for a softplus: their error is a rounding of 1, of
+    whatever size the result is. Of an activation that contains neither, the same.
+    Source: the cancellation in 1 + x, Higham, Accuracy and Stability of Numerical Algorithms (2002), §1.7.
+    """
+    own = activation in (SIGMOID, SOFTPLUS)
+
+    def value(z: Number, fn: Functions) -> Number:
+        return fn.activated(activation, z) if own else activation.value(z, fn)
+
+    tried = _Cancelling(PLAIN.functions)
+    if activation is not SOFTMAX:
+        value(0.5, tried)
+    if not tried.met:
+        return activation
+    return Activation(
+        activation.name,
+        lambda z, fn: value(z, _Cancelling(fn)),
+        lambda z, a, fn: activation.derivative(z, a, _Cancelling(fn)),
+    )
+
+
+class _Cancelling:
+    """Functions, with sigmoids and softplus by either way."""
+
+    def __init__(self, functions: Functions) -> None:
+        self.functions, self.met = functions, False
+
+    def activated(self, activation: Curve, z: Number) -> Number:
+        fn, usual = self.functions, self.functions.activated(activation, z)
+        self.met |= activation in (SIGMOID, SOFTPLUS)
+        if activation is SIGMOID:
+            return fn.either(usual, fn.either((1 + fn.tanh(z / 2)) / 2, 1 - fn.activated(SIGMOID, -z)))
+        if activation is SOFTPLUS:
+            return fn.either(usual, fn.maximum(z, 0) + fn.log(1 + fn.exp(-fn.absolute(z))))
+        return usual
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.functions, name)
 
 
 # ------------------------------------------------------------------------------------ what there is

@@ -14,11 +14,32 @@ def gradients_of(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
 ) -> Sequence[Tensor | None]:
     """Of Σ cotangent · output; None for an input that none depends on."""
+    return gradients_and_added(outputs, inputs, cotangents)[0]
+
+
+def gradients_and_added(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+) -> tuple[Sequence[Tensor | None], frozenset[int]]:
+    """The same, and which of them a backward adds to a leaf's `.grad` by itself, as those of reversible blocks and
+    reentrant checkpoints do.
+    """
     if not outputs:
-        return [None] * len(inputs)
-    if _checkpointed(outputs):
-        return _accumulated(outputs, inputs, cotangents)
-    return torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True)
+        return [None] * len(inputs), frozenset()
+    leaves = [(x, x.grad) for x in inputs if x.is_leaf]
+    try:
+        for x, _ in leaves:
+            x.grad = None
+        if _checkpointed(outputs):
+            torch.autograd.backward(outputs, cotangents)
+            return [x.grad for x in inputs], frozenset(range(len(inputs)))
+        found = list(torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True))
+        added = {k: x.grad for k, x in enumerate(inputs) if x.is_leaf and x.grad is not None}
+        for k, more in added.items():
+            found[k] = more if found[k] is None else found[k] + more
+        return found, frozenset(added)
+    finally:
+        for x, gradient in leaves:
+            x.grad = gradient
 
 
 def _checkpointed(outputs: Sequence[Tensor]) -> bool:
@@ -33,21 +54,6 @@ def _checkpointed(outputs: Sequence[Tensor]) -> bool:
         met |= new
         left += new
     return False
-
-
-def _accumulated(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
-) -> Sequence[Tensor | None]:
-    """By what is added to `.grad`, which is put back."""
-    before = [x.grad for x in inputs]
-    try:
-        for x in inputs:
-            x.grad = None
-        torch.autograd.backward(outputs, cotangents)
-        return [x.grad for x in inputs]
-    finally:
-        for x, gradient in zip(inputs, before, strict=True):
-            x.grad = gradient
 
 
 def hooked_as(own: Tensor, original: Tensor) -> str:

@@ -236,6 +236,13 @@ def itself(func: Any, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
+def unwrapped(tensor: Any) -> Any:
+    """What `torch.func` has wrapped, once for each of its transforms: the tensor that stands in memory."""
+    while isinstance(tensor, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def functional(func: Any) -> Any:
     """The same call without writing into an operand."""
     schema = func._schema

@@ -23,7 +23,7 @@ from .call import array, differentiable, numbers_shape, tensor_of
 from .judged import JudgingRecorder
 from .leaving import Leaving
 from .memory import leaves, places
-from .recorder import Recorder, users_line
+from .recorder import Recorder, Within, users_line
 
 __all__ = ["JudgingRecorder", "Recorder", "array", "capture", "differentiable", "numbers_shape", "places", "tensor_of"]
 Tensor: TypeAlias = Any  # torch.Tensor: types are checked without PyTorch
@@ -41,13 +41,16 @@ def _custom_functions(recorder: Recorder, borders: list[Border], hooks: list[Any
             return super(function, cls).apply(*args, **kwargs)  # torch.func's transforms see to it themselves
         values = [recorder.border(x) for x in inputs]
         origin = Origin(cls.__name__, *users_line(), recorder.calls, "")
-        recorder.within.append(cls.__name__)
+        memory = (x.untyped_storage()._cdata for x in inputs if x.layout is torch.strided)
+        recorder.within.append(Within(cls.__name__, frozenset(memory)))
         try:
             result = super(function, cls).apply(*args, **kwargs)
         finally:
             recorder.within.pop()
         results = result if isinstance(result, tuple | list) else (result,)
         outputs = [x for x in results if differentiable(x)]
+        for x in outputs:
+            recorder.handed_out(x)
         node = next((x.grad_fn for x in outputs if x.grad_fn is not None), None)
         if node is None or torch._C._current_autograd_node() is not None:
             return result

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .call import differentiable, itself
+from .call import differentiable, itself, unwrapped
 
 LEAVING = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "item", "__float__", "__int__", "__complex__"}
 STOPPING = {"detach", "detach_", "data.__get__"}
@@ -23,7 +23,8 @@ _TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 
 
 class Leaving(TorchFunctionMode):
-    """Tells `left(call)` and `stopped(call)` the name of each such call on a tensor that `known` says to follow.
+    """Tells `left` and `stopped` the name of each such call on a tensor that `known` says to follow; `stopped` also
+    what it gave, and whether there was a graph to cut.
 
     `decided`: told of what is read out of any other tensor, unless PyTorch's own Python reads it;  `ungraphed`: told of
     gradients that are taken on the way, without a graph of their own
@@ -33,7 +34,7 @@ class Leaving(TorchFunctionMode):
         self,
         known: Callable[[torch.Tensor], bool],
         left: Callable[[str], None],
-        stopped: Callable[[str, torch.Tensor, torch.Tensor], None],
+        stopped: Callable[[str, torch.Tensor, torch.Tensor, bool], None],
         decided: Callable[[torch.Tensor, Any], None],
         ungraphed: Callable[[str, torch.Tensor], None],
     ) -> None:
@@ -50,7 +51,8 @@ class Leaving(TorchFunctionMode):
             with self:
                 result = engine(*args, **kwargs)
             for gradient in result or ():
-                if isinstance(gradient, torch.Tensor) and not gradient.requires_grad:
+                of_transform = unwrapped(gradient) is not gradient  # `torch.func` always asks for a graph
+                if isinstance(gradient, torch.Tensor) and not gradient.requires_grad and not of_transform:
                     self.ungraphed("autograd.grad", gradient)
             return result
 
@@ -68,12 +70,13 @@ class Leaving(TorchFunctionMode):
             name = f"{getattr(getattr(func, '__self__', None), '__name__', '')}.__get__"
         if (name in LEAVING or name in STOPPING) and args and isinstance(args[0], torch.Tensor):
             tensor = args[0]
-            if differentiable(tensor) and self.known(tensor):
+            if differentiable(tensor) and self.known(unwrapped(tensor)):
                 if name in LEAVING:
                     self.left(name)
                 else:
+                    cuts = torch.is_grad_enabled() and tensor.requires_grad
                     result = itself(func, args, kwargs or {})
-                    self.stopped(name.removesuffix(".__get__"), tensor, result)
+                    self.stopped(name.removesuffix(".__get__"), tensor, result, cuts)
                     return result
         if isinstance(func, FunctionType) and STOPPING.intersection(func.__code__.co_names):
             with self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...reference.programs import (
     NOWHERE,
+    STOP,
     WHAT_TO_DO,
     NoGraph,
     Origin,
@@ -24,7 +26,7 @@ from ...reference.programs import (
     stopped,
 )
 from . import complex_numbers, fused
-from .call import Call, array, differentiable, functional, itself, real
+from .call import Call, array, differentiable, functional, itself, real, unwrapped
 from .memory import NOT_COVERED, Memory, in_memory, leaves
 from .operations import CONSTANTS, MOVEMENTS, OPERATIONS
 
@@ -39,6 +41,14 @@ TORCHS_OWN = {"aten", "prims", "torch_nn"}  # namespaces of operations that PyTo
 _HERE = Path(__file__).parents[2]
 _ROOMS = (Path(torch.__file__).parent, *(_HERE / room for room in ("adapters", "reference", "reports")))
 _OWN = tuple(f"{room}{os.sep}" for room in _ROOMS)  # torchvision is not PyTorch's own
+
+
+@dataclass(frozen=True)
+class Within:
+    """The forward of a custom function. given: the memory of its inputs"""
+
+    name: str
+    given: frozenset[int]
 
 
 class Recorder(Memory, TorchDispatchMode):
@@ -60,7 +70,7 @@ class Recorder(Memory, TorchDispatchMode):
         self.conventions: list[str] = []  # gradients that PyTorch declares to be others
         self.choices: list[bytes] = []  # digests of what was chosen by numbers: masks, and indices
         self.calls = 0
-        self.within: list[str] = []
+        self.within: list[Within] = []  # custom functions' forwards that are running
         self.made_of = ""  # the call of complex numbers whose parts are computed
         self.origins: dict[int, Origin] = {}  # of the forward call, by the number that its backward bears
         self.differentiated = True  # what runs: the backward, once it does, is not
@@ -70,12 +80,29 @@ class Recorder(Memory, TorchDispatchMode):
         if not self.off:
             self.left.append(Origin(name, *users_line()))
 
-    def stopping(self, name: str, source: Tensor, result: Tensor) -> None:
-        """A followed tensor's gradient is stopped: by intention, unless a custom function does it."""
-        if not self.off and self._users_own():
-            self.program.origin = Origin(name, *users_line(), self.calls)
-            self.stops.append(self.program.origin)
-            self.owns(result, stopped(self.read(source)))
+    def stopping(self, name: str, source: Tensor, result: Tensor, cuts: bool) -> None:
+        """A followed tensor's gradient is stopped: by intention, unless a custom function does it.
+
+        Its forward cuts what it was given off from the rest, which is no stop. One that differentiates by itself has a
+        graph of its own inside, and means it to be cut.
+        """
+        if self.off or torch._C._current_autograd_node() is not None:
+            return
+        there = unwrapped(source)
+        given = self.within[-1].given if self.within else frozenset()
+        if self.within and not (cuts and (there is not source or there.untyped_storage()._cdata not in given)):
+            return
+        self.program.origin = Origin(name, *users_line(), self.calls)
+        self.stops.append(self.program.origin)
+        self.owns(unwrapped(result), stopped(self.read(there)))
+
+    def handed_out(self, result: Tensor) -> None:
+        """What a custom function returns has a gradient, its own: what it cut off of a graph inside is no stop."""
+        if not self.off and self.known(result) and (value := self._own_value(result)) is not None:
+            node = self.program.nodes[value.index]
+            if node.operation is STOP and node.origin in self.stops:
+                self.stops.remove(node.origin)
+                self.own.pop(id(result))
 
     def ungraphed(self, name: str, gradient: Tensor) -> None:
         """A gradient that a forward takes itself has no graph, unless it asks for one: create_graph=True."""
@@ -375,7 +402,7 @@ class Recorder(Memory, TorchDispatchMode):
             if not file:
                 file, line = (before.file, before.line) if before is not NOWHERE else users_line()
             return Origin(name, file, line, self.calls, node.name(), before.call)
-        origin = Origin(name, *users_line(), self.calls, self.within[-1] if self.within else "")
+        origin = Origin(name, *users_line(), self.calls, self.within[-1].name if self.within else "")
         # the first call after a node of autograd's was made is the node's own
         self.origins.setdefault(torch._C._autograd._get_sequence_nr() - 1, origin)
         return origin

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from ...reference.case import InvalidInput
 from ...reference.judging import JudgedRun, undecided_by_choice
 from ...reference.programs import Captured, Unsupported
-from .by_hooks import gradients_of, hooked_as
+from .by_hooks import gradients_and_added, gradients_of, hooked_as
 from .call import real
 from .capture import array, capture, differentiable, numbers_shape, tensor_of
 from .choices import Choices
@@ -35,10 +35,13 @@ WEIGHTS = 7  # the seed of the fixed random c of Σ c · output
 
 @dataclass(frozen=True)
 class Part:
-    """outputs: how many require a gradient;  gradients: None for what was not asked for, or did not come"""
+    """outputs: how many require a gradient;  gradients: None for what was not asked for, or did not come
+    added: those that a backward adds to `.grad` by itself
+    """
 
     outputs: int
     gradients: list[Array | None]
+    added: frozenset[int]
 
 
 class TorchSubject:
@@ -191,10 +194,14 @@ class TorchSubject:
                     others = {k: w.zero_() for k, w in weights.items() if k != kept} if cotangents_of_others else {}
                     weights = {**others, kept: weights[kept]}
                 there = [k for k in weights if results[k].requires_grad]
-                wanted = [x for x in leaves if x.requires_grad]
-                found = iter(gradients_of([results[k] for k in there], wanted, [weights[k] for k in there]))
-                gradients = [next(found) if x.requires_grad else None for x in leaves]
-                return Part(len(self.used), [None if g is None else array(g) for g in gradients])
+                of_wanted = [k for k, x in enumerate(leaves) if x.requires_grad]
+                found, added = gradients_and_added(
+                    [results[k] for k in there], [leaves[k] for k in of_wanted], [weights[k] for k in there]
+                )
+                gradients: list[Array | None] = [None] * len(leaves)
+                for k, g in zip(of_wanted, found, strict=True):
+                    gradients[k] = None if g is None else array(g)
+                return Part(len(self.used), gradients, frozenset(of_wanted[k] for k in added))
             finally:
                 for x, asks in zip(leaves, before, strict=True):
                     x.requires_grad_(asks)

@@ -14,7 +14,7 @@ from ..activations import SOFTMAX, Activation
 from ..backprop import RULES, Layer, Objective, Rules
 from ..case import Case, Dense, InvalidInput, called, known_activation, known_loss, one_of, with_ones
 from ..losses import DISTRIBUTION, LOSSES
-from ..more_activations import parts
+from ..more_activations import cancelling, parts
 from ..numbers import PRECISIONS, Arithmetic, Functions, Matrix, Number, array_of
 from ..update_rules import decayed
 from .own_activations import checked
@@ -35,6 +35,7 @@ class Convention:
     online: whether weights are updated after every sample, not once for the batch; what is summed over is then one
     decay: of the penalty decay/2 · Σw² that E contains, whose gradient is decay · w;  decays_biases: whether b too
     in_turn: whether each sample's share of one step for the batch is subtracted from the weights by itself
+    cancelling: whether activations may lose digits where they are near zero: `more_activations.cancelling`
     decay_over_samples: whether it is decay/(2n) · Σw², for n samples (Nielsen 2015, ch. 3)
     """
 
@@ -47,6 +48,7 @@ class Convention:
     decays_biases: bool = False
     decay_over_samples: bool = False
     in_turn: bool = False
+    cancelling: bool = False
 
     def rules(self, rules: Rules = RULES) -> Rules:
         """`rules` (the right ones, or a fault's), under this convention."""
@@ -54,6 +56,8 @@ class Convention:
             rules = _with_penalty(rules, self.penalty, self.decays_biases)
         if self.in_turn:
             rules = _in_turn(rules)
+        if self.cancelling:
+            rules = _cancelling(rules)
         if not self.negative and not self._by_units:
             return rules
 
@@ -118,9 +122,14 @@ class Convention:
             penalty = f"; with weight decay: {self.decay:.6g}{over} · w{' and b' * self.decays_biases} in the gradient"
             penalty += ", n samples" * self.decay_over_samples
         penalty += "; each sample's share subtracted from the weights by itself" * self.in_turn
+        penalty += CANCELLING * self.cancelling
         negative = "; minus the gradient (negative gradient)" if self.negative else ""
         return f"{loss}, {reduced}; {self.of_outputs()}{penalty}{negative}"
 
+
+CANCELLING = (
+    "; activations near zero to within a rounding of 1, as (1 + tanh(z/2))/2 has a sigmoid, and log(1 + eᶻ) a softplus"
+)
 
 FAMILIES_IN_WORDS = {
     "leaky_relu": "leaky ReLU of slope {}",
@@ -187,7 +196,7 @@ def _with_penalty(rules: Rules, penalty: Callable[[int], float], biases: bool) -
 
 
 def _in_turn(rules: Rules) -> Rules:
-    """`rules`, with a step that is made of n subtractions, one for each sample, and so of as many roundings."""
+    """`rules`, with a step that is made of n subtractions, one for each sample, and so of n − 1 more roundings."""
     layers: list[Layer] = []
     sizes: dict[str, list[Matrix]] = {"weights": [], "biases": []}
     samples: list[int] = []
@@ -217,7 +226,7 @@ def _in_turn(rules: Rules) -> Rules:
 
         def rounded(new: Number, w: Number, size: Number, fn: Functions) -> Number:
             reach, again = (fn.absolute(w) + size * learning_rate) * 2, new
-            for _ in range(samples[0]):  # no partial sum is larger than half of it, so each of these rounds as much
+            for _ in range(samples[0] - 1):  # no partial sum is larger than half of it, so each of these rounds as much
                 again = (again + reach) - reach
             return fn.either(new, again)
 
@@ -226,6 +235,24 @@ def _in_turn(rules: Rules) -> Rules:
     return replace(
         rules, preactivation=preactivation, weight_gradient=weight_gradient, bias_gradient=bias_gradient, update=update
     )
+
+
+def _cancelling(rules: Rules) -> Rules:
+    """`rules`, with activations that may lose digits where they are near zero."""
+
+    def with_it(layer: Layer) -> Layer:
+        return replace(layer, activation=cancelling(layer.activation))
+
+    def activation(layer: Layer, z: Matrix, ar: Arithmetic) -> Matrix:
+        return rules.activation(with_it(layer), z, ar)
+
+    def output_delta(layer: Layer, z: Matrix, outputs: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
+        return rules.output_delta(with_it(layer), z, outputs, error, ar)
+
+    def hidden_delta(layer: Layer, z: Matrix, a: Matrix, error: Matrix, ar: Arithmetic) -> Matrix:
+        return rules.hidden_delta(with_it(layer), z, a, error, ar)
+
+    return replace(rules, activation=activation, output_delta=output_delta, hidden_delta=hidden_delta)
 
 
 def _absolute(matrix: Matrix, ar: Arithmetic) -> Matrix:

@@ -190,8 +190,11 @@ def compared(ours: NDArray[Any], seen: NDArray[Any], last: bool) -> Agreement:
         witness = Witness(place, float(ours.flat[worst].mid()), float(seen.flat[worst].mid()))
         digits = _digits([gaps[k] for k in wrong], size)  # of the others, some may be wide, at a kink
         return Agreement(Outcome.DIFFERENT, digits, len(wrong), elements, witness)
-    if all(gap.abs_upper() <= max(allowed, arb(10) ** (-2 * DIGITS)) for gap in gaps):
-        return Agreement(Outcome.EQUAL, _digits(gaps, size), 0, elements)
+    nothing = arb(10) ** (-2 * DIGITS)
+    if all(gap.abs_upper() <= max(allowed, nothing) for gap in gaps):
+        return Agreement(
+            Outcome.EQUAL, _digits([gap for gap in gaps if not gap.abs_upper() <= nothing], size), 0, elements
+        )
     if not last:
         return Agreement(Outcome.UNDECIDED)
     wide = [k for k, gap in enumerate(gaps) if gap.abs_upper() > allowed]

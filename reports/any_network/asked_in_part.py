@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,37 +17,63 @@ from numpy.typing import NDArray
 from .guarded import in_a_line
 
 if TYPE_CHECKING:
-    from .rule import Subject
+    from .rule import RuleReport, Subject
 
 Array = NDArray[Any]
 FEW = 6  # inputs, or outputs, each of which is asked for by itself
 
 
-def asked_in_part(subject: Subject) -> str:
-    """What is another gradient, or none, where less is asked for, in words; empty where nothing is."""
+def asked_in_part(subject: Subject, report: RuleReport) -> RuleReport:
+    """The report; wrong where less is asked for and that is another gradient, or none.
+
+    A gradient that a backward adds to `.grad` by itself does not come where that backward does not run: PyTorch runs
+    it for what it was given as an argument. That is a note.
+    """
     part = subject.part
     if part is None:
-        return ""
+        return report
     whole = part(None, None)
     if all(gradient is None for gradient in whole.gradients):
-        return ""
+        return report
+    reason, missing = _in_part(subject, part, whole)
+    if missing:
+        names = _listed([subject.names[k] for k in missing])
+        note = (
+            f"{names}: no gradient where no argument requires one; a backward adds it to .grad, and does not run then"
+        )
+        report = replace(report, notes=(*report.notes, note))
+    return replace(report, verdict="wrong", reason=reason) if reason else report
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW]) + ", …" * (len(names) > FEW)
+
+
+def _in_part(subject: Subject, part: Any, whole: Any) -> tuple[str, list[int]]:
+    """What is another gradient, or none, in words; and those that are missing because no backward runs."""
+    missing: list[int] = []
     for asked in _parts(len(subject.names), subject.moved):
         found = None
         with suppress(Exception):  # a function may itself differentiate by what then has no gradient
             found = part(asked, None)
-        if found and (said := _another(subject, asked, whole.gradients, found.gradients)):
+        if found is None:
+            continue
+        unrun = [k for k in asked if found.gradients[k] is None and k in whole.added]
+        missing += [k for k in unrun if k not in missing]
+        left = [k for k in asked if k not in unrun]
+        if said := _another(subject, left, whole.gradients, found.gradients):
             names = ", ".join(subject.names[k] for k in asked)
-            return f"where only {names} requires a gradient, {said}"
+            return f"where only {names} requires a gradient, {said}", missing
     every = tuple(range(len(subject.names)))
     for output in range(whole.outputs if 1 < whole.outputs <= FEW else 0):
         zeros = part(None, output, cotangents_of_others=True)
         try:
             found = part(None, output)
         except Exception as error:
-            return f"where only output {output} is used, its backward raises {in_a_line(error)}"
+            return f"where only output {output} is used, its backward raises {in_a_line(error)}", missing
         if said := _another(subject, every, zeros.gradients, found.gradients):
-            return f"where only output {output} is used, {said}"
-    return ""
+            return f"where only output {output} is used, {said}", missing
+    return "", missing
 
 
 def _parts(inputs: int, moved: int) -> Iterator[tuple[int, ...]]:

@@ -18,7 +18,7 @@ def not_finite(captured: Captured) -> str:
     k, numbers = next((k, x) for k, x in enumerate(captured.ran) if x is not None and not np.isfinite(x).all())
     place = np.argwhere(~np.isfinite(numbers))[0]
     what = f"output {k}" if k < ends else f"the gradient of input {k - ends}"
-    said = f"it has no finite value: {what} is {numbers[tuple(place)]:g} at {place.tolist()}"
+    said = f"a number there is not finite: {what} is {numbers[tuple(place)]:g} at {place.tolist()}"
     line = _first_line(captured)
     return f"{said}, by {line}" if line else said
 

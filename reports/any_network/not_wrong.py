@@ -111,7 +111,8 @@ def nearly_right(report: RuleReport) -> str:
 
     At special ones such a loop may stop at once, where it starts.
     """
-    gap = max((largest_difference(s.captured) for s in report.seen if not s.point.special), default=math.inf)
+    generic = [s for s in report.seen if s.wrong() and not s.point.special]
+    gap = max((largest_difference(s.captured) for s in generic), default=math.inf)
     if not 0 < gap < NEARLY:
         return ""
     names = list(dict.fromkeys(b.name for s in report.seen for b in s.captured.borders))

@@ -51,8 +51,7 @@ def without_graph(subject: Subject, left: str = "", stops: str = "") -> RuleRepo
         meant = f"{', '.join(sorted(subject.surrogates))} is declared a surrogate"
     numbers = Numbers(subject.name, subject.names, subject.start, subject.roundoff, subject.value_and_gradient)
     report = by_numbers_alone(numbers, left, meant)
-    in_part = asked_in_part(subject) if report.ok else ""
-    return replace(report, verdict="wrong", reason=in_part) if in_part else report
+    return asked_in_part(subject, report) if report.ok else report
 
 
 def by_numbers_alone(numbers: Numbers, left: str, meant: str = "") -> RuleReport:

@@ -56,7 +56,7 @@ def _headline(report: RuleReport) -> Iterator[str]:
 
 def _differences(report: RuleReport) -> Iterator[str]:
     wrong = next((s for s in report.seen if s.wrong()), None)
-    if wrong is None:
+    if wrong is None or report.verdict == "agrees":  # but for what is declared
         return
     where = wrong.point.name
     for k in wrong.wrong():

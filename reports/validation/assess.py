@@ -15,13 +15,13 @@ from ...reference.diagnosis import (
     of_calls,
     read_off,
 )
-from ...reference.judging import SEVERITY, Place, Verdict
+from ...reference.judging import SEVERITY, Verdict
 from ...reference.numbers import PROFILES
 from ..calling import Repeat
 from ..documents import Report, Subject
 from .conditional import COARSEST, wrong_at_times
 from .explaining import bases_of, explained, reported, unrecognised
-from .following import any_wrong, evidence_under, followed, judged_under, partly_followed, suiting, suits
+from .following import any_wrong, digits_seen, evidence_under, followed, judged_under, partly_followed, suiting, suits
 from .nearly_right import half_right
 from .predictions import Predictions
 from .ranking import nearest
@@ -61,9 +61,11 @@ def assess(
         if not any_wrong(beyond):
             return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats, known)
         conditional = conditional or (convention, judged, beyond)
-    in_turn = _in_turn(conventions if conditional is None else [conditional[0]], observed, subject)
-    if in_turn is not None:
-        return _right(*in_turn, subject, list(findings), strict, repeats, known)
+    rounded = _otherwise_rounded(conventions if conditional is None else [conditional[0]], observed, subject)
+    if rounded is not None and rounded[0].in_turn and _coarse(observed):
+        return Report("undecided", str(rounded[0]), (AS_ROUNDED, *findings), None, None, strict)
+    if rounded is not None:
+        return _right(*rounded, subject, list(findings), strict, repeats, known)
     if not explain:
         return Report("unrecognised", None, (), None, None, strict)
     if conditional is not None:
@@ -74,24 +76,34 @@ def assess(
     return _wrong(conventions, generic, further, subject, [*findings, *dict.fromkeys(changing)], strict, known)
 
 
-def _in_turn(
+AS_ROUNDED = (
+    "its numbers are those of a right step that rounds as often, which in 16 bits may hide a mistake: ask in float32, "
+    "or for gradients."
+)
+
+
+def _coarse(observed: Evidence) -> bool:
+    return any(PROFILES[o.precision].storage.unit_roundoff > COARSEST for _, o in observed)
+
+
+def _otherwise_rounded(
     conventions: Sequence[Convention], observed: Evidence, subject: Subject
 ) -> tuple[Convention, Judged] | None:
-    """The convention under which each sample's share is subtracted from the weights by itself, if that gives all.
+    """The convention that gives all if it may round more than is usual, and which is right to half of the digits.
 
-    Not in 16 bits, where as many roundings would hide mistakes.
+    Each sample's share may be subtracted from the weights by itself, and activations near zero may have lost digits.
     """
-    unit = max(PROFILES[o.precision].storage.unit_roundoff for _, o in observed)
-    if subject.returns != "updated" or unit > COARSEST:
-        return None
     first = observed[:1]
     for convention in conventions:
-        if convention.online or not suits(convention, first) or not half_right(convention, first):
+        if not suits(convention, first) or not half_right(convention, first):
             continue
-        in_turn = replace(convention, in_turn=True)
-        judged = judged_under(in_turn, [pair for pair in observed if suits(convention, [pair])])
-        if not any_wrong(judged):
-            return in_turn, judged
+        ways = [replace(convention, cancelling=True)]
+        if subject.returns == "updated" and not convention.online:
+            ways = [replace(way, in_turn=True) for way in (convention, *ways)] + ways
+        for way in ways:
+            judged = judged_under(way, [pair for pair in observed if suits(convention, [pair])])
+            if not any_wrong(judged):
+                return way, judged
     return None
 
 
@@ -164,10 +176,6 @@ def _right(
 ) -> Report:
     verdicts = {judgement.verdict for *_, judgement in judged}
     verdict = next(v for v in SEVERITY if v in verdicts)
-    digits: dict[Place, float] = {}  # each array's best probe counts, and of those the weakest
-    for *_, judgement in judged:
-        for c in judgement.comparisons:
-            digits[c.place] = max(digits.get(c.place, 0.0), c.digits or 0.0)
     details = steps(judged) if verdict is Verdict.SUSPECT else []
     if remembered := _remembered(convention, repeats):
         verdict, findings = Verdict.WRONG, [*remembered, *findings]
@@ -175,7 +183,7 @@ def _right(
         findings = [*findings, ROUNDED_OTHERWISE]
     numbers = sum(c.elements for *_, judgement in judged for c in judgement.comparisons)
     said = [f"{numbers:,} numbers on {len(judged)} probes, {subject.stored}.", *covered(judged, convention)]
-    weakest = min(digits.values(), default=None)
+    weakest = digits_seen(judged) if numbers else None
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     names = verdict_of_each(judged)
     missing = declared.missing(convention, subject.returns)

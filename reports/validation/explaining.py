@@ -44,7 +44,7 @@ from ...reference.judging import observed as shown
 from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_further_out, field_of
-from .following import evidence_under, followed, judged_under, suiting, suits
+from .following import digits_seen, evidence_under, followed, judged_under, suiting, suits
 from .nearly_right import half_right, nearly_right, printed_short
 from .no_gradient import no_gradient
 from .predictions import Predictions
@@ -288,7 +288,7 @@ def _first_steps(evidence: Evidence, convention: Convention | None) -> Iterator[
 
 
 def _not_declared(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> Convention | None:
-    """A convention that is followed exactly, against what was declared."""
+    """A convention that is followed exactly, and seen to be, against what was declared."""
     updates = observed[0][1].updated_weights is not None
     declared_updates = updates and len({convention.online for convention in conventions}) == 1
     if replace(declared, negative=None, bare=False) == Declared() and not declared_updates:
@@ -305,7 +305,7 @@ def _not_declared(conventions: Sequence[Convention], observed: Evidence, declare
             found = list(candidates(observed[0][0].sizes, online=online))
         read += found
     others = [c for c in dict.fromkeys(read) if c not in conventions and suits(c, observed)]
-    return next((convention for convention, _ in followed(others, observed)), None)
+    return next((convention for convention, judged in followed(others, observed) if digits_seen(judged) >= 1), None)
 
 
 def bases_of(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ...reference.case import Case, InvalidInput
 from ...reference.diagnosis import Convention, Evidence, reproduces, right
-from ...reference.judging import Observation, UnusableAnswer, Verdict, judge
+from ...reference.judging import Observation, Place, UnusableAnswer, Verdict, judge
 from .predictions import Predictions
 from .reach import Judged
 
@@ -66,6 +66,15 @@ def judged_under(convention: Convention, observed: Evidence) -> Judged:
         except UnusableAnswer as error:
             raise InvalidInput(str(error)) from error
     return judged
+
+
+def digits_seen(judged: Judged) -> float:
+    """How many digits were seen to agree: each array's best probe counts, and of those the weakest."""
+    digits: dict[Place, float] = {}
+    for *_, judgement in judged:
+        for c in judgement.comparisons:
+            digits[c.place] = max(digits.get(c.place, 0.0), c.digits or 0.0)
+    return min(digits.values(), default=0.0)
 
 
 def partly_followed(

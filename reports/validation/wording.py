@@ -67,11 +67,18 @@ def steps(judged: Judged) -> list[str]:
 
 
 def clipped(wrong: Judged) -> list[str]:
-    """What is said where every wrong number has one size."""
-    sizes = {abs(e.got) for *_, judgement in wrong for c in judgement.wrong for e in c.worst}
+    """What is said where every wrong number has one size, and the right ones are larger, each by as much as it is."""
+    elements = [e for *_, judgement in wrong for c in judgement.wrong for e in c.worst]
+    sizes = {abs(e.got) for e in elements}
     if len(sizes) != 1 or not np.isfinite(size := sizes.pop()) or not size:
         return []
+    beyond = {abs(e.expected) for e in elements}
+    if min(beyond) < size * LARGER or len(beyond) < 2:
+        return []
     return [f"every wrong number is {size:.6g} or −{size:.6g}: gradients are clipped there."]
+
+
+LARGER = 1.001  # than what they are clipped to; what is nearer has been rounded
 
 
 def peculiar(observed: Evidence) -> list[str]:

@@ -64,14 +64,19 @@ SIMPLE = 64  # denominators of fractions that people read
 
 
 def shown(constant: float) -> str:
-    """A constant in few digits, and in those alone that are known."""
-    digits = DIGITS
-    if isinstance(constant, Uncertain) and constant.unsure and constant:
-        digits = min(DIGITS, max(1, math.floor(math.log10(abs(constant) / constant.unsure))))
-    return f"{constant:.{digits}g}".replace("-", "−")
+    """A constant in few digits, and in those alone that are known; one that is nearly whole by what it is off."""
+    digits, unsure = DIGITS, constant.unsure if isinstance(constant, Uncertain) else 0.0
+    if unsure and constant:
+        digits = min(DIGITS, max(1, math.floor(math.log10(abs(constant) / unsure))))
+    text = f"{constant:.{digits}g}"
+    off = constant - float(text)
+    if 0 < abs(constant) < LONG and float(text) and float(text).is_integer() and abs(off) > unsure:
+        text += f" {'-' if off < 0 else '+'} {abs(off):.2g}"
+    return text.replace("-", "−")
 
 
 DIGITS = 9
+LONG = 1000
 
 
 def edit_of(entry: Entry, k: int, constant: Any) -> Edit:

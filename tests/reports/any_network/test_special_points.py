@@ -248,3 +248,19 @@ def test_a_gradient_that_no_side_of_the_point_has_is_right_by_the_rule_and_told(
 )
 def test_at_a_kink_of_the_function_itself_nothing_is_told(function: Any) -> None:
     assert not bp.verify(function, zeros(3)).kinks
+
+
+def test_no_number_at_a_special_point_is_no_loop_that_has_nearly_converged() -> None:
+    """Which starting point it is called with decides nothing. The function: a projection onto a ball."""
+    jax = pytest.importorskip("jax")
+
+    def projected(x: Any) -> Any:
+        norm = jax.numpy.sqrt((x * x).sum())
+        factor = 1 / norm
+        return jax.lax.cond(norm <= 1, lambda: x, lambda: factor * x)
+
+    for start in ([0.9, -1.2, 2.0], [0.3, -0.2, 0.1]):
+        report = bp.verify(projected, jax.numpy.array(start))
+        assert report.verdict == "wrong", report
+        assert "zeros in input 0" in str(report)
+        assert "converged" not in str(report)

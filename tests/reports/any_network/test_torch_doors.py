@@ -367,7 +367,7 @@ def test_what_has_no_rule_is_named_with_its_line_and_gets_no_verdict() -> None:
 @pytest.mark.parametrize(
     ("function", "inputs", "words"),
     [
-        (lambda x: x.log(), (-drawn(3).abs() - 1,), "no finite value"),
+        (lambda x: x.log(), (-drawn(3).abs() - 1,), "a number there is not finite"),
         (lambda x: 1, (drawn(3),), "none of its outputs"),
         (torch.argmax, (drawn(3),), "none of its outputs"),
     ],

@@ -97,3 +97,15 @@ def test_of_many_samples_it_is_told_and_a_mistake_is_no_rounding() -> None:
     report = verify(in_turn(averaged=False), returns="updated", **declared)
     assert report.ok, report
     assert verify(in_turn(averaged=False, mistake=1 + 1e-9), returns="updated", **declared).verdict == "wrong"
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("averaged", [True, False], ids=["averaged", "summed"])
+def test_in_16_bits_as_many_roundings_are_undecided_and_accuse_nobody(averaged: bool, dtype: str) -> None:
+    known = {**DECLARED, "reduction": "mean" if averaged else "sum"}
+    report = verify(in_turn(averaged), returns="updated", dtype=dtype, **known)
+    assert report.verdict in ("agrees", "undecided"), report
+    twice = verify(in_turn(averaged, mistake=2.0), returns="updated", dtype=dtype, **known)
+    assert twice.verdict in ("wrong", "unrecognised"), twice
+    assert "exactly; that is not what was declared" not in str(twice)
