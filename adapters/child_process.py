@@ -344,6 +344,41 @@ def observations(
             return
 
 
+class Answering:
+    """A process that is asked case after case, each when the one before is answered. Use it in a `with`.
+
+    It starts with the first case, and again after one that it failed to answer.
+    """
+
+    def __init__(self, command: str, timeout: float) -> None:
+        self.words, self.timeout = words_of(command), timeout
+        self.child: Child | None = None
+
+    def __enter__(self) -> Answering:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def __call__(self, case: Case) -> Observation:
+        """What it answers. Raises Unanswered, with why."""
+        self.child = self.child or Child(self.words)
+        try:
+            ((_, outcome),) = _exchange(self.child, [(0, case)], self.timeout, once=False)
+        except BaseException:
+            self._end()
+            raise
+        if isinstance(outcome, Unanswered):
+            self._end()
+            raise outcome
+        return outcome
+
+    def _end(self) -> None:
+        if self.child is not None:
+            self.child.end(patient=False)
+            self.child = None
+
+
 def _exchange(
     child: Child, batch: Sequence[tuple[int, Case]], timeout: float, once: bool
 ) -> Iterator[tuple[int, Observation | Unanswered]]:

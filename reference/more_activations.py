@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from .activations import ACTIVATIONS, SOFTMAX, Activation, softplus_slope
+from .activations import ACTIVATIONS, LEAKY_SLOPE, SOFTMAX, Activation, softplus_slope
 from .aliases import activation_meant
 from .numbers import PLAIN, PRECISIONS, Curve, Functions, Number
 
@@ -240,7 +240,8 @@ def cancelling(activation: Activation) -> Activation:
     """The same function, computed in any way, also in those that lose its digits where it is near zero.
 
     (1 + tanh(z/2))/2 and 1 − 1/(1 + eᶻ) for a sigmoid, log(1 + eᶻ) for a softplus: their error is a rounding of 1, of
-    whatever size the result is. Of an activation that contains neither, the same.
+    whatever size the result is. (1 + α)/2 · z + (1 − α)/2 · |z| for a leaky ReLU: that of z. Of an activation that
+    contains none of these, the same.
     Source: the cancellation in 1 + x, Higham, Accuracy and Stability of Numerical Algorithms (2002), §1.7.
     """
     own = activation in (SIGMOID, SOFTPLUS)
@@ -248,6 +249,14 @@ def cancelling(activation: Activation) -> Activation:
     def value(z: Number, fn: Functions) -> Number:
         return fn.activated(activation, z) if own else activation.value(z, fn)
 
+    if (slope := _slope_below_zero(activation)) is not None:
+        by_parts = ((1 + slope) / 2, (1 - slope) / 2)
+
+        def either(z: Number, fn: Functions) -> Number:
+            of_z, of_size = (fn.constant(part) for part in by_parts)
+            return fn.either(activation.value(z, fn), of_z * z + of_size * fn.absolute(z))
+
+        return Activation(activation.name, either, activation.derivative)
     tried = _Cancelling(PLAIN.functions)
     if activation is not SOFTMAX:
         value(0.5, tried)
@@ -258,6 +267,14 @@ def cancelling(activation: Activation) -> Activation:
         lambda z, fn: value(z, _Cancelling(fn)),
         lambda z, a, fn: activation.derivative(z, a, _Cancelling(fn)),
     )
+
+
+def _slope_below_zero(activation: Activation) -> float | None:
+    """A leaky ReLU's; None for any other activation."""
+    found = parsed(activation.name)
+    if found is None or found[0] != "leaky_relu" or activation != activation_named(activation.name):
+        return None
+    return found[1][0] if found[1] else LEAKY_SLOPE
 
 
 class _Cancelling:

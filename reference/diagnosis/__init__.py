@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from .conventions import BIASES, REDUCTIONS, Convention, candidates, output_of, probes
     from .downcasts import DOWNCASTS, OF_FORMATS
     from .dropout import Dropped, dropped_units
-    from .explanation import ARRAYS, Diagnosis, Evidence, Explanation, by_rules, distances, reproduces, right
+    from .explanation import (
+        ARRAYS,
+        Diagnosis,
+        Evidence,
+        Explanation,
+        Prediction,
+        by_rules,
+        distances,
+        reproduces,
+        right,
+    )
     from .last_layer import likely
     from .optimizers.finding import Found, optimizer_of
     from .optimizers.first_steps import (

@@ -127,9 +127,7 @@ class Convention:
         return f"{loss}, {reduced}; {self.of_outputs()}{penalty}{negative}"
 
 
-CANCELLING = (
-    "; activations near zero to within a rounding of 1, as (1 + tanh(z/2))/2 has a sigmoid, and log(1 + eᶻ) a softplus"
-)
+CANCELLING = "; activations near zero to within a rounding of 1, or of z: their formula's digits cancel there"
 
 FAMILIES_IN_WORDS = {
     "leaky_relu": "leaky ReLU of slope {}",

@@ -80,6 +80,7 @@ class Explanation:
     of_loss: whether it changes ∂E/∂o alone, so that another loss would be right with it
     forward: whether it changes the forward pass alone, so that it may be another network
     proved: whether whoever found it has seen it reproduce all of the evidence, and nobody need ask again
+    mistakes: how many different ones it consists of
     """
 
     names: tuple[str, ...]
@@ -91,6 +92,7 @@ class Explanation:
     of_loss: bool = False
     forward: bool = False
     proved: bool = False
+    mistakes: int = 1
 
 
 @dataclass(frozen=True)

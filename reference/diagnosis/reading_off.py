@@ -45,6 +45,7 @@ class Declared:
 
     activations: one per layer;  negative: whether minus the gradient is meant;  decay: of a penalty, 0 for none
     decay_over_samples: whether the declared decay is divided by their number
+    decays_biases: whether it is of biases too
     bare: whether a family's bare name, such as "leaky_relu", leaves its constant open
     """
 
@@ -55,6 +56,7 @@ class Declared:
     decay: float | None = None
     decay_over_samples: bool = False
     bare: bool = False
+    decays_biases: bool = False
 
     def missing(self, convention: Convention, returns: str) -> dict[str, object]:
         """What of a convention was found out, by the names of the options that declare it."""
@@ -68,8 +70,10 @@ class Declared:
                 found["loss"] = convention.loss
             if self.reduction is None:
                 found["reduction"] = convention.reduction
-            if self.decay is None and convention.decay:
-                found["decay"] = f"{convention.decay!r}/n" if convention.decay_over_samples else convention.decay
+            biases_unsaid = convention.decays_biases and not self.decays_biases
+            if convention.decay and (self.decay is None or biases_unsaid):
+                decay = f"{convention.decay!r}/n" if convention.decay_over_samples else convention.decay
+                found["decay"] = f"{decay} with biases" if convention.decays_biases else decay
         return found
 
     def decays_as(self, convention: Convention) -> bool:

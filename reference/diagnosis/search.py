@@ -190,9 +190,12 @@ def downcasts(evidence: Evidence, convention: Convention | None) -> Iterator[Exp
     honest = remembered(right(convention))
     off = distances(honest, evidence)
     fitting: list[tuple[float, Explanation]] = []
+    held = min((PROFILES[name].storage.digits for name in DOWNCASTS if _in_format(evidence, name)), default=None)
     for name, kinds in DOWNCASTS.items():
         if PROFILES[name].multiply.digits >= declared.multiply.digits:
             continue
+        if held is not None and PROFILES[name].storage.digits > held:
+            continue  # it stores no numbers as short as all of these are
         narrower = PROFILES[name].storage.digits < declared.storage.digits
         all_of_it = narrower and _in_format(evidence, name)
         for fault in kinds:

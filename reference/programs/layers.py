@@ -58,7 +58,10 @@ def _softmax(x: Value, numbers: Array, keep: Array | None = None) -> Value:
     masked = numbers if keep is None else np.where(keep, numbers, -np.inf)
     largest = np.max(masked, axis=-1, keepdims=True, initial=-np.inf)
     largest = np.where(np.isfinite(largest), largest, 0.0)
-    powers = e.exp(x - x.program.constant(np.broadcast_to(largest, x.shape).copy()))
+    shifted = x - x.program.constant(np.broadcast_to(largest, x.shape).copy())
+    if keep is not None:  # what takes no part may be so large that its exponential overflows
+        shifted = rearranged(shifted, np.where(keep, numbered(x.shape), -1))
+    powers = e.exp(shifted)
     if keep is not None:
         powers = powers * x.program.constant(np.broadcast_to(keep, x.shape).astype(np.float64))
     return powers / _like(total(powers, [-1], keep=True), powers)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 T = TypeVar("T")
+RAISED = "it raised"
 CALLS = {"itself", "bind"}  # the functions of adapters that make a call of a framework, and do nothing else
 LONGEST = 300  # characters of an exception's own words
 _OURS = tuple(str(Path(__file__).parents[2] / room) for room in ("adapters", "reference", "reports"))
@@ -52,7 +53,7 @@ def captured_at(subject: Subject, values: Sequence[Array], seed: int) -> Capture
         try:
             subject.value_and_gradient(values)
         except (Exception, SystemExit) as error:
-            return f"it raised {in_a_line(error)}"
+            return f"{RAISED} {in_a_line(error)}"
         if (nowhere := only_watched(subject.name, watched)) is not None:
             raise nowhere from watched
         raise

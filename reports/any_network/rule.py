@@ -36,7 +36,7 @@ from ...reference.programs import (
 from ..console import lines_of_progress
 from ..documents import Shown
 from .explaining import explained_at
-from .guarded import by_itself, captured_at, refuse_what_has_no_numbers
+from .guarded import RAISED, by_itself, captured_at, refuse_what_has_no_numbers
 from .jumps import JUMP, jump_at
 from .not_finite import not_finite
 from .points import GENERIC, NEARER, Point, beside, generic, special
@@ -207,7 +207,7 @@ def check_rule(subject: Subject, stopped: bool = False) -> RuleReport:
 def decided(subject: Subject, stopped: bool) -> RuleReport:
     """In its own format, or, where that does not agree or paths in few digits see little, in float64."""
     report = _checked(subject, stopped)
-    if report.ok and (report.path is None or report.path.power < SHARP):
+    if (report.ok and (report.path is None or report.path.power < SHARP)) or report.reason.startswith(AGAIN):
         return report
     try:
         wide = subject.widened()
@@ -342,7 +342,8 @@ def _unusable(subject: Subject, looked: _Looked, unwatched: tuple[float, list[Ar
     if seen and not any(_depends(s.captured) for s in seen):
         return NOTHING_DEPENDS
     if not any(not s.point.special for s in seen):
-        return next(iter(looked.skipped))
+        raised = next((why for why, points in looked.skipped.items() if GIVEN in points and why.startswith(RAISED)), "")
+        return f"{AGAIN} {raised}: something is kept from call to call" if raised else next(iter(looked.skipped))
     alike = math.inf if seen[0].point.name != GIVEN else alike_unwatched(subject, seen[0].captured, *unwatched)
     if alike >= half_of_digits(subject, seen[0].captured):
         return ""
@@ -393,6 +394,7 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
     )
 
 
+AGAIN = "called once it runs; called again at the same point"  # and everything was unwatched as well
 NOTHING_DEPENDS = (
     "none of its outputs is made of real numbers that depend on an input; it has to return tensors or arrays, or "
     "tuples, lists or dicts of them; of anything else backproof.verify(…, loss=lambda y: y.logits) takes what is meant"

@@ -20,12 +20,14 @@ from ...reference.numbers import PROFILES
 from ..calling import Repeat
 from ..documents import Report, Subject
 from .conditional import COARSEST, wrong_at_times
+from .elsewhere import elsewhere
 from .explaining import bases_of, explained, reported, unrecognised
 from .following import any_wrong, digits_seen, evidence_under, followed, judged_under, partly_followed, suiting, suits
 from .nearly_right import half_right
 from .predictions import Predictions
 from .ranking import nearest
 from .reach import Judged, covered
+from .stored_short import computed_wider
 from .wording import because, inferred_words, steps, verdict_of_each
 
 FEW = 4  # conventions, that are tried before anything is read off
@@ -61,6 +63,9 @@ def assess(
         if not any_wrong(beyond):
             return _right(convention, [*judged, *beyond], subject, list(findings), strict, repeats, known)
         conditional = conditional or (convention, judged, beyond)
+    wider = computed_wider(conventions if conditional is None else [conditional[0]], observed)
+    if wider is not None:
+        return _right(*wider, subject, [*findings, WIDER], strict, repeats, known)
     rounded = _otherwise_rounded(conventions if conditional is None else [conditional[0]], observed, subject)
     if rounded is not None and rounded[0].in_turn and _coarse(observed):
         return Report("undecided", str(rounded[0]), (AS_ROUNDED, *findings), None, None, strict)
@@ -76,6 +81,7 @@ def assess(
     return _wrong(conventions, generic, further, subject, [*findings, *dict.fromkeys(changing)], strict, known)
 
 
+WIDER = "computed in float64: each number that is shown is the right one, rounded once."
 AS_ROUNDED = (
     "its numbers are those of a right step that rounds as often, which in 16 bits may hide a mistake: ask in float32, "
     "or for gradients."
@@ -93,9 +99,9 @@ def _otherwise_rounded(
 
     Each sample's share may be subtracted from the weights by itself, and activations near zero may have lost digits.
     """
-    first = observed[:1]
+    first, predictions = observed[:1], Predictions()
     for convention in conventions:
-        if not suits(convention, first) or not half_right(convention, first):
+        if not suits(convention, first) or predictions.far(convention, *first[0]) or not half_right(convention, first):
             continue
         ways = [replace(convention, cancelling=True)]
         if subject.returns == "updated" and not convention.online:
@@ -249,10 +255,12 @@ def _wrong(
         return reported("wrong", convention, diagnosis, said, observed, subject, strict)
     predictions = Predictions()
     bases = cache(lambda: bases_of(conventions, observed, declared, predictions))
-    found = explained(conventions, observed, subject, declared, bases)
+    found = explained(conventions, observed, further, subject, declared, bases)
     partly = found is not None and found[3] == "unrecognised" and subject.returns == "gradients"
     if found is not None and not (partly and partly_followed(conventions, observed, predictions) is not None):
         convention, diagnosis, said, verdict = found
+        if diagnosis is not None:
+            said = [*said, *elsewhere(diagnosis, convention, further)]
         return reported(verdict, convention, diagnosis, [*said, *findings], observed, subject, strict)
     if (at_times := partly_followed(conventions, observed, predictions)) is not None:
         suiting_it = [pair for pair in further if suits(at_times, [pair])]

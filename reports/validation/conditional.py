@@ -64,6 +64,8 @@ def wrong_at_times(
     wrong = [entry for entry in judged if entry[2].verdict is Verdict.WRONG]
     wrong.sort(key=lambda entry: entry[0].batch * sum(entry[0].sizes))
     when = condition(judged, convention)
+    if when is not None and when.of == "calls" and not _of_calls(judged, convention, subject):
+        when = None
     words = convention.of_outputs() if subject.returns == "outputs" else str(convention)
     shortened = [] if findings else clipped_by_norm(wrong, convention)
     parted = _Parted(findings[0] if findings else "")
@@ -168,6 +170,15 @@ def _varied(wrong: Judged) -> Judged:
     return [*first.values(), *others][:TESTED]
 
 
+def _of_calls(judged: Judged, convention: Convention, subject: Subject) -> bool:
+    """Whether an answer that was right is another now, after all the other calls, or cannot be asked for again."""
+    case = next(case for case, _, judgement in judged if judgement.verdict is not Verdict.WRONG)
+    try:
+        return subject.observe is None or any_wrong(judged_under(convention, [(case, subject.observe(case))]))
+    except Unanswered:
+        return True
+
+
 def _of_its_samples(case: Case, seen: Observation, convention: Convention, subject: Subject) -> bool:
     """Whether a batch gives what one sample and the rest give, and a single sample twice what it gives once.
 
@@ -187,16 +198,19 @@ def _of_its_samples(case: Case, seen: Observation, convention: Convention, subje
         )
     except Unanswered:
         return True
-    shares = (1 / len(rows), 1 - 1 / len(rows)) if convention.reduction.startswith("mean") else (1.0, 1.0)
-    for place, together in whole.items():
-        if place.quantity == "activations":
-            added = np.concatenate([one[place], rest[place]])
-        else:
-            added = shares[0] * one[place] + shares[1] * rest[place]
-        sizes = [np.abs(array).max() for array in (together, one[place], rest[place])]
-        if not np.abs(together - added).max() <= unit**0.5 * max(sizes):
-            return False
-    return True
+
+    def added_up(shares: tuple[float, float]) -> bool:
+        for place, together in whole.items():
+            if place.quantity == "activations":
+                added = np.concatenate([one[place], rest[place]])
+            else:
+                added = shares[0] * one[place] + shares[1] * rest[place]
+            sizes = [np.abs(array).max() for array in (together, one[place], rest[place])]
+            if not np.abs(together - added).max() <= unit**0.5 * max(sizes):
+                return False
+        return True
+
+    return added_up((1.0, 1.0)) or added_up((1 / len(rows), 1 - 1 / len(rows)))  # a sum, or a mean
 
 
 COARSEST = 2.0**-24  # unit roundoff of float32

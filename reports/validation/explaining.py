@@ -44,12 +44,13 @@ from ...reference.judging import observed as shown
 from ..documents import Report, Subject
 from .approximated import approximated
 from .field_of_function import field_further_out, field_of
-from .following import digits_seen, evidence_under, followed, judged_under, suiting, suits
+from .following import any_wrong, digits_seen, evidence_under, followed, judged_under, suiting, suits
 from .nearly_right import half_right, nearly_right, printed_short
 from .no_gradient import no_gradient
 from .predictions import Predictions
 from .ranking import diagnosed, worth_diagnosing
 from .smallest import witness
+from .stored_short import stored_short
 from .wording import because, field_words, in_steps, peculiar, steps, untold, verdict_of_each
 
 Found = tuple[Convention, Diagnosis | None, list[str], str]  # with what is said of it, and the verdict
@@ -63,19 +64,23 @@ RANKED = 4  # of those that an adaptive first step goes with
 def explained(
     conventions: Sequence[Convention],
     observed: Evidence,
+    further: Evidence,
     subject: Subject,
     declared: Declared,
     bases_found: Callable[[], list[Convention]],
 ) -> Found | None:
     """The first explanation that reproduces every number, from the plainest kind on; None for none.
 
+    further: answers that another convention, which was not declared, has to give as well
     bases_found: `bases_of`, which is asked for only where numbers do not follow another convention
     """
     if said := no_gradient(observed):
         return conventions[0], None, said, "wrong"
-    if (other := _not_declared(conventions, observed, declared)) is not None:
+    if (other := _not_declared(conventions, observed, further, declared)) is not None:
         said = [f"it computes {other}, exactly; that is not what was declared."]
         return max(conventions, key=lambda c: _in_common(c, other)), None, said, "wrong"
+    if (stored := stored_short(conventions, observed)) is not None:
+        return stored[0], None, stored[1], "wrong"
     if (printed := printed_short(conventions, observed)) is not None:
         return printed[0], None, printed[1], "wrong"
     bases = bases_found()
@@ -88,8 +93,8 @@ def explained(
     formulas = partial(formulas_by_name, steps=by_steps)
     one, several = list[tuple[Convention, Diagnosis]](), list[tuple[Convention, Diagnosis]]()
     certain = declared.complete or nearly_read_off(observed, declared)  # these are the conventions, and no guesses
-    for base in [*bases, *_halved_or_doubled(bases, declared)]:
-        if one and certain and not _but_for_a_factor(base, one[0][0]):
+    for base in [*bases, *_but_for_a_factor(bases, declared)]:
+        if one and certain and not _only_by_a_factor(base, one[0][0]):
             continue
         convention, diagnosis = _by_formulas(base, observed, declared, by_steps, formulas)
         if not diagnosis.explanations:
@@ -109,16 +114,22 @@ def explained(
 HALVES = {"squared_error": "half_squared_error", "half_squared_error": "squared_error"}
 
 
-def _halved_or_doubled(bases: Sequence[Convention], declared: Declared) -> list[Convention]:
-    """The same with a ½ more or less, which is read off numbers that are wrong: the mistake may be one of either."""
-    if declared.loss is not None:
-        return []
-    others = [replace(base, loss=HALVES[base.loss]) for base in bases if base.loss in HALVES]
-    return [other for other in others if other not in bases]
+def _but_for_a_factor(bases: Sequence[Convention], declared: Declared) -> list[Convention]:
+    """The same with a ½ more or less, or not negated, which is read off numbers that are wrong: the mistake may be one
+    of either.
+    """
+    others = list[Convention]()
+    if declared.loss is None:
+        others += [replace(base, loss=HALVES[base.loss]) for base in bases if base.loss in HALVES]
+    if declared.negative is None:
+        others += [replace(base, negative=False) for base in bases if base.negative]
+    return [other for other in dict.fromkeys(others) if other not in bases]
 
 
-def _but_for_a_factor(one: Convention, other: Convention) -> bool:
-    return one.loss in HALVES and replace(one, loss=HALVES[one.loss]) == other
+def _only_by_a_factor(one: Convention, other: Convention) -> bool:
+    """Whether they differ by that."""
+    halved = one.loss in HALVES and replace(one, loss=HALVES[one.loss]) == other
+    return halved or replace(one, negative=not one.negative) == other
 
 
 def _by_other_kinds(
@@ -142,7 +153,7 @@ def _by_other_kinds(
             if found := near or _besides(conventions, observed, subject, declared, formulas):
                 return found
         if kind is formats and several:
-            fewest = min(several, key=lambda pair: len(pair[1].explanations))
+            fewest = min(several, key=lambda pair: sum(e.mistakes for e in pair[1].explanations))
             return _said(*fewest, observed, subject, declared)
         convention, diagnosis = diagnosed(bases, observed, [kind])
         if diagnosis.explanations:
@@ -287,7 +298,9 @@ def _first_steps(evidence: Evidence, convention: Convention | None) -> Iterator[
         yield found
 
 
-def _not_declared(conventions: Sequence[Convention], observed: Evidence, declared: Declared) -> Convention | None:
+def _not_declared(
+    conventions: Sequence[Convention], observed: Evidence, further: Evidence, declared: Declared
+) -> Convention | None:
     """A convention that is followed exactly, and seen to be, against what was declared."""
     updates = observed[0][1].updated_weights is not None
     declared_updates = updates and len({convention.online for convention in conventions}) == 1
@@ -305,7 +318,11 @@ def _not_declared(conventions: Sequence[Convention], observed: Evidence, declare
             found = list(candidates(observed[0][0].sizes, online=online))
         read += found
     others = [c for c in dict.fromkeys(read) if c not in conventions and suits(c, observed)]
-    return next((convention for convention, judged in followed(others, observed) if digits_seen(judged) >= 1), None)
+    for convention, judged in followed(others, observed):
+        beyond = [pair for pair in further if suits(convention, [pair])]
+        if digits_seen(judged) >= 1 and not any_wrong(judged_under(convention, beyond)):
+            return convention
+    return None
 
 
 def bases_of(

@@ -187,7 +187,7 @@ def verify(
     refuse_without_inputs(function, keywords, stopped, surrogate, reference, numbers)
     _check_names(returns, dtype, cases, orientation, bias, updates)
     _check_of_loss(targets, sign)
-    declared_decay, over_samples = _decay_of(decay)
+    declared_decay, over_samples, biases_too = _decay_of(decay)
     declared_timeout(timeout)
     rate = _rate_of(returns, learning_rate)
     loss = None if loss is None else known_loss("loss", loss, output_of(activations)).name
@@ -222,7 +222,7 @@ def verify(
         raise InvalidInput(
             f"loss {loss} does not go with activation {activations!r} at the output, or with {networks[0][-1]} outputs."
         )
-    conventions = _with_decay(conventions, declared_decay, over_samples)
+    conventions = _with_decay(conventions, declared_decay, over_samples, biases_too)
     common = in_common(conventions)
     said = Declared(
         common.activations if activations is not None else None,
@@ -232,6 +232,7 @@ def verify(
         declared_decay,
         over_samples,
         bare=True,
+        decays_biases=biases_too,
     )
     declared = declared_batch(batch)
     others = others_than(networks, sizes is not None, bias, activations)
@@ -367,26 +368,35 @@ def _parameters(network: Sequence[int]) -> int:
     return sum((inputs + 1) * units for inputs, units in pairwise(network))
 
 
-def _with_decay(conventions: Sequence[Convention], decay: float | None, over_samples: bool) -> list[Convention]:
-    """The conventions with a declared penalty, on the weights alone and on all parameters."""
+def _with_decay(
+    conventions: Sequence[Convention], decay: float | None, over_samples: bool, biases_too: bool
+) -> list[Convention]:
+    """The conventions with a declared penalty: on all parameters, or, where that is not said, also on weights alone."""
     if not decay:
         return list(conventions)
     declared = [replace(c, decay=decay, decay_over_samples=over_samples) for c in conventions]
-    return [replace(c, decays_biases=biases) for c in declared for biases in (False, True)]
+    return [replace(c, decays_biases=biases) for c in declared for biases in ((True,) if biases_too else (False, True))]
 
 
-def _decay_of(declared: float | str | None) -> tuple[float | None, bool]:
-    """The declared decay, and whether it is over the number of samples. Raises InvalidInput."""
+WITH_BIASES = "with biases"
+
+
+def _decay_of(declared: float | str | None) -> tuple[float | None, bool, bool]:
+    """The declared decay, whether it is over the number of samples, and whether of biases too. Raises InvalidInput."""
     if declared is None:
-        return None, False
-    number, over, _ = str(declared).replace(" ", "").partition("/n")
+        return None, False, False
+    text = str(declared).strip()
+    biases_too = text.endswith(WITH_BIASES)
+    number, over, rest = text.removesuffix(WITH_BIASES).replace(" ", "").partition("/n")
     try:
         decay = float(number)
     except ValueError:
         decay = math.nan
-    if isinstance(declared, bool) or not math.isfinite(decay):
-        raise InvalidInput(f"decay: expected a finite number, as 0.1, or 0.1/n; 0 for none; got {declared!r}.")
-    return decay, bool(over)
+    if isinstance(declared, bool) or not math.isfinite(decay) or rest:
+        raise InvalidInput(
+            f"decay: expected a finite number, as 0.1, 0.1/n, or '0.1 {WITH_BIASES}'; 0 for none; got {declared!r}."
+        )
+    return decay, bool(over), biases_too
 
 
 def _check_of_loss(targets: str | None, sign: str | None) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, product
 from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
 from ...adapters.adapter import Unanswered
-from ...adapters.child_process import capabilities, observations, words_of
+from ...adapters.child_process import Answering, capabilities, observations, words_of
 from ...adapters.protocol import Capabilities, printable
 from ...reference.case import Case, InvalidInput, known_loss, network_sizes, one_of
 from ...reference.diagnosis import BIASES, NETWORKS, Convention, candidates, probes
@@ -109,18 +110,31 @@ def verify_command(
         if asks(convention, probe)
     ]
 
-    def again(case: Case) -> Observation:
+    def alone(case: Case) -> Observation:
         _, outcome = next(iter(observations(command, [case], seconds_each, once=True)))
         if isinstance(outcome, Unanswered):
             raise outcome
         return outcome
 
-    subject = Subject("any", "by protocol 1", bias, again)
+    with Answering(command, seconds_each) as answering:
+        subject = Subject("any", "by protocol 1", bias, alone if once else answering)
+        outcomes = partial(_outcomes, command, [a.case for a in asked], seconds_each, once, jobs)
+        return _verified(asked, outcomes, subject, strict, watched)
+
+
+def _verified(
+    asked: Sequence[Asked],
+    outcomes_of: Callable[[], Iterator[tuple[int, Observation | Unanswered]]],
+    subject: Subject,
+    strict: bool,
+    watched: bool,
+) -> Report:
+    """The report on all cases, which are asked by `outcomes_of`, and what is asked besides by `subject.again`."""
     started = time.perf_counter()
     outcomes: dict[int, Observation | Unanswered] = {}
     with progress(len(asked)) if watched and len(asked) > WATCHED else nullcontext() as done:
         early = _Early(asked, outcomes, subject, strict)
-        for number, outcome in _outcomes(command, [a.case for a in asked], seconds_each, once, jobs):
+        for number, outcome in outcomes_of():
             outcomes[number] = outcome
             if done is not None:
                 done(asked[number].case.name)

@@ -111,8 +111,12 @@ MANY = 20
 
 
 def in_steps(observed: Evidence) -> list[str]:
-    """What is said of numbers that are all whole, or have few decimals: between two steps, such a gradient is level."""
+    """What is said of numbers that are signs, or all whole, or have few decimals: between two steps such a gradient is
+    level.
+    """
     numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
+    if (np.isin(numbers, (-1, 0, 1))).all():
+        return ["every number is −1, 0 or 1: the sign of a gradient, without its size."]
     if (numbers == np.rint(numbers)).all():
         return ["all numbers are whole: integer division, or an integer array, is on the way."]
     arrays = [array for _, o in observed for _, array in shown(o)]
@@ -124,7 +128,7 @@ def in_steps(observed: Evidence) -> list[str]:
 
 
 FEW_DIGITS = 2.0**-20  # a format's unit roundoff: with fewer, every number is short
-MOST_DECIMALS = 6
+MOST_DECIMALS = 12
 
 
 def field_words(field: FieldCheck | None) -> list[str]:
@@ -138,7 +142,8 @@ def field_words(field: FieldCheck | None) -> list[str]:
 
 def inferred_words(missing: Mapping[str, object]) -> list[str]:
     """What was found out, as it was not declared. missing: by the names of the options that declare it"""
-    return [f"found out, not declared: {', '.join(missing)}."] if missing else []
+    names = [f"{name} ({value})" if name == "decay" else name for name, value in missing.items()]
+    return [f"found out, not declared: {', '.join(names)}."] if missing else []
 
 
 def verdict_of_each(judged: Judged) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -20,7 +21,7 @@ if sys.platform == "win32":
     pytest.skip("process groups are POSIX's", allow_module_level=True)
 
 from backproof.adapters.adapter import Unanswered
-from backproof.adapters.child_process import Child, capabilities, observations
+from backproof.adapters.child_process import Answering, Child, capabilities, observations
 from backproof.reference.case import Case, InvalidInput
 from backproof.reference.diagnosis.conventions import Convention, probes
 from backproof.reference.judging.judgement import judge
@@ -200,4 +201,24 @@ def test_a_process_that_does_not_read_is_no_deadlock() -> None:
     outcomes = [o for _, o in observations(f"sleep 3600.{TOKEN}", large, LIMIT)]
     assert time.monotonic() - started < WAITED
     assert all(isinstance(o, Unanswered) for o in outcomes)
+    assert not descendants()
+
+
+def test_case_after_case_is_asked_of_one_process() -> None:
+    with Answering(command("honest.py"), WAITED) as answering:
+        answers = [answering(case) for case in CASES]
+        running = answering.child
+        assert answering(CASES[0]).outputs is not None
+        assert answering.child is running
+    assert [judge(case, o).verdict for case, o in zip(CASES, answers, strict=True)] == [Verdict.AGREES] * len(CASES)
+    assert not descendants()
+
+
+@pytest.mark.parametrize("way", ["crash", "exit-early", "wrong-json"])
+def test_after_a_failure_it_is_started_again(way: str) -> None:
+    with Answering(command("hostile.py", way, "2", TOKEN), WAITED) as answering:
+        for _ in range(2):  # the second case that each process is asked fails
+            assert isinstance(answering(CASES[0]), Observation)
+            with pytest.raises(Unanswered, match=re.escape(MESSAGES[way].partition("{")[0][:20])):
+                answering(CASES[1])
     assert not descendants()

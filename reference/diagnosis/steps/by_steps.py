@@ -10,6 +10,7 @@ included, within its bounds (`explanation.reproduces`); constants are fitted on 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 
@@ -104,9 +105,14 @@ def _proved(whole: Edits, seen: Evidence, convention: Convention, cases: Cases) 
     of_loss = all(edit.step == "output_error" or EVERY in edit.words for edit in whole)
     alone = whole[0].layer if len(whole) == 1 and not of_loss else None
     words = whole[0].words if len(whole) == 1 else together(whole, len(seen[0][0].layers))
-    several = len({edit.words for edit in whole}) > 1 or any(", number " in edit.words for edit in whole)
+    if convention is not None and convention.reduction.startswith("sum"):  # nothing is to be divided there
+        words = re.sub(
+            r"does not divide (.*?) by the number of samples", r"multiplies \1 by the number of samples", words
+        )
+    different = len({edit.words for edit in whole})
+    several = different > 1 or any(", number " in edit.words for edit in whole)
     forward = all(edit.step in ("preactivation", "activation") for edit in whole)
-    return Explanation(names, words, mistakes, alone, prediction, several, of_loss, forward, proved=True)
+    return Explanation(names, words, mistakes, alone, prediction, several, of_loss, forward, True, different)
 
 
 # ------------------------------------------------------------------------------------------- the walk

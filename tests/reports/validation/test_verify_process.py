@@ -70,6 +70,33 @@ def test_a_bug_in_a_process_is_named_with_a_witness(command: Command) -> None:
     assert "smallest network that shows it:" in finished.stdout
 
 
+ROLLED = """
+import json, os, sys
+sys.path.insert(0, {children!r})
+with open({starts!r}, "a") as starts:
+    starts.write("started" + chr(10))
+from honest import answer
+for line in sys.stdin:
+    asked = json.loads(line)
+    right = answer(asked)
+    for each in right["gradients"]:
+        each["weights"] = each["weights"][1:] + each["weights"][:1]
+        each["weights"][0] = [w * (k + 1.5) for k, w in enumerate(each["weights"][0])]
+    print(json.dumps(right), flush=True)
+"""
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_is_asked_besides_is_asked_of_one_process(tmp_path: Path) -> None:
+    """The field test asks hundreds of times; a process for each took minutes."""
+    program, starts = tmp_path / "rolled.py", tmp_path / "starts"
+    program.write_text(ROLLED.format(children=str(CHILDREN), starts=str(starts)))
+    report = verify_command(f"{sys.executable} {program}", sizes=(2, 3, 1))
+    assert report.verdict == "wrong", report
+    assert "no loss has this gradient" in str(report)
+    assert len(starts.read_text().splitlines()) <= 4
+
+
 @pytest.mark.usefixtures("slow")
 def test_another_convention_than_the_stated_one_is_said() -> None:
     report = verify_command(HONEST, loss="squared_error")
