@@ -59,8 +59,10 @@ class NumbersReport(Shown):
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The most serious of all results; undecided only where nothing was decided."""
+        """The most serious of all results; undecided only where nothing was decided, or nothing was there."""
         found = {result.verdict for result in self.run.results}
+        if not any(result.elements for result in self.run.results):
+            found.discard(Verdict.AGREES)
         return next((verdict for verdict in SEVERITY if verdict in found), Verdict.UNDECIDED)
 
     @property
@@ -106,7 +108,9 @@ class NumbersReport(Shown):
     def _headline(self) -> str:
         results = self.run.results
         if self.verdict is Verdict.UNDECIDED:
-            why = results[0].reason if results else "no operation on real numbers was seen"
+            why = "no operation on real numbers was seen"
+            if results:
+                why = results[0].reason or "nothing to compare, in what has no elements"
             return f"undecided: {self.name}'s numbers: {why}"
         seen = [r for r in results if r.verdict is not Verdict.UNDECIDED]
         formats = " and ".join(dict.fromkeys(r.precision for r in seen))

@@ -394,7 +394,7 @@ def _of_wrong(subject: Subject, report: RuleReport, wrong: Seen, stopped: bool) 
     )
 
 
-AGAIN = "called once it runs; called again at the same point"  # and everything was unwatched as well
+AGAIN = "called once it runs; called again at the same point"
 NOTHING_DEPENDS = (
     "none of its outputs is made of real numbers that depend on an input; it has to return tensors or arrays, or "
     "tuples, lists or dicts of them; of anything else backproof.verify(…, loss=lambda y: y.logits) takes what is meant"
@@ -412,9 +412,8 @@ UNCAPTURED = (
 def points_of(subject: Subject) -> list[Point]:
     """The point given, those near it, and the special ones."""
     start = tuple(subject.start)
-    own = Point(GIVEN, start)
     near = [generic(start, k + 1, NEARER[0]) for k in range(GENERIC)]
-    return [own, *near, *special(start, subject.moved)]
+    return [Point(GIVEN, start), *near, *special(start, subject.moved)]
 
 
 def _seen(subject: Subject, point: Point, seed: int) -> Seen | str:

@@ -251,6 +251,11 @@ def check_numbers(func: Callable[..., Any], inputs: Any, loss: Callable[[Any], A
     """
     from ...adapters.torch_program.subject import TorchSubject
 
+    if loss is not None and not callable(loss):
+        raise InvalidInput(
+            f"check_numbers: loss: expected a function of what func returns, got {type(loss).__name__}; several inputs "
+            "go into one tuple: check_numbers(func, (x, w))."
+        )
     return judged_numbers(_checkable(TorchSubject(func, arguments(func, inputs), loss=loss)))
 
 

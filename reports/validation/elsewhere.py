@@ -17,9 +17,10 @@ NAMED = 3  # kinds of data
 
 
 def elsewhere(diagnosis: Diagnosis, convention: Convention, further: Evidence) -> list[str]:
-    """What is said where further probes refute an explanation of the generic ones."""
+    """What is said where further probes of as many layers refute an explanation of the generic ones."""
     predictions = [e.prediction for e in diagnosis.explanations[:1] if e.prediction is not None]
-    asked = evidence_under(convention, [pair for pair in further if suits(convention, [pair])])
+    alike = [pair for pair in further if len(pair[0].layers) == len(convention.activations)]
+    asked = evidence_under(convention, [pair for pair in alike if suits(convention, [pair])])
     refuting = [case for prediction in predictions for case, o in asked if _refutes(prediction, case, o)]
     if not refuting:
         return []
@@ -35,8 +36,8 @@ def _refutes(prediction: Prediction, case: Case, observation: Observation) -> bo
     with np.errstate(all="ignore"):
         try:
             predicted = prediction(case, ARRAYS) or {}
-        except (KeyError, ArithmeticError):  # it was read off other networks, and says nothing of this one
-            return False
+        except (LookupError, ArithmeticError, TypeError, ValueError):
+            return False  # it was read off other networks, and has no meaning for the shapes of this one
         pairs = [(as_matrix(place, x).astype(float), np.asarray(predicted[place])) for place, x in shown(observation)]
         size = max((float(np.abs(wanted).max(initial=0.0)) for _, wanted in pairs), default=0.0)
         off = max((float(np.abs(got - wanted).max(initial=0.0)) for got, wanted in pairs), default=0.0)

@@ -100,3 +100,25 @@ def test_a_forward_that_differentiates_by_its_input_is_asked_for_all() -> None:
     x, w = torch.tensor([[0.5, -1.0]], requires_grad=True), torch.tensor([[0.3], [0.8]], requires_grad=True)
     report = bp.verify(residual, (x, w))
     assert report.ok, report
+
+
+class Caching(torch.nn.Module):
+    """Keeps a product together with its graph: the second step of a training raises."""
+
+    def __init__(self, format: Any) -> None:
+        super().__init__()
+        self.weight, self.kept = torch.nn.Parameter(torch.randn(3, 3, dtype=format)), None
+
+    def forward(self, x: Any) -> Any:
+        if self.kept is None:
+            self.kept = self.weight @ self.weight.T
+        return x @ self.kept
+
+
+@pytest.mark.parametrize("format", [torch.float32, torch.float64], ids=str)
+def test_a_graph_that_is_kept_from_call_to_call_is_no_agreement(format: Any) -> None:
+    report = bp.verify(Caching(format), torch.randn(2, 3, dtype=format))
+    assert report.verdict == "undecided", report
+    said = " ".join(str(report).split())
+    assert "called once it runs; called again at the same point it raised RuntimeError: Trying to backward" in said
+    assert "decided in float64" not in said

@@ -194,3 +194,39 @@ def test_an_epsilon_is_a_number_that_is_not_negative(epsilon: Any) -> None:
         bp.assert_operation("rms_norm", inputs={"x": x}, output=x, epsilon=epsilon)
     right = (x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(1e-5))).astype(np.float32)
     assert bp.assert_operation("rms_norm", inputs={"x": x}, output=right, epsilon=np.float32(1e-5)).ok
+
+
+@pytest.mark.parametrize("mask", ["causal", "boolean", "added"])
+def test_a_masked_score_that_is_far_larger_than_those_kept_hides_no_row(mask: str) -> None:
+    """Its exponential would overflow; it takes no part."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 1, 8, 8) * 10 for _ in range(3))
+    keep = torch.ones(8, 8, dtype=torch.bool).tril() if mask == "causal" else (torch.arange(8) < 5).expand(8, 8)
+    output = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=keep)
+    given = {"query": query, "key": key, "value": value}
+    options = {"causal": True} if mask == "causal" else {}
+    if mask == "boolean":
+        given["mask"] = keep
+    if mask == "added":
+        given["mask"] = torch.zeros(8, 8).masked_fill(~keep, -float("inf"))
+    report = bp.assert_operation("attention", inputs=given, output=output, **options)
+    assert "not judged" not in str(report)
+    assert report.zeroable == 0
+    scores = (query @ key.mT)[0, 0] / 8**0.5
+    largest = scores.masked_fill(~keep, -float("inf")).max(dim=1).values
+    rows = [row for row in range(8) if scores[row].max() - largest[row] > 89]
+    assert rows
+    for row in rows:
+        wrong = output.clone()
+        wrong[0, 0, row] = -1e6
+        with pytest.raises(AssertionError, match=f"at \\[0, 0, {row}, "):
+            bp.assert_operation("attention", inputs=given, output=wrong, **options)
+
+
+def test_nothing_agrees_about_no_elements() -> None:
+    empty = np.zeros((0, 3), np.float32)
+    with pytest.raises(
+        AssertionError, match="undecided: softmax's numbers: nothing to compare, in what has no elements"
+    ):
+        bp.assert_operation("softmax", inputs={"x": empty}, output=empty)

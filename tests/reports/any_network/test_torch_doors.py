@@ -477,3 +477,11 @@ def test_the_row_for_padding_is_no_contradiction_along_a_path() -> None:
     report = rule_of(lambda k, w: torch.tanh(F.embedding(k, w, padding_idx=1)), (torch.tensor([1, 2, 1]), drawn(4, 3)))
     assert report.verdict == "agrees"
     assert any("the row for padding, 1, gets no gradient" in note for note in report.notes)
+
+
+def test_several_inputs_of_check_numbers_go_into_one_tuple() -> None:
+    from backproof.torch import check_numbers
+
+    with pytest.raises(InvalidInput, match=r"check_numbers\(func, \(x, w\)\)"):
+        check_numbers(torch.mul, drawn(3), drawn(3))
+    assert check_numbers(torch.mul, (drawn(3), drawn(3))).ok

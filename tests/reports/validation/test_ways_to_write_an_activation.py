@@ -26,6 +26,9 @@ SOFTPLUS: dict[str, Curve] = {
 }
 
 
+LEAKY = {0.01: "leaky_relu", 0.1: "leaky_relu(0.1)"}
+
+
 def gradients(curve: Curve, slope: Callable[[Any, Any], Any], output: bool, mistake: float = 1.0) -> Callable[..., Any]:
     """Of a net with that activation, at its output too or not, its squared error with ½."""
 
@@ -77,6 +80,23 @@ def test_a_softplus_that_loses_digits_near_zero(way: str, declared: bool) -> Non
     assert "to within a rounding of 1" in str(report).splitlines()[0]
 
 
+@pytest.mark.sampled(8, 2)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "found out"])
+@pytest.mark.parametrize("slope", LEAKY)
+def test_a_leaky_relu_by_the_size_of_z(slope: float, declared: bool, dtype: str) -> None:
+    """As Theano has it: theano.tensor.nnet.relu."""
+
+    def by_size(z: Any) -> Any:
+        number = z.dtype.type
+        return number((1 + slope) / 2) * z + number((1 - slope) / 2) * abs(z)
+
+    known: dict[str, Any] = {"activations": [LEAKY[slope], "identity"], "loss": "half_squared_error"}
+    run = gradients(by_size, lambda z, a: np.where(z > 0, z.dtype.type(1), z.dtype.type(slope)), output=False)
+    report = verify(run, dtype=dtype, **(known if declared else {}))
+    assert report.ok, report
+
+
 def test_the_usual_way_is_not_said_to_lose_any() -> None:
     usual = gradients(lambda z: 1 / (1 + np.exp(-z)), of_sigmoid, output=True)
     assert "rounding of 1" not in str(verify(usual, activations="sigmoid", loss="half_squared_error"))
@@ -114,7 +134,7 @@ def test_it_is_the_same_function(name: str) -> None:
     activation = activation_named(name)
     assert activation is not None
     other = cancelling(activation)
-    contains = name in ("sigmoid", "softplus", "silu", "mish")
+    contains = name in ("sigmoid", "softplus", "silu", "mish", "leaky_relu")
     assert (other is activation) != contains
     for z in (-3.0, -0.5, 0.25, 2.0):
         assert other.value(z, PLAIN.functions) == activation.value(z, PLAIN.functions)
