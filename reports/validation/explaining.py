@@ -169,8 +169,11 @@ def _besides(
         return None
     if any(half_right(convention, observed) for convention in conventions):
         return None  # they are nearly those that were declared, and no other's
-    for convention in bases_of(conventions, observed, Declared(declared.activations), Predictions()):
-        if convention in conventions:
+    others = bases_of(conventions, observed, Declared(declared.activations), Predictions())
+    if declared.loss is not None:  # a mistake in ∂E/∂o leaves nothing of the loss to be seen: the declared one is meant
+        others = [replace(other, loss=declared.loss) for other in others] + others
+    for convention in dict.fromkeys(others):
+        if convention in conventions or not suits(convention, observed):
             continue
         if not any(array.any() for _, o in observed for _, array in shown(o)):
             return None  # zeros show no loss

@@ -43,7 +43,12 @@ IN_PLACE_OF_SLOPE: tuple[tuple[str, Elementwise], ...] = (
     ("1 above zero and a below", lambda z, a, e, fn: fn.step(z) + (1 - fn.step(z)) * a),
     ("1 above zero and a + 1 below", lambda z, a, e, fn: fn.step(z) + (1 - fn.step(z)) * (a + 1)),
     ("1 where z is negative", lambda z, a, e, fn: fn.step(-z)),
+    ("√(1 − a²), of tanh 1/cosh z,", lambda z, a, e, fn: fn.sqrt(1 - a * a)),
+    ("1/(1 + |z|)", lambda z, a, e, fn: 1 / (1 + fn.absolute(z))),
+    ("1/(1 + z)²", lambda z, a, e, fn: 1 / ((1 + z) * (1 + z))),
 )
+GATED = ("silu", "gelu", "gelu_tanh", "mish", "hardswish")  # f = z · g(z), whose derivative has two terms
+SMOOTHED = (0.1, 0.05, 0.2, 0.01)  # by which people smooth targets (Szegedy et al., 2016, §7: 0.1)
 OF_ERROR: tuple[tuple[str, Elementwise], ...] = (
     ("e(1 − e), of the error,", lambda z, a, e, fn: e * (1 - e)),
     ("1 − e, of the error,", lambda z, a, e, fn: 1 - e),
@@ -119,6 +124,10 @@ def slopes(step: str, activation: Activation) -> Iterator[Entry]:
     yield entry(f"divides by {own}", lambda z, a, e, fn: 1 / d(z, a, fn))
     yield entry(f"takes {own} at −z", lambda z, a, e, fn: d(-z, f(-z, fn), fn))
     yield entry(f"takes {own} from z, though a is another activation's", lambda z, a, e, fn: d(z, f(z, fn), fn))
+    if activation.name.partition("(")[0] in GATED:
+        rule = "of the product rule, of f = z · g(z)"
+        yield entry(f"keeps only the term g(z) {rule}", lambda z, a, e, fn: a / z)
+        yield entry(f"keeps only the term z · g′(z) {rule}", lambda z, a, e, fn: d(z, a, fn) - a / z)
     yield Entry(
         step, "uses slope {c} below zero in the backward pass", _slope_below, _fitted_below,
         f"the forward pass has {activation.name}; the backward pass another slope",
@@ -133,6 +142,8 @@ def slopes(step: str, activation: Activation) -> Iterator[Entry]:
     )
     for text, formula in OF_ERROR:
         yield Entry(step, f"takes {text} for {own}", elementwise_slope(formula), None, "", linear=False)
+    if step == "output_delta":
+        yield Entry(step, f"takes t(1 − t), of the target, for {own}", _slope_of_target)
     for offset, where in ((1, "above"), (-1, "below")):
         yield Entry(step, f"takes the derivative of the layer {where}", _slope_of_layer(offset))
     yield Entry(step, f"multiplies by f itself beside {own}", elementwise_slope(lambda z, a, e, fn: a * d(z, a, fn)))
@@ -151,6 +162,10 @@ def _elementwise_slopes(
             )
     for text, formula in IN_PLACE_OF_SLOPE:
         yield entry(f"takes {text} for {own}", formula)
+
+
+def _slope_of_target(scope: Scope, _: float) -> Matrix:
+    return scope.ar.elementwise(lambda e, t, fn: e * (t * (1 - t)), scope.arguments[3], scope.targets)
 
 
 def _slope_below(scope: Scope, below: float) -> Matrix:
@@ -194,6 +209,13 @@ def output_errors() -> Iterator[Entry]:
         )  # fmt: skip
     for text, formula in IN_PLACE_OF_ERROR:
         yield entry(f"takes {text} for ∂E/∂o", formula)
+    for smoothing in SMOOTHED:
+        yield Entry(
+            "output_error", f"smooths the targets by {smoothing}: (1 − {smoothing}) · t + {smoothing}/K, of K classes",
+            partial(_smoothed, smoothing=smoothing),
+        )  # fmt: skip
+    for words, taken in TAKEN.items():
+        yield Entry("output_error", f"takes {words}", partial(_with_targets_of, taken=taken))
     yield Entry("output_error", "clips ∂E/∂o to ±{c}", clipped_right, largest, limit=as_it_is)
     yield Entry(
         "output_error", "clips ∂E/∂o of each sample to ±{c}, before it is averaged", _clipped_before, _largest_before,
@@ -210,6 +232,35 @@ def _reduced(scope: Scope, formula: Elementwise) -> Matrix:
     batch, _ = scope.ar.shape(outputs)
     divisor = batch if objective.reduction == "mean" else 1
     return scope.ar.elementwise(lambda o, t, fn: formula(o, t, fn) / divisor, outputs, targets)
+
+
+# The target that each of so many outputs is given, by its number.
+TAKEN: dict[str, Callable[[int, int], int]] = {
+    "the next output's target for each, as of classes that are counted from 1": lambda k, outputs: (k + 1) % outputs,
+    "the previous output's target for each": lambda k, outputs: (k - 1) % outputs,
+    "the targets in reverse order": lambda k, outputs: outputs - 1 - k,
+    "the first output's target for all": lambda k, outputs: 0,
+}
+
+
+def _with_targets_of(scope: Scope, _: float, taken: Callable[[int, int], int]) -> Matrix | None:
+    objective, outputs, targets = scope.arguments
+    batch, units = scope.ar.shape(targets)
+    if units == 1:
+        return None
+    order = [[row * units + taken(k, units) for k in range(units)] for row in range(batch)]
+    return RULES.output_error(objective, outputs, scope.ar.rearranged(targets, order), scope.ar)
+
+
+def _smoothed(scope: Scope, _: float, smoothing: float) -> Matrix:
+    """∂E/∂o of smoothed targets."""
+    objective, outputs, targets = scope.arguments
+    _, classes = scope.ar.shape(targets)
+
+    def less_sure(t: Number, fn: Functions) -> Number:
+        return t * (1 - fn.constant(smoothing)) + fn.constant(smoothing) / classes
+
+    return RULES.output_error(objective, outputs, scope.ar.elementwise(less_sure, targets), scope.ar)
 
 
 def _divisor(scope: Scope) -> int:
@@ -286,6 +337,7 @@ def hidden_errors() -> Iterator[Entry]:
         "adds the deltas above up without their weights",
         lambda s: s.ar.matmul(s.arguments[1], s.ar.ones(*s.ar.shape(s.above().weights))),
     )
+    yield entry("uses the layer's own weights on the way back, where those of the layer above belong", _own_weights)
     yield entry("hands the deltas above on as they are, without the weights", lambda s: narrowed(s, s.arguments[1]))
     yield entry("uses |w| on the way back", weights_as(lambda w, fn: fn.absolute(w)))
     yield entry("uses w² on the way back", weights_as(lambda w, fn: w * w))
@@ -311,6 +363,14 @@ def hidden_errors() -> Iterator[Entry]:
         _fitted_update, "update and delta in one loop",
     )  # fmt: skip
     yield Entry("hidden_error", "clips the error from above to ±{c}", clipped_right, largest, limit=as_it_is)
+
+
+def _own_weights(scope: Scope) -> Matrix | None:
+    """The δ above through this layer's weights, where their shapes go together."""
+    delta, own = scope.arguments[1], scope.layers[scope.layer].weights
+    units, inputs = scope.ar.shape(own)
+    fits = scope.ar.shape(delta)[1] == units and scope.ar.shape(scope.of("activations"))[1] == inputs
+    return scope.ar.matmul(delta, own) if fits else None
 
 
 def _of_outputs(scope: Scope, quantity: str, weighted: bool) -> Matrix | None:

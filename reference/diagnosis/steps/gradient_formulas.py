@@ -333,6 +333,18 @@ def bias_gradients() -> Iterator[Entry]:
 # ------------------------------------------------------------------------------------------- over samples
 
 
+def _all_targets(s: Scope, _: float) -> Matrix:
+    """δ = o − t with the largest target of all samples for each: that of one is subtracted in the rows of all."""
+    assert s.objective is not None
+    samples, _ = s.ar.shape(s.targets)
+    divisor = samples if s.objective.reduction == "mean" else 1
+    most = s.targets
+    for k in range(samples):
+        same = picked([k] * samples, s.targets, s.ar)
+        most = s.ar.elementwise(lambda one, other, fn: fn.maximum(one, other), most, same)
+    return s.ar.elementwise(lambda d, t, m, fn: d + (t - m) / divisor, s.right(), s.targets, most)
+
+
 def over_samples(step: str) -> Iterator[Entry]:
     """Entries that differ from the right formula on several samples alone."""
 
@@ -395,6 +407,10 @@ def over_samples(step: str) -> Iterator[Entry]:
         yield Entry(step, f"divides {what} by {words}", divided(by))
     yield Entry(step, f"does not divide {what} by the number of samples", divided(lambda n: 1 / n))
     yield Entry(step, f"divides {what} by the number of samples twice too often", divided(lambda n: n * n))
+    if step == "output_delta":
+        yield Entry(
+            step, "subtracts every sample's target from each: p[:, y] −= 1 for p[range(n), y] −= 1", _all_targets
+        )
     yield entry(f"uses the last sample alone for {what}", only(-1))
     yield entry(f"uses the first sample alone for {what}", only(0))
     yield entry(f"drops the last sample from {what}", without(-1))
@@ -413,8 +429,8 @@ def over_samples(step: str) -> Iterator[Entry]:
         yield entry(f"uses the {which} sample alone for {what}", _at(at))
     for forward, whose in ((1, "next"), (-1, "previous")):
         yield Entry(step, f"takes the {whose} sample's {SHIFTED[step]}", partial(_rolled, by=forward))
-        if step == "output_error":
-            yield Entry(step, f"takes the {whose} sample's targets", partial(_rolled_targets, by=forward))
+    for words, taken in WHOSE.items() if step == "output_error" else ():
+        yield Entry(step, words, partial(_with_targets_of, whose=taken))
     yield Entry(step, f"divides {what} by the number of samples less one", divided(lambda n: max(n - 1, 1)))
     yield Entry(step, f"divides {what} by the number of samples less one, once too often", divided(lambda n: n - 1))
     if step == "weight_gradient":
@@ -446,9 +462,21 @@ def _rolled(s: Scope, _: float, by: int) -> Matrix:
     return s.right() if s.step == "bias_gradient" else _cycle(s, s.right(), by)
 
 
-def _rolled_targets(s: Scope, _: float, by: int) -> Matrix:
-    objective, outputs, targets = s.arguments
-    return RULES.output_error(objective, outputs, _cycle(s, targets, by), s.ar)
+# The sample whose targets each of so many is given, by its number.
+WHOSE: dict[str, Callable[[int, int], int]] = {
+    "takes the next sample's targets": lambda k, samples: (k + 1) % samples,
+    "takes the previous sample's targets": lambda k, samples: (k - 1) % samples,
+    "takes the first sample's targets for all": lambda k, samples: 0,
+    "takes the last sample's targets for all": lambda k, samples: samples - 1,
+    "takes the samples' targets in reverse order": lambda k, samples: samples - 1 - k,
+}
+
+
+def _with_targets_of(scope: Scope, _: float, whose: Callable[[int, int], int]) -> Matrix:
+    objective, outputs, targets = scope.arguments
+    samples, _ = scope.ar.shape(targets)
+    taken = picked([whose(k, samples) for k in range(samples)], targets, scope.ar)
+    return RULES.output_error(objective, outputs, taken, scope.ar)
 
 
 def _cycle(s: Scope, matrix: Matrix, by: int) -> Matrix:
