@@ -81,6 +81,26 @@ def check(captured: Captured, roundoff: float = 0.0) -> list[Agreement]:
     return [_without_value(a, x) for a, x in zip(found, ran, strict=True)]
 
 
+def _beside_what_is_wrong(found: list[Agreement]) -> list[Agreement]:
+    """Nothing that is less than a rounding of what is wrong elsewhere is told as wrong: the gradient by where a loop
+    starts that has converged, which is 1e-35 and left out.
+    """
+    gaps = [0.0 if a.witness is None else abs(a.witness.right - a.witness.seen) for a in found]
+    of_wrong = [
+        gap for a, gap in zip(found, gaps, strict=True) if a.outcome is Outcome.DIFFERENT and math.isfinite(gap)
+    ]
+    least = UNIT * max(of_wrong, default=0.0)
+    return [
+        replace(a, outcome=Outcome.EQUAL, wrong=0, witness=None)
+        if a.outcome is Outcome.DIFFERENT and gap < least
+        else a
+        for a, gap in zip(found, gaps, strict=True)
+    ]
+
+
+UNIT = 2.0**-53  # float64's unit roundoff
+
+
 def _without_value(agreement: Agreement, ran: NDArray[Any] | None) -> Agreement:
     """Different, not undecided, where the right gradient is a number and the one that ran is not, nor exactly is."""
     witness = agreement.witness
@@ -148,7 +168,8 @@ def agreements(
         if agreement.outcome is Outcome.KINK:
             found[k] = _together(captured, *pairs[k], agreement)
     different = [k for k, a in enumerate(found) if a.outcome is Outcome.DIFFERENT]
-    return _but_for_literals(captured, pairs, found, different, SINGLE if roundoff >= SINGLE else 0.0)
+    found = _but_for_literals(captured, pairs, found, different, SINGLE if roundoff >= SINGLE else 0.0)
+    return _beside_what_is_wrong(found)
 
 
 TOGETHER = (

@@ -82,11 +82,11 @@ def partly_followed(
 ) -> Convention | None:
     """The convention under which the right algorithm gives most answers, one to several samples among them, if any.
 
-    Of single samples alone, all reductions are the same, and of one number of samples a constant is one of them: where
-    several numbers were asked, one alone is not enough. Conventions are looked at if they give the first such answer of
-    a network.
+    Of single samples alone, all reductions are the same, and of one number of samples a constant looks like a mean:
+    where several numbers were asked for, those of one alone show none. Conventions are looked at if they give the first
+    such answer of a network.
     """
-    several = len({case.batch for case, _ in observed if case.batch > 1}) > 1
+    several = len({case.batch for case, _ in observed}) > 1
     firsts = {case.sizes: (case, o) for case, o in reversed(observed) if case.batch > 1}
     found: list[tuple[int, Convention]] = []
     for convention in conventions:
@@ -94,6 +94,6 @@ def partly_followed(
         if not any(reproduces(right(convention), evidence_under(convention, [pair])) for pair in near):
             continue
         followed = [p for p in observed if reproduces(right(convention), evidence_under(convention, [p]))]
-        if not several or len({case.batch for case, _ in followed if case.batch > 1}) > 1:
+        if convention.reduction == "sum" or not several or len({case.batch for case, _ in followed}) > 1:
             found.append((len(followed), convention))
     return max(found, key=lambda entry: entry[0])[1] if found else None

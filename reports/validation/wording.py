@@ -115,8 +115,8 @@ def in_steps(observed: Evidence) -> list[str]:
     level.
     """
     numbers = np.concatenate([array.astype(float).ravel() for _, o in observed for _, array in shown(o)])
-    if (np.isin(numbers, (-1, 0, 1))).all():
-        return ["every number is −1, 0 or 1: the sign of a gradient, without its size."]
+    if (np.abs(numbers) == 1).all():
+        return ["every number is −1 or 1: the sign of a gradient, without its size."]
     if (numbers == np.rint(numbers)).all():
         return ["all numbers are whole: integer division, or an integer array, is on the way."]
     arrays = [array for _, o in observed for _, array in shown(o)]

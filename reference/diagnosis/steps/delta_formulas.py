@@ -125,7 +125,7 @@ def slopes(step: str, activation: Activation) -> Iterator[Entry]:
     yield entry(f"takes {own} at −z", lambda z, a, e, fn: d(-z, f(-z, fn), fn))
     yield entry(f"takes {own} from z, though a is another activation's", lambda z, a, e, fn: d(z, f(z, fn), fn))
     if activation.name.partition("(")[0] in GATED:
-        rule = "of the product rule, of f = z · g(z)"
+        rule = f"of {own}, f = z · g(z)"
         yield entry(f"keeps only the term g(z) {rule}", lambda z, a, e, fn: a / z)
         yield entry(f"keeps only the term z · g′(z) {rule}", lambda z, a, e, fn: d(z, a, fn) - a / z)
     yield Entry(

@@ -138,7 +138,7 @@ def test_another_convention_has_to_give_everything() -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (np.sign, "every number is −1, 0 or 1: the sign of a gradient, without its size."),
+        (np.sign, "every number is −1 or 1: the sign of a gradient, without its size."),
         (lambda g: np.round(g, 8), "no number has more than 8 decimals: they are rounded."),
         (lambda g: np.round(g, 3), "no number has more than 3 decimals: they are rounded."),
         (np.trunc, "all numbers are whole"),

@@ -128,7 +128,7 @@ MISTAKES: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "GELU′, the first term": (
         network(gelu, lambda z, a: a / z),
         hidden_is("gelu"),
-        "keeps only the term g(z) of the product rule",
+        "keeps only the term g(z) of gelu's derivative, f = z · g(z)",
     ),
 }
 
