@@ -75,11 +75,16 @@ def _rounded_from_float64(convention: Convention, case: Case, o: Observation) ->
     bounds = right(convention)(case, BoundedArithmetic(PROFILES["float64"])) or {}
     for place, array in shown(o):
         exact, got = bounds[place], as_matrix(place, array).astype(float)
-        half = np.frompyfunc(precision.ulp, 1, 1)(np.where(np.isfinite(got), got, 0.0)).astype(float) / 2
+        half = _ulps(np.where(np.isfinite(got), got, 0.0), precision) / 2
         with np.errstate(all="ignore"):
             if not (np.abs(got - exact.value) <= exact.error + half).all():
                 return False
     return True
+
+
+def _ulps(numbers: Array, precision: Precision) -> Array:
+    """Of each number, the gap to the next one of the format."""
+    return np.vectorize(precision.ulp, otypes=[float])(numbers)
 
 
 def _in_format(observed: Evidence, precision: Precision) -> list[Place]:
@@ -107,7 +112,7 @@ def _rounded_once(
             off = np.abs(got - wanted)
             if place in places:
                 count += int((off > floor).sum())
-                floors = np.frompyfunc(precision.ulp, 1, 1)(wanted).astype(float) * HALF + floor
+                floors = _ulps(wanted, precision) * HALF + floor
             else:
                 floors = np.full(off.shape, floor)
             if not (off <= floors).all():

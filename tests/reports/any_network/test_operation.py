@@ -205,7 +205,7 @@ def test_a_masked_score_that_is_far_larger_than_those_kept_hides_no_row(mask: st
     keep = torch.ones(8, 8, dtype=torch.bool).tril() if mask == "causal" else (torch.arange(8) < 5).expand(8, 8)
     output = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=keep)
     given = {"query": query, "key": key, "value": value}
-    options = {"causal": True} if mask == "causal" else {}
+    options: dict[str, Any] = {"causal": True} if mask == "causal" else {}
     if mask == "boolean":
         given["mask"] = keep
     if mask == "added":

@@ -31,7 +31,7 @@ def network(output: Curve, output_delta: Callable[[Array, Array, Array], Array])
         for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
             z = activations[-1] @ w.T + b
             activations.append(output(z) if k == len(weights) - 1 else np.tanh(z))
-        delta, dw, db = output_delta(activations[-1], targets, inputs), [], []
+        delta, dw, db = output_delta(activations[-1], targets, inputs), list[Any](), list[Any]()
         for k in reversed(range(len(weights))):
             dw.insert(0, delta.T @ activations[k])
             db.insert(0, delta.sum(axis=0))

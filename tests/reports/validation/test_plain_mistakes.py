@@ -41,7 +41,7 @@ def network(
         for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
             zs.append(activations[-1] @ w.T + b)
             activations.append((output if k == last else hidden)(zs[-1]))
-        delta, dw, db = delta_of(activations[-1], targets), [], []
+        delta, dw, db = delta_of(activations[-1], targets), list[Any](), list[Any]()
         for k in reversed(range(last + 1)):
             dw.insert(0, delta.T @ activations[k])
             db.insert(0, delta.sum(axis=0))

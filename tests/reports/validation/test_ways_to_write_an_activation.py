@@ -39,7 +39,7 @@ def gradients(curve: Curve, slope: Callable[[Any, Any], Any], output: bool, mist
             for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
                 zs.append(activations[-1] @ w.T + b)
                 activations.append(curve(zs[-1]) if output or k < last else zs[-1])
-            delta, dw, db = activations[-1] - targets, [], []
+            delta, dw, db = activations[-1] - targets, list[Any](), list[Any]()
             for k in reversed(range(last + 1)):
                 if output or k < last:
                     delta = delta * slope(zs[k], activations[k + 1]) * inputs.dtype.type(mistake)
