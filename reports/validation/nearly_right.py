@@ -35,7 +35,7 @@ def nearly_right(conventions: Sequence[Convention], observed: Evidence) -> list[
             of_all = "every number" if len(near) == len(off) else f"on {len(near)} of {len(off)} probes every number"
             return [
                 f"{of_all} is that of {convention}, to some {digits} digits and no further: as finite differences are, "
-                "or a table."
+                "a table, or a formula with a constant of so many digits."
             ]
     return []
 
