@@ -88,6 +88,15 @@ def _of_sizes(beta: str, rest: Direction) -> Direction:
     return direction
 
 
+def _summed_squares(
+    gradient: Matrix, memory: Memory, constants: Constants, rate: float, number: int, ar: Arithmetic
+) -> tuple[Matrix, Memory]:
+    """RMSprop whose squares are added up, with nothing to make an average of them."""
+    squares = ar.elementwise(lambda s, g, fn: fn.constant(constants["alpha"]) * s + g * g, memory[-1], gradient)
+    moved = ar.elementwise(lambda g, s, fn: over_root(g, s, constants["epsilon"], fn), gradient, squares)
+    return moved, (squares,)
+
+
 def _family(name: str, of: str, words: str, direction: Direction, constants: tuple[tuple[str, float], ...]) -> Family:
     right = FAMILIES[of]
     return Family(name, words, direction, constants, right.remembers, right.usual_rate)
@@ -106,6 +115,7 @@ WRONG_FAMILIES: tuple[tuple[str, str, Family], ...] = tuple(
         ("adam", "of-sizes", "it averages |g|, not g²", _of_sizes("beta2", adam_dividing(over_root)), ADAM),
         ("rmsprop", "without-root", "it divides by s + ε, without the root", rmsprop_dividing(over_square), RMSPROP),
         ("rmsprop", "of-sizes", "it averages |g|, not g²", _of_sizes("alpha", rmsprop_dividing(over_root)), RMSPROP),
+        ("rmsprop", "summed", "it adds g² up without its share 1 − α, s = α s + g²", _summed_squares, RMSPROP),
         ("adagrad", "without-root", "it divides by s + ε, without the root", adagrad_dividing(over_square), ADAGRAD),
         ("nesterov", "subtracted", "it moves by g − μ v, where g + μ v is right", _subtracted, (MU,)),
         ("nesterov", "added", "it adds μ times the velocity before, where − μ is right", _velocity_added, (MU,)),

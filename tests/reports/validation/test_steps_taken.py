@@ -236,7 +236,13 @@ def test_hand_written_ones_agree(name: str, update: Update, dtype: str) -> None:
     assert report.verdict == "agrees", str(report)
 
 
+def summed_squares(number: int, w: Any, g: Any, state: dict[str, Any], rate: float) -> Any:
+    state["s"] = 0.9 * state.get("s", 0) + g**2
+    return w - rate * g / (np.sqrt(state["s"]) + 1e-6)
+
+
 MISTAKES: list[tuple[str, Update, str]] = [
+    ("rmsprop(0.9, 1e-6)", summed_squares, "it adds g² up without its share 1 − α"),
     ("adam", adam(correct=(False, False)), "the bias corrections are missing"),
     ("adam", adam(correct=(True, False)), "β₂'s bias correction is missing"),
     ("adam", adam(correct=(False, True)), "β₁'s bias correction is missing"),
@@ -259,7 +265,7 @@ MISTAKES: list[tuple[str, Update, str]] = [
 ]
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(21)
 @pytest.mark.parametrize(("name", "update", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
 def test_a_mistake_is_called_wrong_and_named(name: str, update: Update, said: str) -> None:
     report = verify_trajectory(stepping(update), name, **DECLARED)
