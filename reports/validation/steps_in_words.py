@@ -31,6 +31,8 @@ def instead(found: Found, declared: tuple[Family, dict[str, float]] | None, rate
     if found.mistake == SCALED:
         if abs(found.factor * rate - 1) < NEAR:
             return f"its steps are not multiplied by the learning rate: it is {plain} otherwise"
+        if abs(found.factor - rate) < NEAR * rate:
+            return f"its steps are multiplied by the learning rate twice: it is {plain} otherwise"
         if abs(found.factor + 1) < NEAR:
             return f"it goes uphill: it adds what {plain} subtracts"
         return f"its steps are {shown(found.factor)} times those of {plain}"

@@ -241,7 +241,13 @@ def summed_squares(number: int, w: Any, g: Any, state: dict[str, Any], rate: flo
     return w - rate * g / (np.sqrt(state["s"]) + 1e-6)
 
 
+def rate_twice(number: int, w: Any, g: Any, state: dict[str, Any], rate: float) -> Any:
+    state["v"] = 0.9 * state.get("v", 0) + rate * g
+    return w - rate * state["v"]
+
+
 MISTAKES: list[tuple[str, Update, str]] = [
+    ("momentum(0.9)", rate_twice, "its steps are multiplied by the learning rate twice"),
     ("rmsprop(0.9, 1e-6)", summed_squares, "it adds g² up without its share 1 − α"),
     ("adam", adam(correct=(False, False)), "the bias corrections are missing"),
     ("adam", adam(correct=(True, False)), "β₂'s bias correction is missing"),
@@ -265,7 +271,7 @@ MISTAKES: list[tuple[str, Update, str]] = [
 ]
 
 
-@pytest.mark.sampled(21)
+@pytest.mark.sampled(22)
 @pytest.mark.parametrize(("name", "update", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
 def test_a_mistake_is_called_wrong_and_named(name: str, update: Update, said: str) -> None:
     report = verify_trajectory(stepping(update), name, **DECLARED)
