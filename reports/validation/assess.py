@@ -259,8 +259,8 @@ def _wrong(
     partly = found is not None and found[3] == "unrecognised" and subject.returns == "gradients"
     if found is not None and not (partly and partly_followed(conventions, observed, predictions) is not None):
         convention, diagnosis, said, verdict = found
-        if diagnosis is not None:
-            said = [*said, *elsewhere(diagnosis, convention, further)]
+        if diagnosis is not None and (refuted := elsewhere(diagnosis, convention, further)):
+            said = [*(line.replace("proved: with it", "on generic numbers, with it") for line in said), *refuted]
         return reported(verdict, convention, diagnosis, [*said, *findings], observed, subject, strict)
     if (at_times := partly_followed(conventions, observed, predictions)) is not None:
         suiting_it = [pair for pair in further if suits(at_times, [pair])]

@@ -110,6 +110,7 @@ def test_a_name_that_other_data_refute_is_said_to_be_refuted(case: str) -> None:
     assert report.verdict == "wrong", report
     (line,) = (finding for finding in report.findings if finding.startswith("not so on "))
     assert kind in line
+    assert "proved: " not in str(report)
 
 
 def test_a_name_that_is_true_of_all_is_not_said_to_be_refuted() -> None:
