@@ -36,7 +36,8 @@ def gradcheck(
 ) -> bool:
     """Whether the backward of `func` is the pullback of its forward, exactly. As `torch.autograd.gradcheck`.
 
-    eps, atol, rtol, and the other arguments of the original: accepted and unused, since nothing is approximated
+    eps, atol, rtol, and the other arguments of the original: accepted and unused, since nothing is approximated;
+    check_batched_grad, which asks something else, with a warning
 
     Args:
         inputs: a tensor or a sequence of tensors and other arguments; those that require a gradient are checked, in
@@ -107,6 +108,7 @@ OF_GRADCHECK = {
     "nondet_tol", "check_undefined_grad", "check_grad_dtypes", "check_batched_grad", "check_batched_forward_grad",
     "fast_mode", "masked",
 }  # fmt: skip
+OF_BATCHES = ("check_batched_grad", "check_batched_forward_grad")
 OF_GRADGRADCHECK = (OF_GRADCHECK - {"check_batched_forward_grad"}) | {"gen_non_contig_grad_outputs"}
 
 
@@ -114,6 +116,8 @@ def _refuse_unknown(door: str, given: Mapping[str, Any], unused: set[str]) -> No
     for name in given:
         if name not in unused:
             raise InvalidInput(f"{door}: {name}: expected an argument that torch.autograd.{door} has; it has none so.")
+        if name in OF_BATCHES and given[name]:
+            warnings.warn(f"{name}: a backward under vmap is not looked at; torch.autograd.{door} does", stacklevel=3)
 
 
 def backward_of(

@@ -485,3 +485,10 @@ def test_several_inputs_of_check_numbers_go_into_one_tuple() -> None:
     with pytest.raises(InvalidInput, match=r"check_numbers\(func, \(x, w\)\)"):
         check_numbers(torch.mul, drawn(3), drawn(3))
     assert check_numbers(torch.mul, (drawn(3), drawn(3))).ok
+
+
+@pytest.mark.parametrize("door", [gradcheck, gradgradcheck])
+def test_that_a_backward_under_vmap_is_not_looked_at_is_said(door: Any) -> None:
+    with pytest.warns(UserWarning, match="check_batched_grad: a backward under vmap is not looked at"):
+        assert door(torch.tanh, drawn(3), check_batched_grad=True)
+    assert door(torch.tanh, drawn(3), check_batched_grad=False)
