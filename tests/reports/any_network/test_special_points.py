@@ -250,6 +250,7 @@ def test_at_a_kink_of_the_function_itself_nothing_is_told(function: Any) -> None
     assert not bp.verify(function, zeros(3)).kinks
 
 
+@pytest.mark.usefixtures("slow")
 def test_no_number_at_a_special_point_is_no_loop_that_has_nearly_converged() -> None:
     """Which starting point it is called with decides nothing. The function: a projection onto a ball."""
     jax = pytest.importorskip("jax")

@@ -48,6 +48,7 @@ def itself(z: Array) -> Array:
 FALSE = ("the number of the call", "what its samples give by themselves", "averaged over samples")
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(8, 2)
 @pytest.mark.parametrize("factor", [1 / 2, 1 / 4, 1 / 8, 1 / 5])
 @pytest.mark.parametrize(
@@ -60,12 +61,14 @@ def test_a_loss_with_a_factor_is_not_one_that_is_averaged_over_as_many(factor: f
     assert not any(words in str(report) for words in FALSE), report
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_has_no_state_does_not_depend_on_the_number_of_the_call() -> None:
     report = verify(network(softmax, lambda o, t, x: (o - t) * o * (1 - o)))
     assert report.verdict in ("wrong", "unrecognised"), report
     assert "number of the call" not in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_what_has_a_state_is_still_found() -> None:
     right, calls = network(itself, lambda o, t, x: o - t), [0]
 
@@ -113,6 +116,7 @@ def test_a_name_that_other_data_refute_is_said_to_be_refuted(case: str) -> None:
     assert "proved: " not in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_name_that_is_true_of_all_is_not_said_to_be_refuted() -> None:
     wrong = network(itself, lambda o, t, x: -(o - t))
     for run in (wrong, network(itself, lambda o, t, x: 3 * (o - t)), network(itself, lambda o, t, x: o)):
@@ -121,6 +125,7 @@ def test_a_name_that_is_true_of_all_is_not_said_to_be_refuted() -> None:
         assert "not so on" not in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_another_convention_has_to_give_everything() -> None:
     """Outputs that are clamped to [0, 1] are no ReLU's: some probes' are larger than 1."""
 
@@ -136,6 +141,7 @@ def test_another_convention_has_to_give_everything() -> None:
     assert "relu at the output, exactly" not in str(report)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("made", "words"),
     [
@@ -156,6 +162,7 @@ def test_what_was_made_of_numbers_is_told_by_them(made: Curve, words: str) -> No
     assert words in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_two_mistakes_are_told_and_no_third_that_a_convention_takes_back() -> None:
     """A sum of squares without ½, each weight's gradient of the first sample, the error from the first unit above."""
 
@@ -180,6 +187,7 @@ def test_two_mistakes_are_told_and_no_third_that_a_convention_takes_back() -> No
     assert "squared error without ½" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 def test_decay_of_the_biases_is_told_and_has_a_declaration() -> None:
     right = network(itself, lambda o, t, x: o - t)
 

@@ -152,6 +152,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("case", RIGHT)
 def test_the_right_program_agrees(case: str) -> None:
     run, declared = RIGHT[case]

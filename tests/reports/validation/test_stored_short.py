@@ -69,6 +69,7 @@ def test_an_update_that_is_stored_in_float32() -> None:
     assert "updated weights, updated biases: each number is the nearest of float32" in str(report)
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("format", ["float32", "float16"])
 def test_what_computes_in_it_is_not_said_to_store_in_it(format: str) -> None:
     report = verify(computing(format), **DECLARED)

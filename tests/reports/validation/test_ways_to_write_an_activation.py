@@ -80,6 +80,7 @@ def test_a_softplus_that_loses_digits_near_zero(way: str, declared: bool) -> Non
     assert "to within a rounding of 1" in str(report).splitlines()[0]
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.sampled(8, 2)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "found out"])
@@ -97,6 +98,7 @@ def test_a_leaky_relu_by_the_size_of_z(slope: float, declared: bool, dtype: str)
     assert report.ok, report
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_usual_way_is_not_said_to_lose_any() -> None:
     usual = gradients(lambda z: 1 / (1 + np.exp(-z)), of_sigmoid, output=True)
     assert "rounding of 1" not in str(verify(usual, activations="sigmoid", loss="half_squared_error"))
@@ -116,6 +118,7 @@ def test_no_mistake_hides_in_lost_digits(mistake: str) -> None:
     assert report.verdict == "wrong", report
 
 
+@pytest.mark.usefixtures("slow")
 def test_a_wrong_number_that_is_the_only_one_is_not_called_clipped() -> None:
     def off_near_zero(z: Any) -> Any:
         return np.where(np.abs(z) < 1e-9, np.log(2) * (1 + 1e-12), np.logaddexp(0, z))
